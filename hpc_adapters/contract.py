@@ -1,0 +1,277 @@
+"""The port: what Kyoyo asks of every machine that runs jobs, and what each answer means.
+
+A backend is an unreliable narrator. It may answer late, twice, out of order or not at all; it may forget what it
+accepted, give its ids to somebody else and start a job twice. Three rules make that harmless:
+
+1. The **attempt id** is ours, is made before the first call, and is the identity of everything here. The backend's own
+   id (`Ref.native_id`) is a hint for speed; an adapter that reads by it must check that the attempt id matches.
+2. `submit` may be repeated with the same attempt id. The user's code starts behind a **start gate** that one submission
+   of an attempt can pass once, so a repeated submission can waste a moment and never run twice.
+3. An unknown outcome is `Unavailable(maybe_done=True)`, a foreign state that we do not know is `Seen.UNKNOWN`. Neither
+   is ever guessed away in an adapter; the scheduler's lifecycle decides.
+
+Every method may raise `Unavailable`; what else it may raise is said with it. Times are aware and in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+from uuid import UUID
+
+from hpc_adapters.errors import Forgotten
+
+
+class Seen(StrEnum):
+    """Our word for a foreign state. Each backend's `translate.py` maps every word it knows; the rest is UNKNOWN."""
+
+    WAITING = "waiting"
+    """Accepted, not started."""
+    RUNNING = "running"
+    """The user's code has started."""
+    SUCCEEDED = "succeeded"
+    """Ended by itself with exit code 0."""
+    FAILED = "failed"
+    """Ended by itself with another exit code."""
+    TIMED_OUT = "timed_out"
+    """Ended by the backend at its walltime."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """Ended by the backend for its memory."""
+    CANCELLED = "cancelled"
+    """Ended because somebody cancelled it."""
+    PREEMPTED = "preempted"
+    """Ended because the backend gave its resources to another job."""
+    NODE_FAILED = "node_failed"
+    """Ended because a machine under it failed. Our side's fault: the user is not charged."""
+    UNKNOWN = "unknown"
+    """The backend answered with something that we cannot read. Not an end."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the backend says that the user's code runs no more."""
+        return self not in {Seen.WAITING, Seen.RUNNING, Seen.UNKNOWN}
+
+
+class Isolation(StrEnum):
+    """How far a backend keeps jobs of different tenants apart."""
+
+    PER_ATTEMPT = "per_attempt"
+    """Own user id or namespace and own folder for each attempt: many organisations may share the backend."""
+    SINGLE_TENANT = "single_tenant"
+    """No separation: the backend serves the first organisation that uses it, and rejects every other."""
+
+
+class Stream(StrEnum):
+    """What a job leaves behind to be read."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    RESULT = "result"
+    """The file `result.json` that the job wrote in its working folder (bounded; absent for many jobs)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """An amount of every kind of unit; a job's request or a machine's size."""
+
+    gpus: int = 0
+    cpus: int = 0
+    memory_mb: int = 0
+    qpus: int = 0
+
+    def fits(self, free: Resources) -> bool:
+        """Whether this amount can be taken from `free`."""
+        return (
+            self.gpus <= free.gpus
+            and self.cpus <= free.cpus
+            and self.memory_mb <= free.memory_mb
+            and self.qpus <= free.qpus
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A program for CPUs and GPUs: a script with a shebang line, started in an empty working folder."""
+
+    body: bytes
+    arguments: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """A program for a QPU: OpenQASM 3 text and how often to run it."""
+
+    program: bytes
+    shots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """All that a backend is told of an attempt. No name or text of the tenant's choosing but the payload itself."""
+
+    attempt_id: UUID
+    tenant: str
+    """Opaque key of the organisation, for isolation only."""
+    resources: Resources
+    walltime_s: int
+    payload: Script | Circuit
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Where an attempt is. `native_id` is the backend's own id: reused after crashes, never trusted alone."""
+
+    backend: str
+    attempt_id: UUID
+    native_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the backend says of one attempt now. `detail` is a short machine word for the story, without tenant text."""
+
+    ref: Ref
+    seen: Seen
+    observed_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Half-open interval of time [since, until)."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """One line of the backend's accounting.
+
+    `natural_key` is the source's own identity of the record: the same record has the same key in every window, two
+    starts of one attempt have two. `components` are exact amounts in the units 'gpu_s' (units × seconds), 'cpu_s'
+    (allocated CPUs × seconds), 'qpu_s', 'shot'. `facts` are measured side figures: 'cpu_used_s', 'peak_memory_mb',
+    'gpus', 'cpus', 'memory_mb'. `final`: the backend will not change this record by itself any more.
+    `attempt_id` is None for something that ran outside the portal.
+    """
+
+    natural_key: str
+    attempt_id: UUID | None
+    started_at: datetime
+    ended_at: datetime | None
+    final: bool
+    ending: Seen
+    components: Mapping[str, Decimal]
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    """A piece of a stream: `data` begins at byte `offset`; read on at `next_offset`.
+
+    `ended`: no byte will ever follow. `truncated`: the size cap cut the stream at its end.
+    """
+
+    data: bytes
+    offset: int
+    next_offset: int
+    ended: bool
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """Units in service, and free at this moment. `online` False: nothing may be started now."""
+
+    at: datetime
+    total: Resources
+    free: Resources
+    online: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What this backend is and can do; constant while the process lives."""
+
+    name: str
+    isolation: Isolation
+    payloads: frozenset[type[Script | Circuit]]
+    components: frozenset[str]
+    """Every component that its accounting may contain."""
+    settle_window_s: float
+    """After a submission of unknown outcome: how long an absence must last before it proves anything."""
+    accounting_lag_s: float
+    """How long after an end the accounting may still lack the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the backend can do its work. `detail` is for operators."""
+
+    ok: bool
+    checked_at: datetime
+    detail: str = ""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """The port. One object per configured machine; safe for concurrent use within one event loop."""
+
+    def capabilities(self) -> Capabilities:
+        """No I/O."""
+
+    async def capacity(self) -> Capacity:
+        """Size and free units now."""
+
+    async def submit(self, request: JobRequest) -> Ref:
+        """Hand an attempt over.
+
+        Returned: the backend has accepted it (not: it is durable, not: it has started).
+        `Rejected`: nothing was created, and never will be.
+        `Unavailable(maybe_done=False)`: nothing was created (also: no room now).
+        `Unavailable(maybe_done=True)`: it may exist. Ask `find`.
+        Repeated with the same attempt id: the same attempt; its user code still starts at most once.
+        """
+
+    async def find(self, attempt_id: UUID) -> Ref | None:
+        """Look an attempt up by our id, in everything the backend remembers, ended ones included.
+
+        None: it answered in full and does not know it. While a submission may still be in flight that proves nothing
+        before `settle_window_s` has passed.
+        """
+
+    async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
+        """State of many attempts in one call, in the order of `refs`.
+
+        A `Forgotten` *value* (not raised) stands for an attempt that the backend does not know under this id and
+        attempt id, after a full answer.
+        """
+
+    async def cancel(self, ref: Ref) -> None:
+        """Ask that it end. Returned: the wish was taken, the end is only known by observation.
+
+        Harmless when it has ended already. `Forgotten` is raised when the backend does not know it.
+        """
+
+    async def accounting(self, window: Window) -> Sequence[UsageRow]:
+        """Every record that touches the window (running in it, or ended in it), each once, in any order."""
+
+    async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
+        """Read a stream from a byte offset, at most `limit` bytes. Empty data without `ended`: nothing new yet.
+
+        `Forgotten` is raised when there is no such attempt here.
+        """
+
+    async def health(self) -> Health:
+        """Never raises: an unreachable backend is a Health that is not ok."""
+
+    async def close(self) -> None:
+        """Let go of connections. Jobs go on."""

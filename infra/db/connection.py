@@ -1,0 +1,143 @@
+"""Pools and transactions. One request, or one item of one tick, is one transaction.
+
+Nothing here retries: a serialisation failure or a deadlock reaches the edge, which knows whether to do it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+import asyncpg.pool
+import asyncpg.transaction
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Conn: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+else:  # the stubs' generics do not exist at run time
+    Conn = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+    Pool = asyncpg.Pool
+
+WAKE_CHANNEL = "kyoyo_wake"
+_COMMAND_TIMEOUT_S = 60.0
+_CLOSE_TIMEOUT_S = 10.0
+_SESSION = {
+    "TimeZone": "UTC",
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+class Role(StrEnum):
+    """What the portal becomes for one transaction. The value is the name of the database role."""
+
+    TENANT = "kyoyo_tenant"
+    OPERATOR = "kyoyo_operator"
+    OFFICER = "kyoyo_officer"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Proof of leading a loop. The database refuses a write under a token that is not the newest (KY002)."""
+
+    loop: str
+    token: int
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, user: str | None = None, size: int = 10) -> AsyncIterator[Pool]:
+    """A pool of at most `size` connections, as `user` (or as the URL says). jsonb is dict, timestamps are aware."""
+    pool = await asyncpg.create_pool(
+        url,
+        user=user,
+        min_size=1,
+        max_size=size,
+        init=set_codecs,
+        command_timeout=_COMMAND_TIMEOUT_S,
+        server_settings=_SESSION,
+    )
+    try:
+        yield pool
+    finally:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+
+async def set_codecs(conn: Conn) -> None:
+    """Lets jsonb and json travel as Python values."""
+    for name in ("jsonb", "json"):
+        await conn.set_type_codec(name, schema="pg_catalog", encoder=_to_json, decoder=json.loads)
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+@asynccontextmanager
+async def transaction(
+    pool: Pool,
+    *,
+    role: Role | None = None,
+    organisation_id: UUID | None = None,
+    lease: Lease | None = None,
+    snapshot: bool = False,
+) -> AsyncIterator[Conn]:
+    """One transaction: committed when the block ends, rolled back when it raises.
+
+    role and organisation_id hold until its end and never longer. With a lease it writes only while that lease is the
+    newest. snapshot: read-only, every statement sees the same instant (reports, audits).
+
+    A cancelled block terminates its connection: the server rolls back, and no connection goes back to the pool with an
+    open transaction or with somebody's role (whether a COMMIT already on its way took effect is then unknown).
+    """
+    async with pool.acquire() as conn:
+        tx = conn.transaction(isolation="repeatable_read", readonly=True) if snapshot else conn.transaction()
+        try:
+            await tx.start()
+            try:
+                await _set_up(conn, role=role, organisation_id=organisation_id, lease=lease)
+                yield conn
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
+                await _roll_back(conn, tx)
+                raise
+            await tx.commit()
+        except asyncio.CancelledError:
+            conn.terminate()
+            raise
+
+
+async def _set_up(conn: Conn, *, role: Role | None, organisation_id: UUID | None, lease: Lease | None) -> None:
+    if organisation_id is not None:
+        await conn.execute("SELECT set_config('kyoyo.organisation_id', $1, true)", str(organisation_id))
+    if role is not None:
+        await conn.execute("SELECT set_config('role', $1, true)", role.value)
+    if lease is not None:
+        await conn.execute("SELECT infra.fence($1, $2)", lease.loop, lease.token)
+
+
+async def _roll_back(conn: Conn, tx: asyncpg.transaction.Transaction) -> None:
+    """Rolls back without hiding what went wrong: a connection that cannot even do that is thrown away."""
+    try:
+        await tx.rollback()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        conn.terminate()
+
+
+async def notify(conn: Conn, loop_name: str) -> None:
+    """Wakes a loop when this transaction commits. Only a hint: the loop would come by itself, later."""
+    await conn.execute("SELECT pg_notify($1, $2)", WAKE_CHANNEL, loop_name)

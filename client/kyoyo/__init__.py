@@ -1,0 +1,48 @@
+"""Kyoyo (共用): submit jobs to shared GPUs and quantum computers, and know what they cost.
+
+from kyoyo import Client
+
+with Client() as client:
+    job = client.submit("train.sh", time="1h", max_cost_yen=5_000)
+    for text in job.logs(follow=True):
+        print(text, end="")
+    print(job.wait().state, job.result(), job.cost)
+"""
+
+from kyoyo.client import Client
+from kyoyo.errors import (
+    BadScript,
+    Conflict,
+    KyoyoError,
+    NotFound,
+    Problem,
+    Refused,
+    Unauthorised,
+    Unavailable,
+    UsageError,
+)
+from kyoyo.jobs import Job
+from kyoyo.models import Cost, Estimate, JobPage, JobRecord, Offering, Price
+from kyoyo.spec import Choices, JobSpec
+
+__all__ = [
+    "BadScript",
+    "Choices",
+    "Client",
+    "Conflict",
+    "Cost",
+    "Estimate",
+    "Job",
+    "JobPage",
+    "JobRecord",
+    "JobSpec",
+    "KyoyoError",
+    "NotFound",
+    "Offering",
+    "Price",
+    "Problem",
+    "Refused",
+    "Unauthorised",
+    "Unavailable",
+    "UsageError",
+]

@@ -1,0 +1,105 @@
+"""login, logout, whoami, offerings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kyoyo import settings
+from kyoyo.cli.session import JSON, Session, session_of
+from kyoyo.cli.show import cell, document, table
+from kyoyo.errors import UsageError
+from kyoyo.models import Json, Offering, Price
+from kyoyo.terminal import one_line, yen
+
+
+def login(
+    ctx: typer.Context,
+    *,
+    url: Annotated[str | None, typer.Option(help="option.url")] = None,
+    token_stdin: Annotated[bool, typer.Option("--token-stdin", help="option.token_stdin")] = False,
+    wants_json: JSON = False,
+) -> None:
+    """Check the token at the portal, then keep it."""
+    session = session_of(ctx, wants_json=wants_json)
+    address = url or session.environment.get("KYOYO_URL") or _ask(session, "say.ask_url", hide=False)
+    address = settings.checked_url(address, environment=session.environment)
+    token = session.in_stream.readline() if token_stdin else _ask(session, "say.ask_token", hide=True)
+    if not token.strip():
+        raise UsageError(session.texts("say.ask_token"))
+    chosen = settings.Login(address, token.strip())
+    with session.client(url=chosen.url, token=chosen.token) as client:
+        me = client.me()
+    settings.store(chosen, settings.login_path(session.environment))
+    if wants_json:
+        session.answer(me)
+    else:
+        session.say("say.signed_in", who=_who(me), url=address)
+
+
+def logout(ctx: typer.Context) -> None:
+    """Forget the token."""
+    session = session_of(ctx)
+    settings.forget(settings.login_path(session.environment))
+    session.say("say.signed_out")
+
+
+def whoami(ctx: typer.Context, *, wants_json: JSON = False) -> None:
+    """Who the token acts for."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        me = client.me()
+    if wants_json:
+        session.answer(me)
+    else:
+        document(session, me)
+
+
+def offerings(ctx: typer.Context, *, wants_json: JSON = False) -> None:
+    """What can be bought."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        found = client.offerings()
+    if wants_json:
+        session.answer({"items": [offering.raw for offering in found]})
+        return
+    columns = [
+        "offering",
+        "title",
+        "limits",
+        "service_class",
+        "component",
+        "per",
+        "market_yen",
+        "list_yen",
+        "price_yen",
+    ]
+    rows = [_row(offering, price) for offering in found for price in offering.prices]
+    table(session, columns, rows, right=4)
+
+
+def _row(offering: Offering, price: Price) -> list[str]:
+    limits = {name: value for name, value in offering.limits.items() if value}
+    return [
+        one_line(offering.id),
+        one_line(offering.title),
+        cell(limits),
+        one_line(price.service_class),
+        one_line(price.component),
+        f"{price.per.normalize():f}",
+        yen(price.market_yen),
+        yen(price.list_yen),
+        yen(price.price_yen),
+    ]
+
+
+def _who(me: Json) -> str:
+    names = [me.get("display_name"), me.get("name"), me.get("person")]
+    found = next((name for name in names if name), "?")
+    return one_line(str(found.get("display_name", "?")) if isinstance(found, dict) else str(found))
+
+
+def _ask(session: Session, key: str, *, hide: bool) -> str:
+    answer = typer.prompt(session.texts(key), hide_input=hide, err=True)
+    return str(answer)

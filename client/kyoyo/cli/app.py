@@ -1,0 +1,125 @@
+"""Puts the commands together, in the reader's language, and turns every error into one sentence and one exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import typer
+from typer import rich_utils
+from typer.main import get_command
+
+from kyoyo.cli import account, jobs, money, quantum, submit
+from kyoyo.cli.session import Session
+from kyoyo.errors import KyoyoError, Problem, Refused
+from kyoyo.texts import Texts
+
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "login": account.login,
+    "logout": account.logout,
+    "whoami": account.whoami,
+    "offerings": account.offerings,
+    "estimate": submit.estimate,
+    "submit": submit.submit,
+    "run": submit.run,
+    "queue": jobs.queue,
+    "job": jobs.job,
+    "logs": jobs.logs,
+    "cancel": jobs.cancel,
+    "result": jobs.result,
+    "balance": money.balance,
+    "usage": money.usage,
+    "invoice": money.invoice,
+    "statement": money.statement,
+    "kpi": money.kpi,
+}
+_QPU: Mapping[str, Callable[..., None]] = {
+    "ls": quantum.qpu_ls,
+    "submit": quantum.qpu_submit,
+    "result": quantum.qpu_result,
+}
+
+
+def run(arguments: Sequence[str], session: Session) -> int:
+    """Carry out one command line; the exit code."""
+    try:
+        ended = build(session.texts).main(args=list(arguments), prog_name="kyoyo", standalone_mode=False, obj=session)
+    except KyoyoError as error:
+        _show_error(session, error)
+        return error.exit_code
+    except TimeoutError as late:
+        session.err.print(str(late), markup=False, highlight=False)
+        return submit.JOB_FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        session.tell("say.aborted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except typer.TyperException as wrong:
+        return _show_usage(session, wrong)
+    return ended if isinstance(ended, int) else 0
+
+
+def build(texts: Texts) -> Any:
+    """The command tree; help texts stand in the code as keys and are replaced by sentences here."""
+    app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="help.kyoyo")
+    app.callback()(lambda: None)
+    for name, command in _COMMANDS.items():
+        app.command(name, help=f"help.{name}", no_args_is_help=False)(command)
+    circuits = typer.Typer(no_args_is_help=True, help="help.qpu")
+    for name, command in _QPU.items():
+        circuits.command(name, help=f"help.qpu.{name}")(command)
+    app.add_typer(circuits, name="qpu")
+    rich_utils.COMMANDS_PANEL_TITLE = texts("help.panel.commands")
+    rich_utils.OPTIONS_PANEL_TITLE = texts("help.panel.options")
+    rich_utils.ARGUMENTS_PANEL_TITLE = texts("help.panel.arguments")
+    tree = get_command(app)
+    _translate(tree, texts)
+    return tree
+
+
+def _translate(command: Any, texts: Texts) -> None:
+    command.help = texts.get(command.help or "", command.help or "")
+    command.short_help = None
+    for parameter in command.params:
+        if getattr(parameter, "help", None):
+            parameter.help = texts.get(parameter.help, parameter.help)
+    for inner in getattr(command, "commands", {}).values():
+        _translate(inner, texts)
+
+
+def _show_error(session: Session, error: KyoyoError) -> None:
+    """As JSON on standard output when JSON was asked for, else as sentences on standard error."""
+    if session.wants_json:
+        session.answer({"error": _as_json(error)})
+        return
+    if error.code == "not-signed-in":
+        session.tell("say.not_signed_in")
+        return
+    if isinstance(error, Refused) and error.code == "max-cost-exceeded":
+        facts = error.facts
+        session.tell("say.max_cost", ceiling=facts["ceiling_with_tax_yen"], limit=facts["max_cost_yen"])
+        return
+    session.tell("say.error", code=error.code, detail=error.detail)
+    if isinstance(error, Problem) and error.remedy:
+        session.tell("say.remedy", remedy=error.remedy)
+
+
+def _as_json(error: KyoyoError) -> dict[str, object]:
+    told: dict[str, object] = {"code": error.code, "detail": error.detail, "exit_code": error.exit_code}
+    if isinstance(error, Problem):
+        told |= {"status": error.status, "facts": dict(error.facts), "remedy": error.remedy}
+    return told
+
+
+def _show_usage(session: Session, wrong: typer.TyperException) -> int:
+    """What the parser of the command line found; without a message it has shown the help already."""
+    detail = wrong.format_message()
+    if session.wants_json:
+        session.answer({"error": {"code": "usage", "detail": detail, "exit_code": USAGE}})
+    elif detail:
+        session.tell("say.error", code="usage", detail=detail)
+    return USAGE

@@ -1,0 +1,163 @@
+"""queue, job, logs, cancel, result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from kyoyo.cli.session import JSON, Session, session_of
+from kyoyo.cli.show import cell, elapsed, pairs, state_text, state_word, table
+from kyoyo.client import Client
+from kyoyo.models import Fields, JobRecord
+from kyoyo.terminal import duration, harmless, one_line, yen
+
+LIVE = ("RUNNING", "CANCELLING", "DISPATCHING", "QUEUED")
+
+JobId = Annotated[str, typer.Argument(help="option.job_id", metavar="JOB")]
+
+
+def queue(
+    ctx: typer.Context,
+    *,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="option.all")] = False,
+    state: Annotated[str | None, typer.Option("--state", help="option.state")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="option.limit")] = 100,
+    wants_json: JSON = False,
+) -> None:
+    """List jobs."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        found = list(islice(_jobs(client, everything=everything, state=state), limit))
+    if wants_json:
+        session.answer({"items": [record.raw for record in found]})
+        return
+    columns = [
+        "id",
+        "name",
+        "state",
+        "offering",
+        "gpus",
+        "time_limit",
+        "submitted_at",
+        "elapsed",
+        "quote_yen",
+        "charge_yen",
+    ]
+    table(session, columns, [_row(session, record) for record in found], right=4)
+
+
+def job(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:
+    """Show one job."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        record = client.job(job_id).record
+    if wants_json:
+        session.answer(record.raw)
+        return
+    pairs(session, _facts(session, record))
+    story = Fields(record.raw).items(_event, "story")
+    if story:
+        session.out.print(Text(f"\n{session.texts('field.story')}", style="bold"))
+        for at, sentence in story:
+            session.plain(f"  {at}  {sentence}")
+
+
+def logs(
+    ctx: typer.Context,
+    job_id: JobId,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="option.follow")] = False,
+    stderr: Annotated[bool, typer.Option("--stderr", "-e", help="option.stderr")] = False,
+    wants_json: JSON = False,
+) -> None:
+    """Show its output. Into a pipe or a file it goes byte for byte, on a terminal without control characters."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        pieces = client.job(job_id).logs(follow=follow, stream="stderr" if stderr else "stdout")
+        if wants_json:
+            session.answer({"id": job_id, "text": "".join(pieces)})
+            return
+        for text in pieces:
+            session.out_stream.write(harmless(text) if session.out_stream.isatty() else text)
+            session.out_stream.flush()
+
+
+def cancel(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:
+    """Wish it to end."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        record = client.job(job_id).cancel()
+    if wants_json:
+        session.answer(record.raw)
+    else:
+        session.say("say.cancel_wanted", id=record.id, state=state_word(session, record.state))
+
+
+def result(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:
+    """Show what it left."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        left = client.job(job_id).result()
+    if left is None and not wants_json:
+        session.tell("say.no_result")
+    else:
+        session.answer(left)
+
+
+def _jobs(client: Client, *, everything: bool, state: str | None) -> Iterable[JobRecord]:
+    if everything or state:
+        yield from client.all_jobs(state=state.upper() if state else None)
+        return
+    for live in LIVE:
+        yield from client.all_jobs(state=live)
+
+
+def _row(session: Session, record: JobRecord) -> list[str | Text]:
+    return [
+        one_line(record.id),
+        one_line(record.name),
+        state_text(session, record.state),
+        one_line(record.offering),
+        str(record.gpus),
+        duration(record.walltime_s),
+        cell(record.submitted_at),
+        elapsed(record),
+        yen(record.quote_yen),
+        yen(record.charge_yen),
+    ]
+
+
+def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
+    facts: list[tuple[str, str | Text]] = [
+        ("id", record.id),
+        ("name", one_line(record.name)),
+        ("kind", one_line(record.kind)),
+        ("state", state_text(session, record.state)),
+        ("waiting", one_line(record.waiting) or "-"),
+        ("offering", one_line(record.offering)),
+        ("backend", one_line(record.backend)),
+        ("project", one_line(record.project)),
+        ("gpus", str(record.gpus)),
+        ("shots", str(record.shots)),
+        ("time_limit", duration(record.walltime_s)),
+        ("submitted_at", cell(record.submitted_at)),
+        ("started_at", cell(record.started_at)),
+        ("ended_at", cell(record.ended_at)),
+        ("elapsed", elapsed(record)),
+        ("exit_code", cell(record.exit_code)),
+        ("reason", one_line(record.reason) or "-"),
+        ("attempts", str(record.attempt_count)),
+        ("quote_yen", yen(record.quote_yen)),
+        ("held_yen", yen(record.held_yen)),
+        ("charge_yen", yen(record.charge_yen)),
+    ]
+    return [(name, value) for name, value in facts if str(value) not in {"-", ""}]
+
+
+def _event(told: object) -> tuple[str, str]:
+    event = Fields(told)
+    return cell(event.instant("at")), one_line(event.text("sentence", event.text("kind", "")))

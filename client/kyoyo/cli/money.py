@@ -1,0 +1,60 @@
+"""balance, usage, invoice, statement, kpi: documents of the portal, shown as they come."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kyoyo.cli.session import JSON, Session, session_of
+from kyoyo.cli.show import document
+from kyoyo.models import Json
+
+Month = Annotated[str | None, typer.Option("--month", help="option.month")]
+
+
+def balance(ctx: typer.Context, *, wants_json: JSON = False) -> None:
+    """The wallet now."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        _show(session, client.balance())
+
+
+def usage(ctx: typer.Context, *, month: Month = None, wants_json: JSON = False) -> None:
+    """What ran in a month."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        _show(session, client.usage(session.month(month)))
+
+
+def invoice(ctx: typer.Context, *, month: Month = None, wants_json: JSON = False) -> None:
+    """The draft invoice of a month."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        _show(session, client.invoice(session.month(month)))
+
+
+def statement(ctx: typer.Context, *, month: Month = None, wants_json: JSON = False) -> None:
+    """Everything that moved in a month."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        _show(session, client.statement(session.month(month)))
+
+
+def kpi(
+    ctx: typer.Context,
+    period: Annotated[str | None, typer.Option("--period", help="option.period")] = None,
+    *,
+    wants_json: JSON = False,
+) -> None:
+    """Figures of a period."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        _show(session, client.kpi(period or session.month(None)))
+
+
+def _show(session: Session, told: Json) -> None:
+    if session.wants_json:
+        session.answer(told)
+    else:
+        document(session, told)

@@ -1,0 +1,140 @@
+"""Tables and progress. Every word that comes from the portal passes `one_line` or `harmless` first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from kyoyo.cli.session import Session
+from kyoyo.models import JobRecord, Json
+from kyoyo.terminal import duration, one_line, yen
+
+STATE_STYLE = {
+    "SUCCEEDED": "green",
+    "RUNNING": "cyan",
+    "FAILED": "red",
+    "LOST": "red",
+    "CANCELLED": "yellow",
+    "PREEMPTED": "yellow",
+    "CANCELLING": "yellow",
+}
+
+
+def state_word(session: Session, state: str) -> str:
+    """A state in the reader's language; an unknown one as it is."""
+    return session.texts.get(f"state.{state}", one_line(state))
+
+
+def state_text(session: Session, state: str) -> Text:
+    """The same with its colour."""
+    return Text(state_word(session, state), style=STATE_STYLE.get(state, ""))
+
+
+def field_name(session: Session, name: str) -> str:
+    """Heading of a field."""
+    return session.texts.get(f"field.{name}", one_line(name).replace("_", " "))
+
+
+def cell(value: object) -> str:
+    """Any value as one line."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "✓" if value else "-"
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case Mapping():
+            return ", ".join(f"{one_line(str(name))} {cell(inner)}" for name, inner in value.items())
+        case list() | tuple():
+            return ", ".join(cell(inner) for inner in value)
+        case _:
+            return one_line(str(value))
+
+
+def table(session: Session, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: int = 0) -> None:
+    """A plain table; the last `right` columns are figures. Without rows a sentence says so."""
+    if not rows:
+        session.tell("say.nothing")
+        return
+    grid = Table(box=box.SIMPLE_HEAD if session.out.is_terminal else None, pad_edge=False)
+    for index, column in enumerate(columns):
+        is_figure = index >= len(columns) - right
+        grid.add_column(
+            Text(field_name(session, column)),
+            justify="right" if is_figure else "left",
+            no_wrap=is_figure or index == 0,
+            overflow="fold",
+        )
+    for row in rows:
+        grid.add_row(*(Text(value) if isinstance(value, str) else value for value in row))
+    session.out.print(grid)
+
+
+def pairs(session: Session, rows: Sequence[tuple[str, str | Text]]) -> None:
+    """Name and value below each other."""
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(Text(field_name(session, name)), Text(value) if isinstance(value, str) else value)
+    session.out.print(grid)
+
+
+def document(session: Session, told: Json) -> None:
+    """A document of the API as it comes: its plain values as pairs, each list as a table."""
+    lists = {name: value for name, value in told.items() if _is_rows(value)}
+    pairs(session, [(name, _amount(name, value)) for name, value in told.items() if name not in lists])
+    for name, rows in lists.items():
+        session.out.print(Text(f"\n{field_name(session, name)}", style="bold"))
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        table(session, columns, [[_amount(column, row.get(column)) for column in columns] for row in rows])
+
+
+@contextmanager
+def progress(session: Session, name: str) -> Iterator[Callable[[JobRecord], None]]:
+    """Shows a job's state on standard error while it is waited for: a live line on a terminal, else a line a change."""
+    if not session.err.is_terminal or session.wants_json:
+        yield lambda record: None if session.wants_json else _line(session, name, record)
+        return
+    with session.err.status(Text(one_line(name))) as status:
+        yield lambda record: status.update(Text(_doing(session, name, record)))
+
+
+def ended(session: Session, record: JobRecord) -> None:
+    """The last word on a job, on standard error."""
+    session.tell(
+        "say.ended", name=one_line(record.name), state=state_word(session, record.state), charge=yen(record.charge_yen)
+    )
+
+
+def elapsed(record: JobRecord) -> str:
+    """How long it ran, or has run as far as the portal told."""
+    if record.started_at is None or record.ended_at is None:
+        return "-"
+    return duration((record.ended_at - record.started_at).total_seconds())
+
+
+def _doing(session: Session, name: str, record: JobRecord) -> str:
+    said = session.texts("say.waiting_for", name=one_line(name), state=state_word(session, record.state))
+    return f"{said}  {one_line(record.waiting)}" if record.waiting else said
+
+
+def _line(session: Session, name: str, record: JobRecord) -> None:
+    session.err.print(_doing(session, name, record), markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _amount(name: str, value: object) -> str:
+    """A value whose name ends in _yen is an amount."""
+    if name.endswith("_yen") and isinstance(value, str | int):
+        return f"¥{one_line(str(value))}"
+    return cell(value)

@@ -1,0 +1,184 @@
+"""The SDK: one object per portal and token."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from kyoyo import settings
+from kyoyo.errors import Refused, UsageError
+from kyoyo.jobs import Job
+from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
+from kyoyo.script import walltime_s
+from kyoyo.spec import Choices, JobSpec, spec_of_circuit, spec_of_command, spec_of_script
+from kyoyo.texts import language_of
+from kyoyo.transport import Pace, Transport, new_key
+
+QUANTUM = "quantum"
+
+
+class Client:
+    """Talks to one portal as one person in one organisation. Use it as a context manager, or close() it."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        language: str | None = None,
+        environment: Mapping[str, str] = os.environ,
+        pace: Pace | None = None,
+        make_key: Callable[[], str] = new_key,
+        http: httpx2.BaseTransport | None = None,
+    ) -> None:
+        login = settings.resolve(url=url, token=token, environment=environment)
+        self.url = login.url
+        self._transport = Transport(
+            url=login.url,
+            token=login.token,
+            language=language or language_of(environment),
+            pace=pace,
+            make_key=make_key,
+            http=http,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections. Jobs go on."""
+        self._transport.close()
+
+    # -- what can be had, and for how much --------------------------------------------------------------------------
+
+    def me(self) -> Json:
+        """Who the token acts for."""
+        return Fields(self._transport.get("/me")).told
+
+    def offerings(self) -> Sequence[Offering]:
+        """What can be bought, with the prices for this organisation."""
+        return Fields(self._transport.get("/offerings")).items(Offering.of)
+
+    def estimate(self, spec: JobSpec) -> Estimate:
+        """What it would cost at most and probably. Nothing is kept."""
+        return Estimate.of(self._transport.post("/estimates", self._complete(spec).to_json()))
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        script: str | Path | JobSpec | None = None,
+        *,
+        command: Sequence[str] | None = None,
+        time: str | int | None = None,
+        max_cost_yen: Decimal | int | None = None,
+        key: str | None = None,
+        **choices: object,
+    ) -> Job:
+        """Submit a script file, a command or a ready spec; see Choices for what else may be said.
+
+        `time`: a limit such as "4h" or "1-12:00:00", or seconds. `max_cost_yen`: refused here when the ceiling with tax
+        lies above it. `key`: an Idempotency-Key of your own, so that a repeated call (even from another process) is
+        the same job. BadScript, UsageError, Refused, Conflict, Unauthorised, Unavailable.
+        """
+        spec = self._complete(script if isinstance(script, JobSpec) else _spec(script, command, time, choices))
+        if max_cost_yen is not None:
+            self._check_cost(spec, Decimal(max_cost_yen))
+        return Job(self._transport, JobRecord.of(self._transport.post("/jobs", spec.to_json(), key=key)))
+
+    def submit_circuit(
+        self, path: str | Path, *, shots: int, device: str | None = None, name: str | None = None
+    ) -> Job:
+        """Submit an OpenQASM 3 file; `device` is the id of a quantum offering."""
+        return self.submit(spec_of_circuit(Path(path), shots=shots, choices=Choices(name=name, offering=device)))
+
+    def job(self, job_id: str) -> Job:
+        """A handle on a job. NotFound."""
+        return Job(self._transport, JobRecord.of(self._transport.get(f"/jobs/{_segment(job_id)}")))
+
+    def jobs(self, *, state: str | None = None, limit: int = 50, cursor: str | None = None) -> JobPage:
+        """One page of the organisation's jobs, newest first."""
+        return JobPage.of(self._transport.get("/jobs", state=state, limit=limit, cursor=cursor))
+
+    def all_jobs(self, *, state: str | None = None) -> Iterator[JobRecord]:
+        """Every job, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.jobs(state=state, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    # -- money ------------------------------------------------------------------------------------------------------
+
+    def balance(self) -> Json:
+        """The wallet now, as the API tells it: amounts are decimal strings in yen."""
+        return Fields(self._transport.get("/balance")).told
+
+    def statement(self, month: str) -> Json:
+        """Everything that moved in a month (YYYY-MM)."""
+        return Fields(self._transport.get("/statement", month=month)).told
+
+    def usage(self, month: str) -> Json:
+        """What ran in a month."""
+        return Fields(self._transport.get("/usage", month=month)).told
+
+    def invoice(self, month: str) -> Json:
+        """The draft invoice of a month."""
+        return Fields(self._transport.get(f"/invoices/{_segment(month)}")).told
+
+    def kpi(self, period: str) -> Json:
+        """Figures of a period (YYYY-MM, YYYY-Qn, FYyyyy); for program officers."""
+        return Fields(self._transport.get("/kpi", period=period)).told
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _complete(self, spec: JobSpec) -> JobSpec:
+        if spec.offering is not None:
+            return spec
+        fitting = [offering.id for offering in self.offerings() if offering.kind == spec.offering_kind]
+        if len(fitting) != 1:
+            raise UsageError(f"choose an offering: {', '.join(sorted(fitting)) or '-'}")
+        return replace(spec, offering=fitting[0])
+
+    def _check_cost(self, spec: JobSpec, limit_yen: Decimal) -> None:
+        ceiling_yen = self.estimate(spec).ceiling_with_tax_yen
+        if ceiling_yen > limit_yen:
+            raise Refused(
+                "max-cost-exceeded",
+                f"¥{ceiling_yen:,f} > ¥{limit_yen:,f}",
+                facts={"ceiling_with_tax_yen": str(ceiling_yen), "max_cost_yen": str(limit_yen)},
+            )
+
+
+def _spec(
+    script: str | Path | None, command: Sequence[str] | None, time: str | int | None, said: Mapping[str, object]
+) -> JobSpec:
+    limit = walltime_s(time) if isinstance(time, str) else time
+    try:
+        choices = Choices(walltime_s=limit, **said)  # type: ignore[arg-type]  # an unknown word is a TypeError below
+    except TypeError as unknown:
+        raise UsageError(str(unknown)) from unknown
+    if (script is None) == (command is None):
+        raise UsageError("give a script or a command")
+    return spec_of_command(command, choices) if command is not None else spec_of_script(Path(str(script)), choices)
+
+
+def _segment(text: str) -> str:
+    """A word that may stand in a path: nothing that could lead elsewhere."""
+    if not text or not all(letter.isalnum() or letter in "-_" for letter in text):
+        raise UsageError(f"not an id: {text!r}")
+    return text

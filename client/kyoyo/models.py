@@ -1,0 +1,255 @@
+"""What the API answers, as values: money an exact Decimal in yen, times aware, the whole answer kept in `raw`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn, TypeVar
+
+from kyoyo.errors import Unavailable
+
+T = TypeVar("T")
+Json = Mapping[str, Any]
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "PREEMPTED", "LOST"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job as the portal last told it. A word in `state` that we do not know counts as not ended."""
+
+    id: str
+    name: str
+    kind: str
+    state: str
+    offering: str
+    backend: str
+    project: str
+    gpus: int
+    shots: int
+    walltime_s: int
+    submitted_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str
+    attempt_count: int
+    quote_yen: Decimal | None
+    held_yen: Decimal | None
+    charge_yen: Decimal | None
+    waiting: str
+    raw: Json
+
+    @property
+    def ended(self) -> bool:
+        """Whether its newest attempt is over for good."""
+        return self.state in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Ended by itself with exit code 0."""
+        return self.state == "SUCCEEDED"
+
+    @classmethod
+    def of(cls, told: object) -> JobRecord:
+        """Read a Job of the API."""
+        job = Fields(told)
+        return cls(
+            id=job.text("id"),
+            name=job.text("name", ""),
+            kind=job.text("kind", ""),
+            state=job.text("state"),
+            offering=job.text("offering", ""),
+            backend=job.text("backend", ""),
+            project=job.text("project", ""),
+            gpus=job.integer("gpus", 0),
+            shots=job.integer("shots", 0),
+            walltime_s=job.integer("walltime_s", 0),
+            submitted_at=job.instant("submitted_at"),
+            started_at=job.instant("started_at"),
+            ended_at=job.instant("ended_at"),
+            exit_code=job.optional_integer("exit_code"),
+            reason=job.text("reason", ""),
+            attempt_count=job.integer("attempt_count", 1),
+            quote_yen=job.yen("quote_yen"),
+            held_yen=job.yen("held_yen"),
+            charge_yen=job.yen("charge_yen"),
+            waiting=job.inner("waiting").text("sentence", ""),
+            raw=job.told,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some jobs, newest first; `next_cursor` leads to the older ones."""
+
+    items: Sequence[JobRecord]
+    next_cursor: str | None
+    raw: Json
+
+    @classmethod
+    def of(cls, told: object) -> JobPage:
+        """Read a page of jobs."""
+        page = Fields(told)
+        return cls(items=page.items(JobRecord.of), next_cursor=page.text("next_cursor", "") or None, raw=page.told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a job would cost. Never more than the ceiling; `admissible`: the wallet covers it now."""
+
+    offering: str
+    ceiling_yen: Decimal
+    ceiling_with_tax_yen: Decimal
+    expected_yen: Decimal
+    available_yen: Decimal | None
+    admissible: bool
+    raw: Json
+
+    @classmethod
+    def of(cls, told: object) -> Estimate:
+        """Read an estimate."""
+        estimate = Fields(told)
+        return cls(
+            offering=estimate.text("offering", ""),
+            ceiling_yen=estimate.needed_yen("ceiling_yen"),
+            ceiling_with_tax_yen=estimate.needed_yen("ceiling_with_tax_yen"),
+            expected_yen=estimate.needed_yen("expected_yen"),
+            available_yen=estimate.yen("available_yen"),
+            admissible=estimate.told.get("admissible") is True,
+            raw=estimate.told,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Price of `per` units of a component for this organisation, without tax, beside list and market."""
+
+    service_class: str
+    component: str
+    per: Decimal
+    price_yen: Decimal
+    list_yen: Decimal | None
+    market_yen: Decimal | None
+
+    @classmethod
+    def of(cls, told: object) -> Price:
+        """Read one price."""
+        price = Fields(told)
+        return cls(
+            service_class=price.text("service_class", "standard"),
+            component=price.text("component"),
+            per=price.needed_yen("per"),
+            price_yen=price.needed_yen("price_yen"),
+            list_yen=price.yen("list_yen"),
+            market_yen=price.yen("market_yen"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offering:
+    """What can be bought. `limits` and `hardware` as the API gives them."""
+
+    id: str
+    kind: str
+    title: str
+    limits: Json
+    hardware: Json
+    prices: Sequence[Price]
+    raw: Json
+
+    @classmethod
+    def of(cls, told: object) -> Offering:
+        """Read one offering."""
+        offering = Fields(told)
+        return cls(
+            id=offering.text("id"),
+            kind=offering.text("kind"),
+            title=offering.text("title", ""),
+            limits=offering.inner("limits").told,
+            hardware=offering.inner("hardware").told,
+            prices=offering.items(Price.of, "prices"),
+            raw=offering.told,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Money of one job, without tax: promised at most, still held, charged. `charge_yen` is None until settled."""
+
+    quote_yen: Decimal | None
+    held_yen: Decimal | None
+    charge_yen: Decimal | None
+
+
+class Fields:
+    """Reads a JSON object with types; what a server of another version leaves out gets its default."""
+
+    def __init__(self, told: object) -> None:
+        if not isinstance(told, Mapping):
+            raise Unavailable("unexpected-answer", f"expected an object, got {type(told).__name__}")
+        self.told: Json = told
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A string; null counts as absent."""
+        value = self.told.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            self._bad(name)
+        return value
+
+    def integer(self, name: str, default: int) -> int:
+        """A whole number; null counts as absent."""
+        value = self.optional_integer(name)
+        return default if value is None else value
+
+    def optional_integer(self, name: str) -> int | None:
+        """A whole number or nothing."""
+        value = self.told.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            self._bad(name)
+        return value
+
+    def yen(self, name: str) -> Decimal | None:
+        """An exact amount from its decimal string, or nothing."""
+        value = self.told.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str | int):
+            self._bad(name)
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            self._bad(name)
+
+    def needed_yen(self, name: str) -> Decimal:
+        """An exact amount that must be there."""
+        amount = self.yen(name)
+        if amount is None:
+            self._bad(name)
+        return amount
+
+    def instant(self, name: str) -> datetime | None:
+        """An aware time or nothing."""
+        value = self.told.get(name)
+        try:
+            return datetime.fromisoformat(value) if isinstance(value, str) else None
+        except ValueError:
+            self._bad(name)
+
+    def inner(self, name: str) -> Fields:
+        """The object under a name; an empty one when absent."""
+        value = self.told.get(name)
+        return Fields(value if isinstance(value, Mapping) else {})
+
+    def items(self, read: Callable[[object], T], name: str = "items") -> Sequence[T]:
+        """The list under a name, each read; empty when absent."""
+        value = self.told.get(name)
+        return [read(item) for item in value] if isinstance(value, list) else []
+
+    def _bad(self, name: str) -> NoReturn:
+        raise Unavailable("unexpected-answer", f"field {name!r}: {self.told.get(name)!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from secrets import token_bytes
 from uuid import UUID, uuid4  # noqa: TID251  the one place
 
 Clock = Callable[[], datetime]
@@ -17,3 +18,8 @@ def utc_now() -> datetime:
 def new_id() -> UUID:
     """A fresh random identity."""
     return uuid4()
+
+
+def new_secret() -> bytes:
+    """32 fresh bytes that nobody can guess."""
+    return token_bytes(32)

@@ -2,8 +2,8 @@
 
     infra/db/migrations/NNNN_name.sql     0001, 0002, … without a gap; never edited once applied anywhere
 
-What was applied is written in infra_migration.schema_migration, with the SHA-256 of each file: outside the files, because
-it must exist before the first of them. Tables belong to kyoyo_owner, whoever runs this. roles.sql is applied first.
+What was applied is written in infra_migration.schema_migration, with the SHA-256 of each file: outside the files,
+because it must exist before the first of them. Tables belong to kyoyo_owner, whoever runs this. roles.sql comes first.
 """
 
 from __future__ import annotations

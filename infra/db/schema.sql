@@ -180,6 +180,9 @@ DECLARE
     previous bytea;
     canonical text;
 BEGIN
+    IF current_setting('role') = 'kyoyo_tenant' AND organisation IS DISTINCT FROM infra.current_organisation() THEN
+        RAISE EXCEPTION 'not your organisation' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     -- One writer at a time: the chain has one head. Held until the caller's transaction ends.
     PERFORM pg_advisory_xact_lock(7711001);
     SELECT * INTO head FROM accounts.audit_entry ORDER BY seq DESC LIMIT 1;
@@ -190,6 +193,15 @@ BEGIN
     INSERT INTO accounts.audit_entry VALUES (next_seq, at, actor, organisation, what, whom, details, previous,
         sha256(previous || convert_to(canonical, 'UTF8')));
     RETURN next_seq;
+END $$;
+
+-- An organisation makes somebody a member by address. The person may exist already, unseen by the tenant who asks.
+CREATE FUNCTION accounts.find_or_add_person(new_id uuid, new_name text, address text, at timestamptz)
+RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO accounts.person (id, display_name, email, created_at) VALUES (new_id, new_name, address, at)
+        ON CONFLICT (lower(email)) DO NOTHING;
+    RETURN (SELECT id FROM accounts.person WHERE lower(email) = lower(address));
 END $$;
 
 -- Sign-in: the one thing that the portal may ask before it knows for whom it works.
@@ -790,6 +802,7 @@ GRANT EXECUTE ON FUNCTION infra.current_organisation(), infra.jst_date(timestamp
 GRANT EXECUTE ON FUNCTION accounts.authenticate(bytea, timestamptz) TO kyoyo_portal;
 GRANT EXECUTE ON FUNCTION accounts.append_audit(timestamptz, uuid, uuid, text, text, jsonb)
     TO kyoyo_tenant, kyoyo_operator, kyoyo_officer, kyoyo_worker;
+GRANT EXECUTE ON FUNCTION accounts.find_or_add_person(uuid, text, text, timestamptz) TO kyoyo_tenant, kyoyo_operator;
 GRANT EXECUTE ON FUNCTION pricing.lock_wallet(uuid) TO kyoyo_tenant, kyoyo_operator, kyoyo_worker;
 GRANT EXECUTE ON FUNCTION infra.fence(text, bigint) TO kyoyo_worker;
 
@@ -825,7 +838,7 @@ GRANT SELECT (id, person_id, organisation_id, label, scopes, created_at, expires
     ON accounts.api_token TO kyoyo_tenant;
 GRANT INSERT ON scheduler.job, scheduler.job_payload, scheduler.cancellation, scheduler.attempt, scheduler.attempt_event,
     pricing.quote, pricing.hold, pricing.billable_attempt, pricing.ledger_transaction, pricing.ledger_entry,
-    accounts.api_token, accounts.membership, accounts.project, accounts.person TO kyoyo_tenant;
+    accounts.api_token, accounts.membership, accounts.project TO kyoyo_tenant;
 GRANT UPDATE (revoked_at) ON accounts.api_token TO kyoyo_tenant;
 GRANT UPDATE (until) ON accounts.membership TO kyoyo_tenant;
 
@@ -852,10 +865,9 @@ BEGIN
     END LOOP;
 END $$;
 CREATE POLICY own ON accounts.organisation TO kyoyo_tenant USING (id = infra.current_organisation());
--- A tenant sees the persons who are or were members, and may add a new person (to invite) but see none of the others.
+-- A tenant sees the persons who are or were members; accounts.find_or_add_person() adds one.
 CREATE POLICY own ON accounts.person FOR SELECT TO kyoyo_tenant USING (EXISTS (
     SELECT FROM accounts.membership m WHERE m.person_id = person.id AND m.organisation_id = infra.current_organisation()));
-CREATE POLICY invite ON accounts.person FOR INSERT TO kyoyo_tenant WITH CHECK (true);
 -- The only money movement that a tenant's own request makes is the hold of a submission.
 CREATE POLICY only_holds ON pricing.ledger_transaction AS RESTRICTIVE FOR INSERT TO kyoyo_tenant WITH CHECK (template = 'hold');
 CREATE POLICY only_holds ON pricing.ledger_entry AS RESTRICTIVE FOR INSERT TO kyoyo_tenant

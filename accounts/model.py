@@ -1,0 +1,114 @@
+"""Values of accounts: who somebody is, for whom they act, what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from accounts.errors import ScopeMissing
+from accounts.scopes import OrgRole, Scope, StaffRole
+
+__all__ = [
+    "CustomerClass",
+    "Eligibility",
+    "IssuedToken",
+    "Member",
+    "OrgRole",
+    "Organisation",
+    "Principal",
+    "Project",
+    "Scope",
+    "StaffRole",
+    "Token",
+]
+
+
+class CustomerClass(StrEnum):
+    """The class of a customer, by which prices differ. Meanings: accounts.customer_class in schema.sql."""
+
+    STARTUP = "startup"
+    SME = "sme"
+    UNIVERSITY = "university"
+    LARGE = "large"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: one person, either for one organisation (role) or for the house (staff_roles), never for both."""
+
+    person_id: UUID
+    display_name: str
+    organisation_id: UUID | None
+    role: OrgRole | None
+    staff_roles: frozenset[StaffRole]
+    scopes: frozenset[str]
+    token_id: UUID
+
+    def require(self, scope: Scope) -> None:
+        """ScopeMissing: this token may not do that."""
+        if scope.value not in self.scopes:
+            raise ScopeMissing(scope=scope.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    id: UUID
+    slug: str
+    name: str
+    corporate_number: str | None
+    counts: bool  # false: test or house, never in a count of organisations
+    suspended_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """That an organisation may submit, and as which class it is priced."""
+
+    organisation_id: UUID
+    customer_class: CustomerClass
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    membership_id: UUID
+    person_id: UUID
+    display_name: str
+    email: str
+    role: OrgRole
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    id: UUID
+    organisation_id: UUID
+    slug: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What may be shown of a token: everything but the token."""
+
+    id: UUID
+    person_id: UUID
+    organisation_id: UUID | None
+    label: str
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token. `plain` is shown once and stored nowhere."""
+
+    id: UUID
+    plain: str = field(repr=False)

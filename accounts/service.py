@@ -1,0 +1,48 @@
+"""What others may ask of accounts: the one door.
+
+Each function works inside the caller's transaction, and what it changes leaves an entry in the audit trail. `actor` is
+who asks; None is the system itself (first set-up, tests), which nobody can be over the network.
+"""
+
+from __future__ import annotations
+
+from accounts.access import authenticate, issue_token, list_tokens, revoke_token
+from accounts.organisations import (
+    DEFAULT_PROJECT,
+    create_organisation,
+    create_project,
+    declare,
+    list_organisations,
+    list_projects,
+    organisation,
+    project_by_slug,
+    require_eligible,
+    set_suspended,
+)
+from accounts.people import add_member, create_person, end_membership, grant_staff_role, invite, list_members
+from accounts.trail import append_audit, verify_audit_chain
+
+__all__ = [
+    "DEFAULT_PROJECT",
+    "add_member",
+    "append_audit",
+    "authenticate",
+    "create_organisation",
+    "create_person",
+    "create_project",
+    "declare",
+    "end_membership",
+    "grant_staff_role",
+    "invite",
+    "issue_token",
+    "list_members",
+    "list_organisations",
+    "list_projects",
+    "list_tokens",
+    "organisation",
+    "project_by_slug",
+    "require_eligible",
+    "revoke_token",
+    "set_suspended",
+    "verify_audit_chain",
+]

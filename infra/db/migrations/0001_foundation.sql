@@ -706,12 +706,13 @@ CREATE TABLE metering.collection (
 COMMENT ON TABLE metering.collection IS 'Watermark per backend (projection): accounting was read up to here; the next window overlaps it.';
 
 CREATE TABLE metering.accounting_row (
-    id             uuid PRIMARY KEY,          -- uuid5(backend, natural key, content)
+    id             uuid PRIMARY KEY,          -- uuid5(backend, natural key, revision, content)
     backend        text NOT NULL,
-    natural_key    text NOT NULL,             -- the source''s own identity of the record
+    natural_key    text NOT NULL,             -- the source's own identity of the record
     revision       integer NOT NULL CHECK (revision > 0),
-    content_sha256 bytea NOT NULL CHECK (length(content_sha256) = 32),
+    content_sha256 bytea NOT NULL CHECK (length(content_sha256) = 32), -- of revision and content: a value may come back
     attempt_id     uuid,                      -- NULL: ran outside the portal
+    unbilled       text CHECK (unbilled IN ('outside-portal', 'unknown-attempt')), -- why no usage was derived; NULL: it was
     started_at     timestamptz NOT NULL,
     ended_at       timestamptz,
     final          boolean NOT NULL,          -- the backend''s record is complete
@@ -721,10 +722,26 @@ CREATE TABLE metering.accounting_row (
     recorded_at    timestamptz NOT NULL,
     UNIQUE (backend, natural_key, content_sha256),
     UNIQUE (backend, natural_key, revision),
-    CHECK (ended_at IS NULL OR started_at <= ended_at)
+    CHECK (ended_at IS NULL OR started_at <= ended_at),
+    CHECK (attempt_id IS NOT NULL OR unbilled IS NOT NULL)
 );
 CREATE INDEX accounting_row_attempt ON metering.accounting_row (attempt_id);
 COMMENT ON TABLE metering.accounting_row IS 'Append-only: what the backends said, word for word. The same row again is not stored; another value under the same key is a new revision.';
+
+CREATE TABLE metering.parked_row (
+    backend     text NOT NULL,
+    row_sha256  bytea NOT NULL CHECK (length(row_sha256) = 32),
+    natural_key text NOT NULL,
+    reason      text NOT NULL,                 -- stable code: 'end-before-start', 'unknown-component', 'failed' …
+    content     text NOT NULL,                 -- the row as JSON in ASCII: what a backend says need not fit into jsonb
+    tries       integer NOT NULL CHECK (tries > 0),
+    parked_at   timestamptz NOT NULL,
+    next_try_at timestamptz,                   -- NULL: not tried again by itself
+    resolved_at timestamptz,                   -- set when it could be taken after all
+    PRIMARY KEY (backend, row_sha256)
+);
+CREATE INDEX parked_row_due ON metering.parked_row (backend, next_try_at) WHERE resolved_at IS NULL;
+COMMENT ON TABLE metering.parked_row IS 'Accounting rows that could not be taken: kept, alarmed and tried again; never dropped (projection).';
 
 CREATE TABLE metering.usage_record (
     id              uuid PRIMARY KEY,          -- uuid5(accounting row, component)
@@ -816,7 +833,7 @@ GRANT SELECT ON accounts.organisation, accounts.person, accounts.membership, acc
 GRANT INSERT, UPDATE ON infra.leader TO kyoyo_worker;
 GRANT INSERT ON ALL TABLES IN SCHEMA scheduler, pricing, metering TO kyoyo_worker;
 GRANT UPDATE ON scheduler.attempt, pricing.wallet, pricing.hold, pricing.billable_attempt, pricing.parked_usage,
-    metering.collection TO kyoyo_worker;
+    metering.collection, metering.parked_row TO kyoyo_worker;
 
 -- An operator manages organisations, prices, grants and shares.
 GRANT INSERT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.staff,

@@ -3,47 +3,149 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
-from hpc_adapters.confined.model import RunSpec, RunState
+from hpc_adapters.confined import folder, reading, request, sandbox
+from hpc_adapters.confined.model import Phase, RunSpec, RunState
 from hpc_adapters.contract import Isolation, LogChunk, Stream
+
+_PACKAGES: Final = str(Path(__file__).resolve().parents[2])
+_BOOT: Final = (
+    f"import sys; sys.path.insert(0, {_PACKAGES!r}); from hpc_adapters.confined.supervisor import main; main()"
+)
+_STAGING_LIFE: Final = timedelta(hours=1)
+
+
+class StartInterrupted(Exception):
+    """The run is accepted, but its supervisor could not be started now. `states` tries again."""
 
 
 class ConfinedRuns:
     """Every run under `root`, of this process and of all before it. Safe to use from many processes at once."""
 
-    def __init__(self, root: Path, *, clock: Callable[[], datetime]) -> None:
-        """Probes what isolation works here by trying it (some 20 ms)."""
-        self.root = root
-        self.isolation: Isolation = Isolation.PER_ATTEMPT
+    def __init__(self, root: Path, *, clock: Callable[[], datetime], kind: str | None = None) -> None:
+        """Finds what isolation works here by trying it (once a process, some 20 ms), or takes `kind` of `sandbox`."""
+        self.root = root.resolve()
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clock = clock
+        self._kind = kind or sandbox.detect()
+        self._over: dict[UUID, RunState] = {}
+        request.sweep_staging(self.root, older_than=clock() - _STAGING_LIFE)
+
+    @property
+    def isolation(self) -> Isolation:
+        """What the walls are good for."""
+        return Isolation.SINGLE_TENANT if self._kind == sandbox.NONE else Isolation.PER_ATTEMPT
 
     async def start(self, spec: RunSpec) -> None:
         """Accept the run durably and set it going. Again with the same attempt id: harmless.
 
-        OSError: nothing was accepted. `StartInterrupted`: accepted, but not going yet; the next `start` or `states` sees to it.
+        OSError: nothing was accepted. `StartInterrupted`: accepted, but not going yet; the next `states` sees to it.
         """
-        raise NotImplementedError
+        await asyncio.to_thread(self.start_now, spec)
+
+    def start_now(self, spec: RunSpec) -> None:
+        """`start` for a caller that is in a thread already."""
+        request.accept(self.root, spec, kind=self._kind, now=self._clock())
+        place = self._place(spec.attempt_id)
+        if not folder.exists(place, folder.END) and not folder.is_alive(place):
+            self._supervise(place)
 
     async def state(self, attempt_id: UUID) -> RunState | None:
         """None: no such run here."""
         return (await self.states([attempt_id]))[0]
 
     async def states(self, attempt_ids: Sequence[UUID]) -> list[RunState | None]:
-        """In the order asked. Sets going what was accepted by a process that died at once."""
-        raise NotImplementedError
+        """In the order asked. Sets going what was accepted by a process that died at once, and buries the vanished."""
+        return await asyncio.to_thread(self.states_now, attempt_ids)
+
+    def states_now(self, attempt_ids: Sequence[UUID]) -> list[RunState | None]:
+        """`states` for a caller that is in a thread already."""
+        return [self._look(attempt_id) for attempt_id in attempt_ids]
 
     async def all_ids(self) -> list[UUID]:
         """Every accepted run, over or not, in the order of their ids."""
-        raise NotImplementedError
+        return await asyncio.to_thread(self.all_ids_now)
+
+    def all_ids_now(self) -> list[UUID]:
+        """`all_ids` for a caller that is in a thread already."""
+        names = (name for name in os.listdir(self.root) if not name.startswith("."))  # noqa: PTH208  only names
+        found = []
+        for name in names:
+            with suppress(ValueError):
+                found.append(UUID(name))
+        return sorted(found)
 
     async def cancel(self, attempt_id: UUID) -> bool:
         """Note the wish. False: no such run here. The end is known by `state`: CANCELLED, unless it ended before."""
-        raise NotImplementedError
+        return await asyncio.to_thread(self._cancel, attempt_id)
 
     async def read(self, attempt_id: UUID, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk | None:
         """A piece of a stream; the result only once the run is over. None: no such run here."""
-        raise NotImplementedError
+        return await asyncio.to_thread(self._read, attempt_id, stream, offset, limit)
+
+    # ---- in a thread
+
+    def _place(self, attempt_id: UUID) -> str:
+        return str(self.root / str(attempt_id))
+
+    def _look(self, attempt_id: UUID) -> RunState | None:
+        known = self._over.get(attempt_id)
+        if known is not None:
+            return known
+        place = self._place(attempt_id)
+        alive = folder.is_alive(place)  # asked first: what dies after the question has written its end before
+        state = reading.state_of(place)
+        if state is None:
+            return None
+        if not alive and not state.is_over:
+            state = self._attend(place, state)
+        if state.is_over:
+            self._over[attempt_id] = state
+        return state
+
+    def _attend(self, place: str, state: RunState) -> RunState:
+        """A run that is not over and has no living supervisor: start it, or bury it when it had passed the gate."""
+        with suppress(StartInterrupted):
+            self._supervise(place)
+        return reading.state_of(place) or state
+
+    def _cancel(self, attempt_id: UUID) -> bool:
+        state = self._look(attempt_id)
+        if state is None:
+            return False
+        if state.phase in {Phase.STARTING, Phase.RUNNING}:
+            place = self._place(attempt_id)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(folder.path(place, folder.CANCEL), flags, 0o600))
+            folder.sync(place)
+        return True
+
+    def _read(self, attempt_id: UUID, stream: Stream, offset: int, limit: int) -> LogChunk | None:
+        state = self._look(attempt_id)  # before the bytes: what an ended run printed is complete
+        return None if state is None else reading.chunk(self._place(attempt_id), state, stream, offset, limit)
+
+    def _supervise(self, place: str) -> None:
+        """Start a supervisor. It detaches itself, and gives way when another one lives."""
+        try:
+            with open(folder.path(place, "supervisor.log"), "ab") as log:  # noqa: PTH123  a path of text
+                subprocess.run(  # noqa: S603  our own program
+                    [sys.executable, "-I", "-S", "-c", _BOOT, place],
+                    env=sandbox.CLEAN_ENVIRONMENT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    timeout=30,
+                    check=True,
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StartInterrupted(str(error)) from error

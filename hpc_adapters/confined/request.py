@@ -1,0 +1,156 @@
+"""Accepting a run: its folder appears complete, in one rename, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from hpc_adapters.confined import folder, sandbox
+from hpc_adapters.confined.model import FilePath, RunSpec
+from hpc_adapters.confined.times import to_us
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_FIRST_UID: Final = 1_900_000_000  # a range that no distribution hands out (systemd: "unused", below 2^31)
+_UIDS: Final = 100_000_000
+_STAGING, _CLAIMS = ".staging", ".uids"
+
+
+def accept(root: Path, spec: RunSpec, *, kind: str, now: datetime) -> None:
+    """Make the run's folder durably, unless it is there. OSError: nothing was accepted."""
+    target = root / str(spec.attempt_id)
+    if target.exists():
+        return
+    uid = claim_uid(root, spec.attempt_id) if kind == sandbox.ROOT else os.geteuid()
+    (root / _STAGING).mkdir(mode=0o700, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=root / _STAGING))
+    try:
+        _fill(staging, target, spec, kind=kind, uid=uid, now=now)
+        with suppress(FileExistsError, NotADirectoryError):
+            _publish(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    folder.sync(str(root))
+
+
+def _publish(staging: Path, target: Path) -> None:
+    """Of two that accept the same attempt at once, one wins: a folder is not renamed over one with content."""
+    try:
+        staging.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+
+
+def _fill(staging: Path, target: Path, spec: RunSpec, *, kind: str, uid: int, now: datetime) -> None:
+    files, work = staging / folder.FILES, staging / folder.WORK
+    files.mkdir()
+    files.chmod(0o755)
+    for name, content in spec.files.items():
+        if _FILE_NAME.fullmatch(name) is None:
+            raise ValueError(f"not a plain file name: {name!r}")
+        folder.write_bytes(str(files), name, content, 0o755)
+    script = sandbox.start_script(
+        kind,
+        uid=uid,
+        processes=spec.processes,
+        environment=_environment(spec, work="/job" if kind != sandbox.NONE else str(target / folder.WORK)),
+        argv=_argv(spec, files="/kyoyo" if kind != sandbox.NONE else str(target / folder.FILES)),
+    )
+    folder.write_bytes(str(files), folder.START, script.encode(), 0o755)
+    work.mkdir(mode=0o700)
+    if kind == sandbox.ROOT:
+        os.chown(work, uid, uid)
+    folder.write_json(str(staging), folder.REQUEST, _request(spec, kind=kind, uid=uid, now=now))
+
+
+def _request(spec: RunSpec, *, kind: str, uid: int, now: datetime) -> folder.Json:
+    return {
+        "attempt_id": str(spec.attempt_id),
+        "tenant": spec.tenant,
+        "accepted_us": to_us(now),
+        "sandbox": kind,
+        "uid": uid,
+        "read_only": [str(path) for path in spec.read_only],
+        "network": spec.network,
+        "walltime_s": spec.walltime_s,
+        "grace_s": spec.grace_s,
+        "memory_mb": spec.memory_mb,
+        "cpus": spec.cpus,
+        "processes": spec.processes,
+        "disk_mb": spec.disk_mb,
+        "stdout_cap_bytes": spec.stdout_cap_bytes,
+        "result_cap_bytes": spec.result_cap_bytes,
+        "facts": dict(spec.facts),
+    }
+
+
+def _argv(spec: RunSpec, *, files: str) -> list[str]:
+    return [f"{files}/{word.name}" if isinstance(word, FilePath) else word for word in spec.argv]
+
+
+def _environment(spec: RunSpec, *, work: str) -> dict[str, str]:
+    """Built from nothing: the job's own variables, then ours, which it cannot replace."""
+    return {**spec.environment, **own_variables(spec, work=work)}
+
+
+def own_variables(spec: RunSpec, *, work: str) -> dict[str, str]:
+    """What every run finds in its environment."""
+    software = [str(path / "bin") for path in spec.read_only if (path / "bin").is_dir()]
+    threads = str(max(1, spec.cpus))
+    return {
+        "PATH": ":".join([*software, sandbox.SYSTEM_PATH]),
+        "HOME": work,
+        "PWD": work,
+        "LANG": "C.UTF-8",
+        "TMPDIR": "/tmp",  # noqa: S108  inside the sandbox it is the run's own
+        "KYOYO_ATTEMPT_ID": str(spec.attempt_id),
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
+
+
+def is_variable(name: str, value: str) -> bool:
+    """Whether a job may set it. The loader's variables are refused: no honest job needs them."""
+    return _VARIABLE.fullmatch(name) is not None and "\0" not in value and not name.startswith("LD_")
+
+
+def claim_uid(root: Path, attempt_id: UUID) -> int:
+    """The attempt's own user id: derived from its id, and never given to two attempts of this root."""
+    claims = root / _CLAIMS
+    claims.mkdir(mode=0o700, exist_ok=True)
+    for step in range(1000):
+        uid = _FIRST_UID + (attempt_id.int + step) % _UIDS
+        try:
+            fd = os.open(claims / str(uid), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            if (claims / str(uid)).read_text() == str(attempt_id):
+                return uid
+            continue
+        with os.fdopen(fd, "w") as file:
+            file.write(str(attempt_id))
+        return uid
+    raise OSError("no free user id")
+
+
+def sweep_staging(root: Path, *, older_than: datetime) -> None:
+    """Remove what starts that died halfway have left behind."""
+    for left in (root / _STAGING).glob("*"):
+        with suppress(OSError):
+            if to_us(older_than) > left.stat().st_mtime_ns // 1000:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def size_of_words(arguments: Mapping[str, str] | tuple[str, ...]) -> int:
+    """Bytes that a command line or an environment takes, as JSON."""
+    return len(json.dumps(arguments if isinstance(arguments, tuple) else dict(arguments)).encode())

@@ -1,0 +1,159 @@
+"""What pricing refuses, and what it treats as a fault of ours. Refusals carry facts, no sentences (infra.refusal)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from infra.refusal import Refusal
+
+
+class UnknownOffering(Refusal):
+    """No offering has this id. Facts: offering."""
+
+    code: ClassVar[str] = "unknown-offering"
+
+
+class OfferingRetired(Refusal):
+    """The offering is no longer sold. Facts: offering."""
+
+    code: ClassVar[str] = "offering-retired"
+
+
+class OfferingExists(Refusal):
+    """Another offering has this id already. Facts: offering."""
+
+    code: ClassVar[str] = "offering-exists"
+
+
+class NoPrice(Refusal):
+    """No price is in force for this kind of customer. Facts: offering, customer_class, service_class."""
+
+    code: ClassVar[str] = "no-price"
+
+
+class GpusRequired(Refusal):
+    """A GPU offering needs at least one GPU. Facts: offering."""
+
+    code: ClassVar[str] = "gpus-required"
+
+
+class TooManyGpus(Refusal):
+    """More GPUs than the offering has. Facts: requested, limit."""
+
+    code: ClassVar[str] = "too-many-gpus"
+
+
+class WalltimeRequired(Refusal):
+    """The time limit must be at least one second. Facts: requested_s."""
+
+    code: ClassVar[str] = "walltime-required"
+
+
+class WalltimeTooLong(Refusal):
+    """A longer time limit than the offering allows. Facts: requested_s, limit_s."""
+
+    code: ClassVar[str] = "walltime-too-long"
+
+
+class ShotsRequired(Refusal):
+    """A quantum offering needs at least one shot. Facts: offering."""
+
+    code: ClassVar[str] = "shots-required"
+
+
+class TooManyShots(Refusal):
+    """More shots than the offering allows. Facts: requested, limit."""
+
+    code: ClassVar[str] = "too-many-shots"
+
+
+class NoWallet(Refusal):
+    """The organisation has no wallet yet. Facts: none."""
+
+    code: ClassVar[str] = "no-wallet"
+
+
+class InsufficientFunds(Refusal):
+    """The wallet does not cover the ceiling. Facts: needed_yen, available_yen (decimal strings)."""
+
+    code: ClassVar[str] = "insufficient-funds"
+
+
+class AmountNotPositive(Refusal):
+    """A grant, payment, credit line or price reference of nothing or less. Facts: amount_yen."""
+
+    code: ClassVar[str] = "amount-not-positive"
+
+
+class GrantExpired(Refusal):
+    """A grant must expire after it is given. Facts: expires_at (ISO 8601)."""
+
+    code: ClassVar[str] = "grant-expired"
+
+
+class MoreThanOwed(Refusal):
+    """A repayment beyond the debt (pay in the rest as prepaid value). Facts: amount_yen, owed_yen."""
+
+    code: ClassVar[str] = "more-than-owed"
+
+
+class PriceNotBelowMarket(Refusal):
+    """P2: every price lies below the market's. Facts: component, price_yen, market_yen (for the same amount)."""
+
+    code: ClassVar[str] = "price-not-below-market"
+
+
+class PriceAboveList(Refusal):
+    """The price may not exceed the list price, nor be negative. Facts: component, price_yen, list_yen."""
+
+    code: ClassVar[str] = "price-above-list"
+
+
+class PriceComponentsWrong(Refusal):
+    """A version prices exactly the components of its offering's kind. Facts: needed, given (lists of names)."""
+
+    code: ClassVar[str] = "price-components-wrong"
+
+
+class PriceVersionExists(Refusal):
+    """A price never changes in place: this instant has a version already. Facts: offering, valid_from (ISO 8601)."""
+
+    code: ClassVar[str] = "price-version-exists"
+
+
+class PriceBackdated(Refusal):
+    """A version cannot come into force in the past. Facts: valid_from (ISO 8601)."""
+
+    code: ClassVar[str] = "price-backdated"
+
+
+class MarketReferenceUnknown(Refusal):
+    """No reference of the offering's resource type and this component has the id. Facts: reference, component."""
+
+    code: ClassVar[str] = "market-reference-unknown"
+
+
+class MonthInvalid(Refusal):
+    """Not a month in the form YYYY-MM. Facts: month."""
+
+    code: ClassVar[str] = "month-invalid"
+
+
+class PricingFault(Exception):
+    """Base of what must not happen: a bug or a broken fact. Never shown as a refusal; a person must look."""
+
+
+class LedgerConflict(PricingFault):
+    """The same business key came again with another content."""
+
+
+class UnbalancedTransaction(PricingFault):
+    """A transaction whose entries do not sum to zero: it cannot be constructed."""
+
+
+class UnknownAttempt(PricingFault):
+    """Usage or an end was told for an attempt that was never opened here."""
+
+
+class HoldClosed(PricingFault):
+    """An attempt was opened for a job whose hold has been released."""

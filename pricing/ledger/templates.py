@@ -1,0 +1,216 @@
+"""The vocabulary of the ledger: every kind of transaction there is, and nothing else builds entries.
+
+Each function states its business key (from which the id follows) and its entries. See README.md for the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pricing.ledger.balances import Draw, Part
+from pricing.ledger.entries import Account, Bucket, Entry, Transaction
+from pricing.model import LotKind
+
+NAMESPACE = uuid5(NAMESPACE_URL, "https://kyoyo.invalid/pricing/ledger")
+
+
+class Template(StrEnum):
+    """What happened; stored with the transaction, shown on the statement."""
+
+    ISSUE_GRANT = "issue_grant"
+    """Free value from the subsidy was given."""
+    RECEIVE_PAYMENT = "receive_payment"
+    """Money came in and became prepaid value."""
+    OPEN_CREDIT_LINE = "open_credit_line"
+    """A credit line was opened or raised."""
+    REPAY_CREDIT = "repay_credit"
+    """Money came in for what was used on credit; the line is free again."""
+    PAY_BACK = "pay_back"
+    """Prepaid value was paid back in money."""
+    EXPIRE = "expire"
+    """What was left of a grant lapsed."""
+    HOLD = "hold"
+    """A job's ceiling was set aside."""
+    SETTLE = "settle"
+    """What ran was charged to the hold (or, by a correction while the hold is open, put back into it)."""
+    RELEASE = "release"
+    """The rest of a hold went back."""
+    REFUND = "refund"
+    """A correction after the release gave value back."""
+    ADJUST = "adjust"
+    """A correction after the release that touches only the house."""
+
+
+def transaction_id(*key: object) -> UUID:
+    """The id of a business key."""
+    return uuid5(NAMESPACE, ":".join(map(str, key)))
+
+
+def issue_grant(*, organisation_id: UUID, lot_id: UUID, amount_micro_yen: int, at: datetime) -> Transaction:
+    """Key: the grant. available +x, issued −x."""
+    amounts = {_available(organisation_id, lot_id): amount_micro_yen, _ISSUED: -amount_micro_yen}
+    return _transaction(Template.ISSUE_GRANT, (lot_id,), organisation_id, amounts, at)
+
+
+def receive_payment(
+    *, organisation_id: UUID, lot_id: UUID, payment_id: UUID, amount_micro_yen: int, at: datetime
+) -> Transaction:
+    """Key: the payment. available +x, cash −x."""
+    amounts = {_available(organisation_id, lot_id): amount_micro_yen, _CASH: -amount_micro_yen}
+    return _transaction(Template.RECEIVE_PAYMENT, (payment_id,), organisation_id, amounts, at)
+
+
+def pay_back(
+    *, organisation_id: UUID, lot_id: UUID, payment_id: UUID, amount_micro_yen: int, at: datetime
+) -> Transaction:
+    """Key: the outgoing payment. available −x, cash +x."""
+    amounts = {_available(organisation_id, lot_id): -amount_micro_yen, _CASH: amount_micro_yen}
+    return _transaction(Template.PAY_BACK, (payment_id,), organisation_id, amounts, at)
+
+
+def open_credit_line(
+    *, organisation_id: UUID, lot_id: UUID, credit_id: UUID, amount_micro_yen: int, at: datetime
+) -> Transaction:
+    """Key: the decision. available +L, issued −L. A second decision raises the line."""
+    amounts = {_available(organisation_id, lot_id): amount_micro_yen, _ISSUED: -amount_micro_yen}
+    return _transaction(Template.OPEN_CREDIT_LINE, (credit_id,), organisation_id, amounts, at)
+
+
+def repay_credit(
+    *, organisation_id: UUID, lot_id: UUID, payment_id: UUID, amount_micro_yen: int, at: datetime
+) -> Transaction:
+    """Key: the payment. owed +x, cash −x; and the line is free again: available +x, issued −x."""
+    amounts = {
+        Account(Bucket.OWED, organisation_id): amount_micro_yen,
+        _CASH: -amount_micro_yen,
+        _available(organisation_id, lot_id): amount_micro_yen,
+        _ISSUED: -amount_micro_yen,
+    }
+    return _transaction(Template.REPAY_CREDIT, (payment_id,), organisation_id, amounts, at)
+
+
+def expire(*, organisation_id: UUID, lot_id: UUID, ordinal: int, amount_micro_yen: int, at: datetime) -> Transaction:
+    """Key: the grant and how often it expired before (value may come back to it). available −x, expired +x."""
+    amounts = {_available(organisation_id, lot_id): -amount_micro_yen, _EXPIRED: amount_micro_yen}
+    return _transaction(Template.EXPIRE, (lot_id, ordinal), organisation_id, amounts, at)
+
+
+def hold(*, organisation_id: UUID, job_id: UUID, parts: Sequence[Part], at: datetime) -> Transaction:
+    """Key: the job. Per lot: available −x, held +x."""
+    amounts: dict[Account, int] = {}
+    for part in parts:
+        amounts[_available(organisation_id, part.lot_id)] = -part.amount_micro_yen
+        amounts[_held(organisation_id, part.lot_id)] = part.amount_micro_yen
+    return _transaction(Template.HOLD, (job_id,), organisation_id, amounts, at, job_id=job_id)
+
+
+def settle(
+    *,
+    organisation_id: UUID,
+    job_id: UUID,
+    attempt_id: UUID,
+    revision: int,
+    before: Draw,
+    after: Draw,
+    overrun_micro_yen: int,
+    at: datetime,
+) -> Transaction:
+    """Key: the attempt that caused it and its revision. Moves the job's charge from `before` to `after`.
+
+    Per lot: held −Δ; earned + Δnet, tax + Δtax; for credit also owed −Δ, issued +Δ. What ran at the house's cost:
+    earned +o, overrun −o.
+    """
+    amounts = _charge(organisation_id, before, after, overrun_micro_yen)
+    for was, is_now in zip(before.by_lot, after.by_lot, strict=True):
+        amounts[_held(organisation_id, was.lot_id)] = was.amount_micro_yen - is_now.amount_micro_yen
+    key = (attempt_id, revision)
+    return _transaction(Template.SETTLE, key, organisation_id, amounts, at, job_id=job_id, attempt_id=attempt_id)
+
+
+def refund(
+    *,
+    organisation_id: UUID,
+    job_id: UUID,
+    attempt_id: UUID,
+    revision: int,
+    before: Draw,
+    after: Draw,
+    overrun_micro_yen: int,
+    at: datetime,
+    now: datetime,
+) -> Transaction:
+    """Key as of `settle`: a correction after the release. What was drawn goes back to its lots; to `expired` for a
+    grant that has lapsed in the meantime. Named `adjust` when the customer's charge stays as it was.
+    """
+    amounts = _charge(organisation_id, before, after, overrun_micro_yen)
+    for was, is_now in zip(before.by_lot, after.by_lot, strict=True):
+        back = _back_to(organisation_id, was, now)
+        amounts[back] = amounts.get(back, 0) + was.amount_micro_yen - is_now.amount_micro_yen
+    template = Template.ADJUST if before.net_micro_yen == after.net_micro_yen else Template.REFUND
+    key = (attempt_id, revision)
+    return _transaction(template, key, organisation_id, amounts, at, job_id=job_id, attempt_id=attempt_id)
+
+
+def release(*, organisation_id: UUID, job_id: UUID, rest: Sequence[Part], at: datetime, now: datetime) -> Transaction:
+    """Key: the job. Per lot: held −x, available +x; for a grant that lapsed while held: expired +x."""
+    amounts: dict[Account, int] = {}
+    for part in rest:
+        amounts[_held(organisation_id, part.lot_id)] = -part.amount_micro_yen
+        back = _back_to(organisation_id, part, now)
+        amounts[back] = amounts.get(back, 0) + part.amount_micro_yen
+    return _transaction(Template.RELEASE, (job_id,), organisation_id, amounts, at, job_id=job_id)
+
+
+_ISSUED = Account(Bucket.ISSUED)
+_CASH = Account(Bucket.CASH)
+_EXPIRED = Account(Bucket.EXPIRED)
+
+
+def _available(organisation_id: UUID, lot_id: UUID) -> Account:
+    return Account(Bucket.AVAILABLE, organisation_id, lot_id)
+
+
+def _held(organisation_id: UUID, lot_id: UUID) -> Account:
+    return Account(Bucket.HELD, organisation_id, lot_id)
+
+
+def _back_to(organisation_id: UUID, part: Part, now: datetime) -> Account:
+    lapsed = part.expires_at is not None and part.expires_at <= now
+    return _EXPIRED if lapsed else _available(organisation_id, part.lot_id)
+
+
+def _charge(organisation_id: UUID, before: Draw, after: Draw, overrun_micro_yen: int) -> dict[Account, int]:
+    """The house's side of a changed charge, and the customer's debt for what is drawn on credit."""
+    on_credit = after.of(LotKind.CREDIT) - before.of(LotKind.CREDIT)
+    return {
+        Account(Bucket.EARNED): after.net_micro_yen - before.net_micro_yen + overrun_micro_yen,
+        Account(Bucket.TAX): after.tax_micro_yen - before.tax_micro_yen,
+        Account(Bucket.OVERRUN): -overrun_micro_yen,
+        Account(Bucket.OWED, organisation_id): -on_credit,
+        _ISSUED: on_credit,
+    }
+
+
+def _transaction(
+    template: Template,
+    key: tuple[object, ...],
+    organisation_id: UUID,
+    amounts: Mapping[Account, int],
+    at: datetime,
+    *,
+    job_id: UUID | None = None,
+    attempt_id: UUID | None = None,
+) -> Transaction:
+    entries = [Entry(account, amount) for account, amount in amounts.items() if amount]
+    return Transaction(
+        id=transaction_id(template, *key),
+        template=template,
+        organisation_id=organisation_id,
+        job_id=job_id,
+        attempt_id=attempt_id,
+        effective_at=at,
+        entries=tuple(sorted(entries, key=lambda entry: entry.account.order)),
+    )

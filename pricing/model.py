@@ -1,0 +1,275 @@
+"""The values that pricing speaks in. Money is integer micro-yen without tax unless the name says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from accounts.model import CustomerClass
+from pricing.units import with_tax
+
+
+class OfferingKind(StrEnum):
+    """What is bought."""
+
+    GPU = "gpu"
+    """Batch and training jobs on GPUs; CPUs and memory come in proportion and are part of the price."""
+    QUANTUM = "quantum"
+    """Circuits on a QPU or its simulator."""
+
+
+class ServiceClass(StrEnum):
+    """How urgently, and whether it may be preempted."""
+
+    STANDARD = "standard"
+    SPOT = "spot"
+
+
+class Component(StrEnum):
+    """What has a price."""
+
+    GPU_S = "gpu_s"
+    """GPU-seconds: units × seconds. Grows with time: cut at midnight in proportion."""
+    QPU_S = "qpu_s"
+    """Seconds of a QPU by its service-time model. A count: belongs to the day on which the attempt ended."""
+    SHOT = "shot"
+    """Runs of a circuit. A count."""
+
+
+UNPRICED = frozenset({"cpu_s"})
+"""Components that are recorded and deliberately have no price: CPUs are part of a GPU's price."""
+
+
+class Ending(StrEnum):
+    """How an attempt ended, as far as money cares."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The user's program failed, or ran out of walltime or memory: charged for what ran."""
+    CANCELLED = "cancelled"
+    """The user cancelled: charged until the backend confirmed the end."""
+    PREEMPTED = "preempted"
+    """We took the resources back: not charged."""
+    LOST = "lost"
+    """Node failure, vanished job, our fault: not charged."""
+    NEVER_RAN = "never_ran"
+    """Ended before the backend started it: nothing to charge."""
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether the customer pays for what ran."""
+        return self in {Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELLED}
+
+
+class Waiver(StrEnum):
+    """Why a line is charged less than its price."""
+
+    PREEMPTED = "preempted"
+    LOST = "lost"
+    NEVER_RAN = "never_ran"
+    BEYOND_CEILING = "beyond_ceiling"
+    """It ran beyond the quoted ceiling: the house pays (account `overrun`)."""
+    LATE_CORRECTION = "late_correction"
+    """The accounting grew after the job's rest was released: the house pays."""
+
+
+class LotKind(StrEnum):
+    """Where value came from, in the order of consumption."""
+
+    GRANT = "grant"
+    """Free value from the subsidy: a discount, covers amounts without tax; expires."""
+    PREPAID = "prepaid"
+    """Paid in: covers amounts with tax."""
+    CREDIT = "credit"
+    """Credit line: covers amounts with tax, is owed when used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offering:
+    """What can be bought: a backend's resource with its limits."""
+
+    id: str
+    backend: str
+    kind: OfferingKind
+    resource_type: str
+    title_ja: str
+    title_en: str
+    max_walltime_s: int
+    max_gpus: int = 0
+    cpus_per_gpu: int = 0
+    memory_mb_per_gpu: int = 0
+    max_shots: int = 0
+    qpu_base_us: int = 0
+    qpu_per_kshot_us: int = 0
+    hardware: Mapping[str, object]
+    retired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceComponent:
+    """Price, list price and market price of `per` units of one component, all without tax."""
+
+    component: Component
+    per: Decimal
+    price_micro_yen: int
+    list_micro_yen: int
+    market_micro_yen: int
+    market_reference_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceVersion:
+    """A published price: never edited, in force from `valid_from` until a later one is."""
+
+    id: UUID
+    offering_id: str
+    customer_class: CustomerClass
+    service_class: ServiceClass
+    valid_from: datetime
+    tax_rate_bp: int
+    components: tuple[PriceComponent, ...]
+    market_sources: Mapping[UUID, str]
+    """market reference → its source, for showing."""
+
+    def component(self, name: str) -> PriceComponent | None:
+        """The price of a component, or None when this version has none for it."""
+        return next((each for each in self.components if each.component == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPrice:
+    """One component of a version to be published; its market price comes from the reference."""
+
+    component: Component
+    per: Decimal
+    price_micro_yen: int
+    list_micro_yen: int
+    market_reference_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketReference:
+    """The market price of `per` units of a comparable machine (P2), without tax, with its source and date."""
+
+    id: UUID
+    resource_type: str
+    component: Component
+    source: str
+    observed_on: date
+    amount_micro_yen: int
+    per: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferingWithPrices:
+    """An offering and the versions now in force for one class of customers, one per service class."""
+
+    offering: Offering
+    prices: tuple[PriceVersion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSize:
+    """The most that a job may use."""
+
+    walltime_s: int
+    gpus: int = 0
+    shots: int = 0
+    circuits: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteLine:
+    """The most that a component can cost."""
+
+    component: Component
+    quantity: Decimal
+    amount_micro_yen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What is promised at submission: the job is never charged more than its ceiling, at this price version."""
+
+    id: UUID
+    job_id: UUID
+    organisation_id: UUID
+    offering_id: str
+    price_version_id: UUID
+    ceiling_micro_yen: int
+    expected_micro_yen: int
+    tax_rate_bp: int
+    lines: tuple[QuoteLine, ...]
+    quoted_at: datetime
+
+    @property
+    def ceiling_with_tax_micro_yen(self) -> int:
+        """The ceiling as it is if no grant covers it."""
+        return with_tax(self.ceiling_micro_yen, self.tax_rate_bp)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether a wallet covers a quote now; needed and available in what would be held (grants net, the rest gross)."""
+
+    needed_micro_yen: int
+    available_micro_yen: int
+
+    @property
+    def admissible(self) -> bool:
+        """Whether a hold would be accepted."""
+        return self.needed_micro_yen <= self.available_micro_yen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageToRate:
+    """One usage record as metering hands it over. `supersedes` names the record that it corrects."""
+
+    usage_record_id: UUID
+    supersedes: UUID | None = None
+    component: str
+    quantity: Decimal
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillableAttempt:
+    """Pricing's view of an attempt."""
+
+    attempt_id: UUID
+    job_id: UUID
+    organisation_id: UUID
+    project_id: UUID
+    person_id: UUID
+    offering_id: str
+    opened_at: datetime
+    ending: Ending | None = None
+    closed_at: datetime | None = None
+    last: bool | None = None
+    accounting_final_at: datetime | None = None
+    settled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What became of handed-over usage: records kept aside for want of a price, and whether the attempt is settled."""
+
+    parked: Sequence[UUID]
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobMoney:
+    """A job's money so far: ceiling and charge without tax; held as it lies in the wallet."""
+
+    ceiling_micro_yen: int
+    expected_micro_yen: int
+    held_micro_yen: int
+    charged_micro_yen: int
+    settled: bool
+    """Nothing more will be charged: the hold is closed."""

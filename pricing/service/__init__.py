@@ -1,0 +1,46 @@
+"""What other packages may ask of pricing. Every function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from pricing.service.catalogue import (
+    create_offering,
+    offering,
+    offerings,
+    price_history,
+    publish_price,
+    quote,
+    record_market_reference,
+)
+from pricing.service.jobs import admission, billing_of, open_attempt, place_hold
+from pricing.service.wallets import (
+    balance,
+    expire_grants,
+    issue_grant,
+    open_credit_line,
+    open_wallet,
+    pay_back,
+    receive_payment,
+    repay_credit,
+)
+
+__all__ = [
+    "admission",
+    "balance",
+    "billing_of",
+    "create_offering",
+    "expire_grants",
+    "issue_grant",
+    "offering",
+    "offerings",
+    "open_attempt",
+    "open_credit_line",
+    "open_wallet",
+    "pay_back",
+    "place_hold",
+    "price_history",
+    "publish_price",
+    "quote",
+    "receive_payment",
+    "record_market_reference",
+    "repay_credit",
+]

@@ -1,0 +1,149 @@
+"""Offerings, prices and quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from accounts.model import CustomerClass
+from infra.db.connection import Conn
+from pricing import catalog, quoting
+from pricing.errors import (
+    AmountNotPositive,
+    LedgerConflict,
+    NoPrice,
+    OfferingExists,
+    OfferingRetired,
+    PriceBackdated,
+    PriceVersionExists,
+    UnknownOffering,
+)
+from pricing.model import (
+    JobSize,
+    MarketReference,
+    NewPrice,
+    Offering,
+    OfferingWithPrices,
+    PriceVersion,
+    Quote,
+    ServiceClass,
+)
+from pricing.store import catalog as store
+from pricing.units import yen_text
+
+
+async def offerings(conn: Conn, *, customer_class: CustomerClass, now: datetime) -> list[OfferingWithPrices]:
+    """What is sold, with the prices now in force for one class of customers."""
+    versions = await store.prices_in_force(conn, customer_class=customer_class, now=now)
+    return [
+        OfferingWithPrices(offering=each, prices=tuple(price for price in versions if price.offering_id == each.id))
+        for each in await store.offerings(conn)
+    ]
+
+
+async def offering(conn: Conn, offering_id: str) -> Offering:
+    """One offering, retired or not. UnknownOffering."""
+    found = await store.offering(conn, offering_id)
+    if found is None:
+        raise UnknownOffering(offering=offering_id)
+    return found
+
+
+async def price_history(conn: Conn, offering_id: str) -> list[PriceVersion]:
+    """Every price that was ever published for an offering, oldest first. UnknownOffering."""
+    await offering(conn, offering_id)
+    return await store.price_history(conn, offering_id)
+
+
+async def quote(
+    conn: Conn,
+    *,
+    quote_id: UUID,
+    job_id: UUID,
+    organisation_id: UUID,
+    customer_class: CustomerClass,
+    service_class: ServiceClass,
+    offering_id: str,
+    size: JobSize,
+    now: datetime,
+) -> Quote:
+    """What a job would cost at the price now in force. Writes nothing.
+
+    UnknownOffering, OfferingRetired, NoPrice; TooManyGpus and the other limits of `catalog.require_size`.
+    """
+    sold = await offering(conn, offering_id)
+    if sold.retired_at is not None and sold.retired_at <= now:
+        raise OfferingRetired(offering=offering_id)
+    catalog.require_size(sold, size)
+    version = await store.price_in_force(
+        conn, offering_id=offering_id, customer_class=customer_class, service_class=service_class, now=now
+    )
+    if version is None:
+        raise NoPrice(offering=offering_id, customer_class=customer_class.value, service_class=service_class.value)
+    return quoting.price_job(
+        offering=sold,
+        version=version,
+        size=size,
+        quote_id=quote_id,
+        job_id=job_id,
+        organisation_id=organisation_id,
+        now=now,
+    )
+
+
+async def create_offering(conn: Conn, new: Offering, *, now: datetime) -> None:
+    """Put an offering on sale. Nothing happens when the very same is there. OfferingExists."""
+    if not await store.add_offering(conn, new, now=now) and await store.offering(conn, new.id) != new:
+        raise OfferingExists(offering=new.id)
+
+
+async def record_market_reference(
+    conn: Conn, new: MarketReference, *, now: datetime, evidence_sha256: bytes | None = None
+) -> None:
+    """Record the market's price of a comparable machine (P2). AmountNotPositive; LedgerConflict: the id is taken."""
+    if new.amount_micro_yen <= 0 or new.per <= 0:
+        raise AmountNotPositive(amount_yen=yen_text(new.amount_micro_yen))
+    if not await store.add_market_reference(conn, new, evidence_sha256=evidence_sha256, now=now):
+        known = await store.market_references(conn, [new.id])
+        if known.get(new.id) != new:
+            raise LedgerConflict(f"market reference {new.id} is another one")
+
+
+async def publish_price(
+    conn: Conn,
+    *,
+    price_version_id: UUID,
+    offering_id: str,
+    customer_class: CustomerClass,
+    service_class: ServiceClass,
+    valid_from: datetime,
+    tax_rate_bp: int,
+    prices: Sequence[NewPrice],
+    published_by: UUID | None,
+    now: datetime,
+) -> PriceVersion:
+    """Publish a price version. It is never edited: another price is another version, from now or later on.
+
+    UnknownOffering, PriceBackdated, PriceVersionExists, PriceComponentsWrong, MarketReferenceUnknown, PriceAboveList,
+    PriceNotBelowMarket.
+    """
+    sold = await offering(conn, offering_id)
+    references = await store.market_references(conn, [price.market_reference_id for price in prices])
+    version = PriceVersion(
+        id=price_version_id,
+        offering_id=offering_id,
+        customer_class=customer_class,
+        service_class=service_class,
+        valid_from=valid_from,
+        tax_rate_bp=tax_rate_bp,
+        components=catalog.priced_components(sold, prices, references),
+        market_sources={each.id: each.source for each in references.values()},
+    )
+    if await store.price_version(conn, price_version_id) == version:
+        return version
+    if valid_from < now:
+        raise PriceBackdated(valid_from=valid_from.isoformat())
+    if not await store.add_price_version(conn, version, published_by=published_by, now=now):
+        raise PriceVersionExists(offering=offering_id, valid_from=valid_from.isoformat())
+    return version

@@ -1,0 +1,202 @@
+"""Value that comes into a wallet, lapses, or leaves it again; and what lies in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from infra.db.connection import Conn
+from pricing.errors import AmountNotPositive, GrantExpired, InsufficientFunds, MoreThanOwed
+from pricing.ledger import templates
+from pricing.ledger.entries import Transaction
+from pricing.model import LotKind
+from pricing.statement import Balance
+from pricing.store import ledger as store
+from pricing.units import yen_text
+
+
+async def open_wallet(conn: Conn, *, organisation_id: UUID, now: datetime) -> None:
+    """Give an organisation a wallet. Again: nothing happens."""
+    await store.add_wallet(conn, organisation_id, now=now)
+
+
+async def issue_grant(
+    conn: Conn,
+    *,
+    grant_id: UUID,
+    organisation_id: UUID,
+    amount_micro_yen: int,
+    expires_at: datetime,
+    reason: str,
+    actor: UUID | None,
+    now: datetime,
+) -> None:
+    """Give free value that lapses at `expires_at`. Again with the same id: nothing happens.
+
+    AmountNotPositive, GrantExpired, NoWallet; LedgerConflict.
+    """
+    _require_positive(amount_micro_yen)
+    if expires_at <= now:
+        raise GrantExpired(expires_at=expires_at.isoformat())
+    await store.lock_wallet(conn, organisation_id)
+    await store.add_lot(
+        conn,
+        lot_id=grant_id,
+        organisation_id=organisation_id,
+        kind=LotKind.GRANT,
+        expires_at=expires_at,
+        reason=reason,
+        created_by=actor,
+        now=now,
+    )
+    granted = templates.issue_grant(
+        organisation_id=organisation_id, lot_id=grant_id, amount_micro_yen=amount_micro_yen, at=now
+    )
+    await _post(conn, granted, reason=reason, actor=actor, now=now)
+
+
+async def receive_payment(
+    conn: Conn,
+    *,
+    payment_id: UUID,
+    organisation_id: UUID,
+    amount_micro_yen: int,
+    reason: str,
+    actor: UUID | None,
+    now: datetime,
+) -> None:
+    """Money came in and becomes prepaid value. Again with the same id: nothing happens. Refusals as of `issue_grant`."""
+    lot_id = await _single_lot(conn, organisation_id, LotKind.PREPAID, amount_micro_yen, now)
+    paid = templates.receive_payment(
+        organisation_id=organisation_id,
+        lot_id=lot_id,
+        payment_id=payment_id,
+        amount_micro_yen=amount_micro_yen,
+        at=now,
+    )
+    await _post(conn, paid, reason=reason, actor=actor, now=now)
+
+
+async def pay_back(
+    conn: Conn,
+    *,
+    payment_id: UUID,
+    organisation_id: UUID,
+    amount_micro_yen: int,
+    reason: str,
+    actor: UUID | None,
+    now: datetime,
+) -> None:
+    """Prepaid value goes back to the customer in money. AmountNotPositive, NoWallet, InsufficientFunds."""
+    lot_id = await _single_lot(conn, organisation_id, LotKind.PREPAID, amount_micro_yen, now)
+    back = templates.pay_back(
+        organisation_id=organisation_id,
+        lot_id=lot_id,
+        payment_id=payment_id,
+        amount_micro_yen=amount_micro_yen,
+        at=now,
+    )
+    free = next(lot for lot in await store.lots(conn, organisation_id) if lot.lot_id == lot_id).available_micro_yen
+    if free < amount_micro_yen and not await store.is_posted(conn, back.id):
+        raise InsufficientFunds(needed_yen=yen_text(amount_micro_yen), available_yen=yen_text(free))
+    await _post(conn, back, reason=reason, actor=actor, now=now)
+
+
+async def open_credit_line(
+    conn: Conn,
+    *,
+    credit_id: UUID,
+    organisation_id: UUID,
+    amount_micro_yen: int,
+    reason: str,
+    actor: UUID | None,
+    now: datetime,
+) -> None:
+    """Open a credit line, or raise it by this amount. Again with the same id: nothing happens. As `issue_grant`."""
+    lot_id = await _single_lot(conn, organisation_id, LotKind.CREDIT, amount_micro_yen, now)
+    opened = templates.open_credit_line(
+        organisation_id=organisation_id,
+        lot_id=lot_id,
+        credit_id=credit_id,
+        amount_micro_yen=amount_micro_yen,
+        at=now,
+    )
+    await _post(conn, opened, reason=reason, actor=actor, now=now)
+
+
+async def repay_credit(
+    conn: Conn,
+    *,
+    payment_id: UUID,
+    organisation_id: UUID,
+    amount_micro_yen: int,
+    reason: str,
+    actor: UUID | None,
+    now: datetime,
+) -> None:
+    """Money came in for what was used on credit. AmountNotPositive, NoWallet, MoreThanOwed."""
+    lot_id = await _single_lot(conn, organisation_id, LotKind.CREDIT, amount_micro_yen, now)
+    repaid = templates.repay_credit(
+        organisation_id=organisation_id,
+        lot_id=lot_id,
+        payment_id=payment_id,
+        amount_micro_yen=amount_micro_yen,
+        at=now,
+    )
+    owed = await store.owed(conn, organisation_id)
+    if owed < amount_micro_yen and not await store.is_posted(conn, repaid.id):
+        raise MoreThanOwed(amount_yen=yen_text(amount_micro_yen), owed_yen=yen_text(owed))
+    await _post(conn, repaid, reason=reason, actor=actor, now=now)
+
+
+async def expire_grants(conn: Conn, *, organisation_id: UUID, now: datetime) -> int:
+    """Book what lapsed by now; how many grants it was. What a job holds stays held. NoWallet."""
+    await store.lock_wallet(conn, organisation_id)
+    lapsed = [
+        lot for lot in await store.lots(conn, organisation_id) if lot.is_expired(now) and lot.available_micro_yen > 0
+    ]
+    for lot in lapsed:
+        booked = templates.expire(
+            organisation_id=organisation_id,
+            lot_id=lot.lot_id,
+            ordinal=await store.times_expired(conn, lot.lot_id),
+            amount_micro_yen=lot.available_micro_yen,
+            at=now,
+        )
+        await store.post(conn, booked, now=now)
+    return len(lapsed)
+
+
+async def balance(conn: Conn, organisation_id: UUID, *, now: datetime) -> Balance:
+    """What lies in a wallet now. An organisation without a wallet has an empty one."""
+    lots = await store.lots(conn, organisation_id)
+    return Balance.of(organisation_id, lots, owed_micro_yen=await store.owed(conn, organisation_id), now=now)
+
+
+async def _single_lot(conn: Conn, organisation_id: UUID, kind: LotKind, amount_micro_yen: int, now: datetime) -> UUID:
+    """The organisation's one prepaid or credit lot, made when it is first needed; its wallet is locked."""
+    _require_positive(amount_micro_yen)
+    await store.lock_wallet(conn, organisation_id)
+    lot_id = templates.transaction_id("lot", organisation_id, kind)
+    await store.add_lot(
+        conn,
+        lot_id=lot_id,
+        organisation_id=organisation_id,
+        kind=kind,
+        expires_at=None,
+        reason=kind.value,
+        created_by=None,
+        now=now,
+    )
+    return lot_id
+
+
+def _require_positive(amount_micro_yen: int) -> None:
+    if amount_micro_yen <= 0:
+        raise AmountNotPositive(amount_yen=yen_text(amount_micro_yen))
+
+
+async def _post(conn: Conn, booked: Transaction, *, reason: str, actor: UUID | None, now: datetime) -> None:
+    memo = {"reason": reason} | ({"actor": str(actor)} if actor else {})
+    await store.post(conn, replace(booked, memo=memo), now=now)

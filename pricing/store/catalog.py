@@ -1,0 +1,216 @@
+"""Offerings, market references and price versions in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from accounts.model import CustomerClass
+from infra.db.connection import Conn
+from pricing.model import (
+    Component,
+    MarketReference,
+    Offering,
+    OfferingKind,
+    PriceComponent,
+    PriceVersion,
+    ServiceClass,
+)
+
+_OFFERING = """SELECT id, backend, kind::text, resource_type, title_ja, title_en, max_gpus, cpus_per_gpu,
+    memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, hardware, retired_at
+    FROM pricing.offering"""
+
+# One row per component, so that a version arrives whole in one query.
+_VERSION = """SELECT v.id, v.offering_id, v.customer_class::text, v.service_class::text, v.valid_from, v.tax_rate_bp,
+    c.component, c.per, c.price_micro_yen, c.list_micro_yen, c.market_micro_yen, c.market_reference_id, r.source
+    FROM pricing.price_version v
+    JOIN pricing.price_component c ON c.price_version_id = v.id
+    JOIN pricing.market_reference r ON r.id = c.market_reference_id"""
+
+_IN_FORCE = """SELECT id FROM pricing.price_version
+    WHERE offering_id = $1 AND customer_class = $2::text::accounts.customer_class
+      AND service_class = $3::text::pricing.service_class AND valid_from <= $4
+    ORDER BY valid_from DESC LIMIT 1"""
+
+_ALL_IN_FORCE = """SELECT DISTINCT ON (offering_id, service_class) id FROM pricing.price_version
+    WHERE customer_class = $1::text::accounts.customer_class AND valid_from <= $2
+    ORDER BY offering_id, service_class, valid_from DESC"""
+
+
+async def offering(conn: Conn, offering_id: str) -> Offering | None:
+    row = await conn.fetchrow(f"{_OFFERING} WHERE id = $1", offering_id)
+    return _offering(row) if row else None
+
+
+async def offerings(conn: Conn) -> list[Offering]:
+    """Those that are sold, by id."""
+    rows = await conn.fetch(f"{_OFFERING} WHERE retired_at IS NULL ORDER BY id")
+    return [_offering(row) for row in rows]
+
+
+async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
+    """False when the id is taken."""
+    status = await conn.execute(
+        """INSERT INTO pricing.offering (id, backend, kind, resource_type, title_ja, title_en, max_gpus, cpus_per_gpu,
+               memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, hardware, created_at)
+           VALUES ($1, $2, $3::text::pricing.offering_kind, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+           ON CONFLICT DO NOTHING""",
+        new.id,
+        new.backend,
+        new.kind.value,
+        new.resource_type,
+        new.title_ja,
+        new.title_en,
+        new.max_gpus,
+        new.cpus_per_gpu,
+        new.memory_mb_per_gpu,
+        new.max_walltime_s,
+        new.max_shots,
+        new.qpu_base_us,
+        new.qpu_per_kshot_us,
+        dict(new.hardware),
+        now,
+    )
+    return status == "INSERT 0 1"
+
+
+async def price_in_force(
+    conn: Conn, *, offering_id: str, customer_class: CustomerClass, service_class: ServiceClass, now: datetime
+) -> PriceVersion | None:
+    """The version with the latest valid_from not after `now`."""
+    rows = await conn.fetch(
+        f"{_VERSION} WHERE v.id = ({_IN_FORCE}) ORDER BY c.component",
+        offering_id,
+        customer_class.value,
+        service_class.value,
+        now,
+    )
+    return _version(rows) if rows else None
+
+
+async def prices_in_force(conn: Conn, *, customer_class: CustomerClass, now: datetime) -> list[PriceVersion]:
+    """Every version now in force for a class of customers, by offering and service class."""
+    rows = await conn.fetch(
+        f"{_VERSION} WHERE v.id IN ({_ALL_IN_FORCE}) ORDER BY v.offering_id, v.service_class, c.component",
+        customer_class.value,
+        now,
+    )
+    return _versions(rows)
+
+
+async def price_version(conn: Conn, version_id: UUID) -> PriceVersion | None:
+    rows = await conn.fetch(f"{_VERSION} WHERE v.id = $1 ORDER BY c.component", version_id)
+    return _version(rows) if rows else None
+
+
+async def price_history(conn: Conn, offering_id: str) -> list[PriceVersion]:
+    """Every version that was ever published for an offering, oldest first."""
+    rows = await conn.fetch(
+        f"""{_VERSION} WHERE v.offering_id = $1
+            ORDER BY v.valid_from, v.customer_class, v.service_class, v.id, c.component""",
+        offering_id,
+    )
+    return _versions(rows)
+
+
+async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: UUID | None, now: datetime) -> bool:
+    """False when the id or the instant is taken."""
+    status = await conn.execute(
+        """INSERT INTO pricing.price_version
+               (id, offering_id, customer_class, service_class, valid_from, tax_rate_bp, published_by, recorded_at)
+           VALUES ($1, $2, $3::text::accounts.customer_class, $4::text::pricing.service_class, $5, $6, $7, $8)
+           ON CONFLICT DO NOTHING""",
+        version.id,
+        version.offering_id,
+        version.customer_class.value,
+        version.service_class.value,
+        version.valid_from,
+        version.tax_rate_bp,
+        published_by,
+        now,
+    )
+    if status != "INSERT 0 1":
+        return False
+    await conn.executemany(
+        "INSERT INTO pricing.price_component VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        [
+            (
+                version.id,
+                each.component.value,
+                each.per,
+                each.price_micro_yen,
+                each.list_micro_yen,
+                each.market_micro_yen,
+                each.market_reference_id,
+            )
+            for each in version.components
+        ],
+    )
+    return True
+
+
+async def market_references(conn: Conn, ids: Sequence[UUID]) -> dict[UUID, MarketReference]:
+    rows = await conn.fetch(
+        """SELECT id, resource_type, component, source, observed_on, amount_micro_yen, per
+           FROM pricing.market_reference WHERE id = ANY($1)""",
+        list(ids),
+    )
+    return {row["id"]: MarketReference(**{**row, "component": Component(row["component"])}) for row in rows}
+
+
+async def add_market_reference(
+    conn: Conn, new: MarketReference, *, evidence_sha256: bytes | None, now: datetime
+) -> bool:
+    """False when the id is taken."""
+    status = await conn.execute(
+        "INSERT INTO pricing.market_reference VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        new.id,
+        new.resource_type,
+        new.component.value,
+        new.source,
+        new.observed_on,
+        new.amount_micro_yen,
+        new.per,
+        evidence_sha256,
+        now,
+    )
+    return status == "INSERT 0 1"
+
+
+def _offering(row: Record) -> Offering:
+    return Offering(**{**row, "kind": OfferingKind(row["kind"])})
+
+
+def _versions(rows: Sequence[Record]) -> list[PriceVersion]:
+    by_id: dict[UUID, list[Record]] = {}
+    for row in rows:
+        by_id.setdefault(row["id"], []).append(row)
+    return [_version(of_one) for of_one in by_id.values()]
+
+
+def _version(rows: Sequence[Record]) -> PriceVersion:
+    first = rows[0]
+    return PriceVersion(
+        id=first["id"],
+        offering_id=first["offering_id"],
+        customer_class=CustomerClass(first["customer_class"]),
+        service_class=ServiceClass(first["service_class"]),
+        valid_from=first["valid_from"],
+        tax_rate_bp=first["tax_rate_bp"],
+        components=tuple(
+            PriceComponent(
+                component=Component(row["component"]),
+                per=row["per"],
+                price_micro_yen=row["price_micro_yen"],
+                list_micro_yen=row["list_micro_yen"],
+                market_micro_yen=row["market_micro_yen"],
+                market_reference_id=row["market_reference_id"],
+            )
+            for row in rows
+        ),
+        market_sources={row["market_reference_id"]: row["source"] for row in rows},
+    )

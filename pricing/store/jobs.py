@@ -1,0 +1,125 @@
+"""Quotes, holds, attempts, usage and rated lines in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from asyncpg import Record
+
+from infra.db.connection import Conn
+from pricing.ledger.balances import Part
+from pricing.model import BillableAttempt, Component, Ending, LotKind, Quote, QuoteLine
+
+_ATTEMPT = """SELECT attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at,
+    ending::text AS ending, closed_at, last, accounting_final_at, settled_at FROM pricing.billable_attempt"""
+
+
+async def quote_of(conn: Conn, job_id: UUID) -> Quote | None:
+    row = await conn.fetchrow(
+        """SELECT id, job_id, organisation_id, offering_id, price_version_id, ceiling_micro_yen, expected_micro_yen,
+                  tax_rate_bp, lines, quoted_at FROM pricing.quote WHERE job_id = $1""",
+        job_id,
+    )
+    if row is None:
+        return None
+    lines = tuple(
+        QuoteLine(
+            component=Component(name), quantity=Decimal(line["quantity"]), amount_micro_yen=line["amount_micro_yen"]
+        )
+        for name, line in row["lines"].items()
+    )
+    return Quote(**{**row, "lines": lines})
+
+
+async def add_quote(conn: Conn, quote: Quote) -> None:
+    await conn.execute(
+        """INSERT INTO pricing.quote (id, organisation_id, job_id, offering_id, price_version_id, ceiling_micro_yen,
+               expected_micro_yen, tax_rate_bp, lines, quoted_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+        quote.id,
+        quote.organisation_id,
+        quote.job_id,
+        quote.offering_id,
+        quote.price_version_id,
+        quote.ceiling_micro_yen,
+        quote.expected_micro_yen,
+        quote.tax_rate_bp,
+        {
+            line.component.value: {"quantity": str(line.quantity), "amount_micro_yen": line.amount_micro_yen}
+            for line in quote.lines
+        },
+        quote.quoted_at,
+    )
+
+
+async def add_hold(conn: Conn, quote: Quote, *, now: datetime) -> None:
+    await conn.execute(
+        "INSERT INTO pricing.hold (job_id, organisation_id, ceiling_micro_yen, opened_at) VALUES ($1, $2, $3, $4)",
+        quote.job_id,
+        quote.organisation_id,
+        quote.ceiling_micro_yen,
+        now,
+    )
+
+
+async def add_attempt(conn: Conn, attempt: BillableAttempt) -> bool:
+    """False when it is there already."""
+    status = await conn.execute(
+        """INSERT INTO pricing.billable_attempt
+               (attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (attempt_id) DO NOTHING""",
+        attempt.attempt_id,
+        attempt.job_id,
+        attempt.organisation_id,
+        attempt.project_id,
+        attempt.person_id,
+        attempt.offering_id,
+        attempt.opened_at,
+    )
+    return status == "INSERT 0 1"
+
+
+async def attempt(conn: Conn, attempt_id: UUID) -> BillableAttempt | None:
+    row = await conn.fetchrow(f"{_ATTEMPT} WHERE attempt_id = $1", attempt_id)
+    return _attempt(row) if row else None
+
+
+async def attempts_of(conn: Conn, job_id: UUID) -> list[BillableAttempt]:
+    rows = await conn.fetch(f"{_ATTEMPT} WHERE job_id = $1 ORDER BY opened_at, attempt_id", job_id)
+    return [_attempt(row) for row in rows]
+
+
+async def hold_closed_at(conn: Conn, job_id: UUID) -> datetime | None:
+    closed_at: datetime | None = await conn.fetchval("SELECT closed_at FROM pricing.hold WHERE job_id = $1", job_id)
+    return closed_at
+
+
+async def held_parts(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, list[Part]]:
+    """What the holds of jobs claimed at submission, per lot, in the order of consumption."""
+    rows = await conn.fetch(
+        """SELECT t.job_id, l.id AS lot_id, l.kind::text AS kind, l.expires_at, e.amount_micro_yen
+           FROM pricing.ledger_transaction t
+           JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.bucket = 'held'
+           JOIN pricing.lot l ON l.id = e.lot_id
+           WHERE t.job_id = ANY($1) AND t.template = 'hold'
+           ORDER BY t.job_id, l.kind, l.expires_at, l.id::text""",
+        list(job_ids),
+    )
+    parts: dict[UUID, list[Part]] = {job_id: [] for job_id in job_ids}
+    for row in rows:
+        parts[row["job_id"]].append(
+            Part(
+                lot_id=row["lot_id"],
+                kind=LotKind(row["kind"]),
+                expires_at=row["expires_at"],
+                amount_micro_yen=row["amount_micro_yen"],
+            )
+        )
+    return parts
+
+
+def _attempt(row: Record) -> BillableAttempt:
+    return BillableAttempt(**{**row, "ending": Ending(row["ending"]) if row["ending"] else None})

@@ -1,0 +1,220 @@
+"""Wallets, lots and the ledger in the database. Every posting goes through `post`, under the wallet's lock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from infra.db.connection import Conn
+from pricing.errors import LedgerConflict, NoWallet
+from pricing.ledger.balances import LotBalance
+from pricing.ledger.entries import Transaction
+from pricing.model import LotKind
+
+
+async def lock_wallet(conn: Conn, organisation_id: UUID) -> None:
+    """Whoever moves an organisation's value comes here first: its postings are decided one by one. NoWallet."""
+    if not await conn.fetchval("SELECT pricing.lock_wallet($1)", organisation_id):
+        raise NoWallet
+
+
+async def add_wallet(conn: Conn, organisation_id: UUID, *, now: datetime) -> None:
+    """Nothing happens when there is one."""
+    await conn.execute("INSERT INTO pricing.wallet VALUES ($1, $2) ON CONFLICT DO NOTHING", organisation_id, now)
+
+
+async def add_lot(
+    conn: Conn,
+    *,
+    lot_id: UUID,
+    organisation_id: UUID,
+    kind: LotKind,
+    expires_at: datetime | None,
+    reason: str,
+    created_by: UUID | None,
+    now: datetime,
+) -> None:
+    """Nothing happens when it is there with the same kind and expiry. LedgerConflict."""
+    await conn.execute(
+        """INSERT INTO pricing.lot (id, organisation_id, kind, expires_at, reason, created_by, created_at)
+           VALUES ($1, $2, $3::text::pricing.lot_kind, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING""",
+        lot_id,
+        organisation_id,
+        kind.value,
+        expires_at,
+        reason,
+        created_by,
+        now,
+    )
+    row = await conn.fetchrow(
+        "SELECT organisation_id, kind::text AS kind, expires_at FROM pricing.lot WHERE id = $1", lot_id
+    )
+    if row is None or tuple(row) != (organisation_id, kind.value, expires_at):
+        raise LedgerConflict(f"lot {lot_id} is another one")
+
+
+async def lots(conn: Conn, organisation_id: UUID) -> list[LotBalance]:
+    """Every lot of an organisation with what lies in it now."""
+    rows = await conn.fetch(
+        """SELECT l.id, l.kind::text AS kind, l.expires_at,
+                  coalesce(a.amount_micro_yen, 0) AS available, coalesce(h.amount_micro_yen, 0) AS held
+           FROM pricing.lot l
+           LEFT JOIN pricing.ledger_balance a
+             ON a.organisation_id = l.organisation_id AND a.bucket = 'available' AND a.lot_id = l.id
+           LEFT JOIN pricing.ledger_balance h
+             ON h.organisation_id = l.organisation_id AND h.bucket = 'held' AND h.lot_id = l.id
+           WHERE l.organisation_id = $1 ORDER BY l.kind, l.expires_at, l.id""",
+        organisation_id,
+    )
+    return [
+        LotBalance(
+            lot_id=row["id"],
+            kind=LotKind(row["kind"]),
+            expires_at=row["expires_at"],
+            available_micro_yen=row["available"],
+            held_micro_yen=row["held"],
+        )
+        for row in rows
+    ]
+
+
+async def owed(conn: Conn, organisation_id: UUID) -> int:
+    """What the organisation owes for use on credit, as a positive amount with tax."""
+    amount: int | None = await conn.fetchval(
+        "SELECT -amount_micro_yen FROM pricing.ledger_balance WHERE organisation_id = $1 AND bucket = 'owed'",
+        organisation_id,
+    )
+    return amount or 0
+
+
+async def post(conn: Conn, transaction: Transaction, *, now: datetime) -> bool:
+    """Append a transaction with its entries, in the accounts' order.
+
+    False when it is there already with the same content (times aside: a retry comes later). LedgerConflict when its
+    business key was used for another content. The database refuses an overdraft, and at commit an imbalance.
+    """
+    inserted = await conn.fetchval(
+        """INSERT INTO pricing.ledger_transaction
+               (id, template, organisation_id, job_id, attempt_id, effective_at, recorded_at, memo)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING RETURNING true""",
+        transaction.id,
+        transaction.template,
+        transaction.organisation_id,
+        transaction.job_id,
+        transaction.attempt_id,
+        transaction.effective_at,
+        now,
+        dict(transaction.memo),
+    )
+    if not inserted:
+        await _require_same(conn, transaction)
+        return False
+    accounts = [entry.account for entry in transaction.entries]
+    await conn.execute(
+        """INSERT INTO pricing.ledger_entry
+           SELECT $1, line - 1, organisation, bucket::pricing.bucket, lot, amount
+           FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::bigint[])
+                WITH ORDINALITY AS e (organisation, bucket, lot, amount, line) ORDER BY line""",
+        transaction.id,
+        [account.organisation_id for account in accounts],
+        [account.bucket.value for account in accounts],
+        [account.lot_id for account in accounts],
+        [entry.amount_micro_yen for entry in transaction.entries],
+    )
+    return True
+
+
+async def _require_same(conn: Conn, transaction: Transaction) -> None:
+    head = await conn.fetchrow(
+        """SELECT template, organisation_id, job_id, attempt_id, memo
+           FROM pricing.ledger_transaction WHERE id = $1""",
+        transaction.id,
+    )
+    entries = await conn.fetch(
+        """SELECT organisation_id, bucket::text, lot_id, amount_micro_yen
+           FROM pricing.ledger_entry WHERE transaction_id = $1 ORDER BY line""",
+        transaction.id,
+    )
+    told = (
+        (
+            transaction.template,
+            transaction.organisation_id,
+            transaction.job_id,
+            transaction.attempt_id,
+            dict(transaction.memo),
+        ),
+        [
+            (each.account.organisation_id, each.account.bucket.value, each.account.lot_id, each.amount_micro_yen)
+            for each in transaction.entries
+            # A tenant does not see the house's postings, and its own transactions have none.
+        ],
+    )
+    if head is None or (tuple(head), [tuple(entry) for entry in entries]) != told:
+        raise LedgerConflict(f"{transaction.template} {transaction.id} is on the ledger with another content")
+
+
+async def organisations_with_expired(conn: Conn, *, now: datetime, limit: int) -> list[UUID]:
+    """Organisations that have something left in an expired grant."""
+    rows = await conn.fetch(
+        """SELECT DISTINCT l.organisation_id FROM pricing.lot l
+           JOIN pricing.ledger_balance b
+             ON b.organisation_id = l.organisation_id AND b.bucket = 'available' AND b.lot_id = l.id
+           WHERE l.expires_at <= $1 AND b.amount_micro_yen > 0 LIMIT $2""",
+        now,
+        limit,
+    )
+    return [row["organisation_id"] for row in rows]
+
+
+async def times_expired(conn: Conn, lot_id: UUID) -> int:
+    """How often the expiry of a lot has been booked."""
+    count: int = await conn.fetchval(
+        """SELECT count(*) FROM pricing.ledger_entry e JOIN pricing.ledger_transaction t ON t.id = e.transaction_id
+           WHERE e.lot_id = $1 AND t.template = 'expire'""",
+        lot_id,
+    )
+    return count
+
+
+async def moved(conn: Conn, organisation_id: UUID, *, until: datetime) -> list[Record]:
+    """Sum of an organisation's postings effective before `until`, by template, bucket and kind of lot."""
+    rows: list[Record] = await conn.fetch(
+        """SELECT t.template, e.bucket::text AS bucket, l.kind::text AS lot_kind,
+                  sum(e.amount_micro_yen)::bigint AS amount_micro_yen
+           FROM pricing.ledger_transaction t
+           JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.organisation_id = t.organisation_id
+           LEFT JOIN pricing.lot l ON l.id = e.lot_id
+           WHERE t.organisation_id = $1 AND t.effective_at < $2
+           GROUP BY t.template, e.bucket, l.kind""",
+        organisation_id,
+        until,
+    )
+    return rows
+
+
+async def postings(conn: Conn, organisation_id: UUID, *, since: datetime, until: datetime) -> list[Record]:
+    """An organisation's transactions effective in [since, until) in order, with the sum per customer bucket."""
+    rows: list[Record] = await conn.fetch(
+        """SELECT t.id, t.template, t.effective_at, t.recorded_at, t.job_id, t.attempt_id,
+                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'available'), 0)::bigint AS available,
+                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'held'), 0)::bigint AS held,
+                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'owed'), 0)::bigint AS owed
+           FROM pricing.ledger_transaction t
+           JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.organisation_id = t.organisation_id
+           WHERE t.organisation_id = $1 AND t.effective_at >= $2 AND t.effective_at < $3
+           GROUP BY t.id ORDER BY t.effective_at, t.recorded_at, t.xact, t.id""",
+        organisation_id,
+        since,
+        until,
+    )
+    return rows
+
+
+async def is_posted(conn: Conn, transaction_id: UUID) -> bool:
+    """Whether a transaction is on the ledger already."""
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM pricing.ledger_transaction WHERE id = $1)", transaction_id
+    )
+    return found

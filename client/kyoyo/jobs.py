@@ -63,8 +63,12 @@ class Job:
 
     def logs(self, *, follow: bool = False, stream: str = "stdout", offset: int = 0) -> Iterator[str]:
         """Its output from a byte offset; with `follow` until it ends."""
-        reader = LogReader(self._transport, self.id, stream=stream, offset=offset)
+        reader = self.reader(stream=stream, offset=offset)
         return reader.follow() if follow else reader.rest()
+
+    def reader(self, *, stream: str = "stdout", offset: int = 0) -> LogReader:
+        """The same as an object that also knows where it is, and whether the stream was cut at its size limit."""
+        return LogReader(self._transport, self.id, stream=stream, offset=offset)
 
     def cancel(self) -> JobRecord:
         """Wish it to end. It is charged until the backend confirms the end."""

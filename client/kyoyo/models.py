@@ -219,12 +219,13 @@ class Fields:
         value = self.told.get(name)
         if value is None:
             return None
-        if not isinstance(value, str | int):
+        if not isinstance(value, str | int) or isinstance(value, bool):
             self._bad(name)
         try:
-            return Decimal(value)
+            amount = Decimal(value)
         except InvalidOperation:
             self._bad(name)
+        return amount if amount.is_finite() else self._bad(name)
 
     def needed_yen(self, name: str) -> Decimal:
         """An exact amount that must be there."""

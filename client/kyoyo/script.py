@@ -32,8 +32,8 @@ _LONG = {
     "-p": "--partition",
     "-A": "--account",
 }
-_COLONS = re.compile(r"(?:(?P<days>\d{1,5})-)?(?P<fields>\d{1,9}(?::\d{1,9}){0,2})")
-_SUFFIXED = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?")
+_COLONS = re.compile(r"(?:(?P<days>\d{1,5})-)?(?P<fields>\d{1,9}(?::\d{1,9}){0,2})", re.ASCII)
+_SUFFIXED = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?", re.ASCII)
 _SECONDS = (86_400, 3_600, 60, 1)
 
 

@@ -77,13 +77,16 @@ def logs(
     """Show its output. Into a pipe or a file it goes byte for byte, on a terminal without control characters."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
-        pieces = client.job(job_id).logs(follow=follow, stream="stderr" if stderr else "stdout")
+        reader = client.job(job_id).reader(stream="stderr" if stderr else "stdout")
+        pieces = reader.follow() if follow else reader.rest()
         if wants_json:
             session.answer({"id": job_id, "text": "".join(pieces)})
             return
         for text in pieces:
             session.out_stream.write(harmless(text) if session.out_stream.isatty() else text)
             session.out_stream.flush()
+        if reader.truncated:
+            session.tell("say.truncated")
 
 
 def cancel(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:

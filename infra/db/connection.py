@@ -28,6 +28,7 @@ else:  # the stubs' generics do not exist at run time
     Pool = asyncpg.Pool
 
 WAKE_CHANNEL = "kyoyo_wake"
+_ACQUIRE_TIMEOUT_S = 20.0
 _COMMAND_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 10.0
 _SESSION = {
@@ -36,6 +37,17 @@ _SESSION = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
 }
+
+
+NO_CONNECTION = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class DatabaseUnavailable(ConnectionError):
+    """No connection to the database: it is down, starting, or all connections are taken. Try again later."""
 
 
 class Role(StrEnum):
@@ -102,8 +114,10 @@ async def transaction(
 
     A cancelled block terminates its connection: the server rolls back, and no connection goes back to the pool with an
     open transaction or with somebody's role (whether a COMMIT already on its way took effect is then unknown).
+
+    DatabaseUnavailable: there is no connection to be had, and nothing was done.
     """
-    async with pool.acquire() as conn:
+    async with _acquired(pool) as conn:
         tx = conn.transaction(isolation="repeatable_read", readonly=True) if snapshot else conn.transaction()
         try:
             await tx.start()
@@ -119,6 +133,18 @@ async def transaction(
         except asyncio.CancelledError:
             conn.terminate()
             raise
+
+
+@asynccontextmanager
+async def _acquired(pool: Pool) -> AsyncIterator[Conn]:
+    try:
+        conn = await pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
+    except (OSError, *NO_CONNECTION) as error:  # OSError includes TimeoutError: all connections are taken
+        raise DatabaseUnavailable(str(error) or type(error).__name__) from error
+    try:
+        yield conn
+    finally:
+        await pool.release(conn)
 
 
 async def _set_up(conn: Conn, *, role: Role | None, organisation_id: UUID | None, lease: Lease | None) -> None:

@@ -99,7 +99,7 @@ def pass_gate(folder: str) -> bool:
 
 
 def acquire(folder: str) -> int | None:
-    """The lock's descriptor; None: somebody lives. The lock belongs to the open file: children that inherit it hold it."""
+    """The lock's descriptor; None: somebody lives. The lock is the open file's: children that inherit it hold it."""
     fd = os.open(path(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from hpc_adapters.confined import folder, reading, request, sandbox
+from hpc_adapters.confined import cgroup, folder, reading, request, sandbox
 from hpc_adapters.confined.model import Phase, RunSpec, RunState
+from hpc_adapters.confined.times import to_us
 from hpc_adapters.contract import Isolation, LogChunk, Stream
 
 _PACKAGES: Final = str(Path(__file__).resolve().parents[2])
@@ -54,8 +55,16 @@ class ConfinedRuns:
 
     def start_now(self, spec: RunSpec) -> None:
         """`start` for a caller that is in a thread already."""
+        self.accept_now(spec)
+        self.set_going_now(spec.attempt_id)
+
+    def accept_now(self, spec: RunSpec) -> None:
+        """The first half of `start`: durable, quick, and the point from which the run exists."""
         request.accept(self.root, spec, kind=self._kind, now=self._clock())
-        place = self._place(spec.attempt_id)
+
+    def set_going_now(self, attempt_id: UUID) -> None:
+        """The second half of `start`, for an accepted run; harmless when it is going or over."""
+        place = self._place(attempt_id)
         if not folder.exists(place, folder.END) and not folder.is_alive(place):
             self._supervise(place)
 
@@ -67,9 +76,9 @@ class ConfinedRuns:
         """In the order asked. Sets going what was accepted by a process that died at once, and buries the vanished."""
         return await asyncio.to_thread(self.states_now, attempt_ids)
 
-    def states_now(self, attempt_ids: Sequence[UUID]) -> list[RunState | None]:
-        """`states` for a caller that is in a thread already."""
-        return [self._look(attempt_id) for attempt_id in attempt_ids]
+    def states_now(self, attempt_ids: Sequence[UUID], *, resume: bool = True) -> list[RunState | None]:
+        """`states` for a caller that is in a thread already. Without `resume` nothing is set going by looking."""
+        return [self._look(attempt_id, resume=resume) for attempt_id in attempt_ids]
 
     async def all_ids(self) -> list[UUID]:
         """Every accepted run, over or not, in the order of their ids."""
@@ -97,7 +106,7 @@ class ConfinedRuns:
     def _place(self, attempt_id: UUID) -> str:
         return str(self.root / str(attempt_id))
 
-    def _look(self, attempt_id: UUID) -> RunState | None:
+    def _look(self, attempt_id: UUID, *, resume: bool) -> RunState | None:
         known = self._over.get(attempt_id)
         if known is not None:
             return known
@@ -107,22 +116,35 @@ class ConfinedRuns:
         if state is None:
             return None
         if not alive and not state.is_over:
-            state = self._attend(place, state)
+            state = self._attend(place, state, resume=resume)
         if state.is_over:
             self._over[attempt_id] = state
         return state
 
-    def _attend(self, place: str, state: RunState) -> RunState:
-        """A run that is not over and has no living supervisor: start it, or bury it when it had passed the gate."""
-        with suppress(StartInterrupted):
-            self._supervise(place)
+    def _attend(self, place: str, state: RunState, *, resume: bool) -> RunState:
+        """A run that is not over and had no living supervisor: bury it when it had passed the gate, or start it."""
+        if folder.exists(place, folder.GATE):
+            self._bury(place, state.attempt_id)
+        elif resume:
+            with suppress(StartInterrupted):
+                self._supervise(place)
         return reading.state_of(place) or state
 
+    def _bury(self, place: str, attempt_id: UUID) -> None:
+        lock = folder.acquire(place)
+        if lock is None:
+            return  # it lives: it was on its way when we asked
+        try:
+            folder.bury(place, now_us=to_us(self._clock()))
+            cgroup.find(str(attempt_id)).remove()
+        finally:
+            os.close(lock)
+
     def _cancel(self, attempt_id: UUID) -> bool:
-        state = self._look(attempt_id)
+        state = self._look(attempt_id, resume=False)
         if state is None:
             return False
-        if state.phase in {Phase.STARTING, Phase.RUNNING}:
+        if not state.is_over:
             place = self._place(attempt_id)
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(folder.path(place, folder.CANCEL), flags, 0o600))
@@ -130,7 +152,7 @@ class ConfinedRuns:
         return True
 
     def _read(self, attempt_id: UUID, stream: Stream, offset: int, limit: int) -> LogChunk | None:
-        state = self._look(attempt_id)  # before the bytes: what an ended run printed is complete
+        state = self._look(attempt_id, resume=False)  # before the bytes: what an ended run printed is complete
         return None if state is None else reading.chunk(self._place(attempt_id), state, stream, offset, limit)
 
     def _supervise(self, place: str) -> None:

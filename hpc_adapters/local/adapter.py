@@ -1,0 +1,185 @@
+"""The machine under us as a small cluster: slots of CPU, memory and "GPU" units, each job behind its own walls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from hpc_adapters.confined.model import FilePath, RunSpec, RunState
+from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
+from hpc_adapters.contract import (
+    Capabilities,
+    Capacity,
+    Health,
+    Isolation,
+    JobRequest,
+    LogChunk,
+    Observation,
+    Ref,
+    Resources,
+    Script,
+    Stream,
+    UsageRow,
+    Window,
+)
+from hpc_adapters.errors import Forgotten, Unavailable
+from hpc_adapters.local import slots, translate
+from hpc_adapters.local.admission import admission, admit_tenant
+from hpc_adapters.local.checks import Limits, check, effective
+
+_SCRIPT: Final = "script"
+_DISK_RESERVE_MB: Final = 256
+
+
+class LocalBackend:
+    """Implements `contract.Backend`. Several processes may have one on the same `root`."""
+
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        *,
+        total: Resources,
+        clock: Callable[[], datetime],
+        software: Sequence[Path] = (),
+        limits: Limits | None = None,
+        sandbox: str | None = None,
+    ) -> None:
+        """`software`: what jobs may read besides the system's /usr; its `bin` folders lead their PATH.
+
+        `sandbox`: a kind of `confined.sandbox` instead of the best that works here.
+        """
+        missing = [path for path in software if not path.is_dir()]
+        if missing:
+            raise ValueError(f"no such folder: {missing}")
+        self._name, self._total, self._clock = name, total, clock
+        self._software = tuple(software)
+        self._limits = limits or Limits()
+        self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            name=self._name,
+            isolation=self._runs.isolation,
+            payloads=frozenset({Script}),
+            components=frozenset({"gpu_s", "cpu_s"}),
+            settle_window_s=5.0,
+            accounting_lag_s=1.0,
+        )
+
+    async def capacity(self) -> Capacity:
+        bookings = slots.booked(await asyncio.to_thread(self._states))
+        return Capacity(at=self._clock(), total=self._total, free=slots.free(self._total, bookings))
+
+    async def submit(self, request: JobRequest) -> Ref:
+        script = check(request, total=self._total, limits=self._limits)
+        try:
+            await asyncio.to_thread(self._submit, request, script)
+        except StartInterrupted as error:
+            raise Unavailable("supervisor-not-started", maybe_done=True) from error
+        except OSError as error:
+            raise Unavailable(f"os-error-{error.errno}", maybe_done=False) from error
+        return self._ref(request.attempt_id)
+
+    async def find(self, attempt_id: UUID) -> Ref | None:
+        return None if await self._runs.state(attempt_id) is None else self._ref(attempt_id)
+
+    async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
+        states = await self._runs.states([ref.attempt_id for ref in refs])
+        now = self._clock()
+        return [
+            Forgotten(ref.attempt_id)
+            if state is None or not self._is_ours(ref)
+            else translate.observation(state, ref, now=now)
+            for ref, state in zip(refs, states, strict=True)
+        ]
+
+    async def cancel(self, ref: Ref) -> None:
+        if not self._is_ours(ref) or not await self._runs.cancel(ref.attempt_id):
+            raise Forgotten(ref.attempt_id)
+
+    async def accounting(self, window: Window) -> Sequence[UsageRow]:
+        states = await asyncio.to_thread(self._states)
+        now = self._clock()
+        return [translate.usage_row(state, now=now) for state in states if translate.touches(state, window)]
+
+    async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
+        chunk = await self._runs.read(ref.attempt_id, stream, offset, limit) if self._is_ours(ref) else None
+        if chunk is None:
+            raise Forgotten(ref.attempt_id)
+        return chunk
+
+    async def health(self) -> Health:
+        detail = "" if self._runs.isolation is Isolation.PER_ATTEMPT else "no-isolation: one organisation only"
+        try:
+            await asyncio.to_thread(self._require_disk)
+        except (OSError, Unavailable) as error:
+            return Health(ok=False, checked_at=self._clock(), detail=str(error))
+        return Health(ok=True, checked_at=self._clock(), detail=detail)
+
+    async def close(self) -> None:
+        """Nothing is held: jobs have their own supervisors."""
+
+    # ---- in a thread
+
+    def _submit(self, request: JobRequest, script: Script) -> None:
+        if self._runs.states_now([request.attempt_id], resume=False) == [None]:
+            with admission(self._runs.root):
+                if self._runs.isolation is Isolation.SINGLE_TENANT:
+                    admit_tenant(self._runs.root, request.tenant)
+                self._require_disk()
+                self._accept(request, script)
+        self._runs.set_going_now(request.attempt_id)
+
+    def _accept(self, request: JobRequest, script: Script) -> None:
+        """Book and accept in one: the run's folder is the booking. Only inside `admission`."""
+        states = self._states()
+        if any(state.attempt_id == request.attempt_id for state in states):
+            return  # a twin of this call was quicker
+        asked = effective(request.resources, self._total, self._limits)
+        booking = slots.book(self._total, slots.booked(states), asked)
+        if booking is None:
+            raise Unavailable("no-room", maybe_done=False)
+        self._runs.accept_now(self._spec(request, script, booking))
+
+    def _spec(self, request: JobRequest, script: Script, booking: slots.Booking) -> RunSpec:
+        units = ",".join(str(unit) for unit in booking.gpu_units)
+        program = [FilePath(_SCRIPT)] if script.body.startswith(b"#!") else ["/bin/sh", FilePath(_SCRIPT)]
+        return RunSpec(
+            attempt_id=request.attempt_id,
+            tenant=request.tenant,
+            argv=[*program, *script.arguments],
+            files={_SCRIPT: script.body},
+            environment={**script.environment, "KYOYO_GPUS": units, "CUDA_VISIBLE_DEVICES": units},
+            walltime_s=request.walltime_s,
+            memory_mb=booking.resources.memory_mb,
+            cpus=booking.resources.cpus,
+            read_only=self._software,
+            stdout_cap_bytes=self._limits.stdout_cap_bytes,
+            result_cap_bytes=self._limits.result_cap_bytes,
+            grace_s=self._limits.grace_s,
+            processes=self._limits.processes,
+            disk_mb=self._limits.disk_mb,
+            facts=booking.facts(),
+        )
+
+    def _states(self) -> list[RunState]:
+        states = self._runs.states_now(self._runs.all_ids_now(), resume=False)
+        return [state for state in states if state is not None]
+
+    def _require_disk(self) -> None:
+        """A full disk would cost us end records: refuse new work first."""
+        disk = os.statvfs(self._runs.root)
+        if disk.f_bavail * disk.f_frsize < _DISK_RESERVE_MB * 2**20 or not os.access(self._runs.root, os.W_OK):
+            raise Unavailable("disk-full", maybe_done=False)
+
+    def _ref(self, attempt_id: UUID) -> Ref:
+        return Ref(backend=self._name, attempt_id=attempt_id, native_id=str(attempt_id))
+
+    def _is_ours(self, ref: Ref) -> bool:
+        return ref == self._ref(ref.attempt_id)

@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from hpc_adapters.confined import cgroup, folder, reading, request, sandbox
-from hpc_adapters.confined.model import Phase, RunSpec, RunState
+from hpc_adapters.confined.model import RunSpec, RunState
 from hpc_adapters.confined.times import to_us
 from hpc_adapters.contract import Isolation, LogChunk, Stream
 

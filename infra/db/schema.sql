@@ -621,17 +621,22 @@ CREATE TABLE scheduler.attempt (
     started_at      timestamptz,
     ended_at        timestamptz,
     exit_code       integer,
-    reason          text,                -- machine reason of the end, e.g. 'timed_out', 'node_failed', 'refused'
-    unknown_count   integer NOT NULL DEFAULT 0 CHECK (unknown_count >= 0),
+    reason          text,                -- machine reason of the end, e.g. 'timed_out', 'node_failed', 'refused:too-large'
+    not_before      timestamptz,         -- QUEUED: not planned before this instant (back-off after a failed hand-over)
+    doubt           text CHECK (doubt IN ('unknown', 'missing')),  -- the backend''s last answers told nothing, and how
+    doubt_since     timestamptz,
+    unknown_count   integer NOT NULL DEFAULT 0 CHECK (unknown_count >= 0), -- such answers in a row
     wait_reason     text,                -- last plan''s reason while QUEUED
     wait_facts      jsonb NOT NULL DEFAULT '{}',
     version         integer NOT NULL DEFAULT 0,   -- number of events applied
-    UNIQUE (job_id, phase, ordinal)
+    UNIQUE (job_id, phase, ordinal),
+    CHECK ((doubt IS NULL) = (doubt_since IS NULL) AND (doubt IS NULL) = (unknown_count = 0))
 );
 CREATE UNIQUE INDEX attempt_one_live ON scheduler.attempt (job_id, phase)
     WHERE state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING');
 CREATE INDEX attempt_live ON scheduler.attempt (state, queued_at) WHERE state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING');
 CREATE INDEX attempt_job ON scheduler.attempt (job_id);
+CREATE INDEX attempt_ended ON scheduler.attempt (ended_at) WHERE dispatched_at IS NOT NULL;
 COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: projection of its events. Written only through scheduler.core.lifecycle.advance().';
 
 CREATE TABLE scheduler.attempt_event (
@@ -651,7 +656,7 @@ COMMENT ON TABLE scheduler.attempt_event IS 'Append-only: everything that happen
 CREATE TABLE scheduler.attempt_result (
     attempt_id      uuid PRIMARY KEY REFERENCES scheduler.attempt,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
-    body            bytea NOT NULL CHECK (length(body) <= 1048576),
+    body            bytea NOT NULL CHECK (length(body) <= 1048576),  -- empty: looked for, and the job left none
     recorded_at     timestamptz NOT NULL
 );
 COMMENT ON TABLE scheduler.attempt_result IS 'Append-only: the result file (JSON) that the job left, copied so that it outlives the backend.';

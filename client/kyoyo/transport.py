@@ -19,6 +19,8 @@ BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Pauses between tries; together longer than a portal needs to restart."""
 MAX_RETRY_AFTER_S = 30.0
 _AGAIN = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+_RIGHTS = {"http-403", "scope-missing", "customers-only", "owner-required", "scope-not-held", "token-for-another"}
+"""403 for what the token may not do; every other 403 is about the organisation: a refusal."""
 _BROKEN = (httpx2.TransportError, httpx2.StreamError)
 
 
@@ -112,8 +114,9 @@ def problem_of(response: httpx2.Response) -> Problem:
     status = response.status_code
     detail = facts.get("detail") or facts.get("title") or f"HTTP {status}"
     given = facts.get("facts")
-    return _kind_of(status)(
-        str(facts.get("code") or f"http-{status}"),
+    code = str(facts.get("code") or f"http-{status}")
+    return _kind_of(status, code)(
+        code,
         str(detail),
         status=status,
         facts=given if isinstance(given, dict) else None,
@@ -121,9 +124,11 @@ def problem_of(response: httpx2.Response) -> Problem:
     )
 
 
-def _kind_of(status: int) -> type[Problem]:
+def _kind_of(status: int, code: str) -> type[Problem]:
     match status:
-        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+        case HTTPStatus.UNAUTHORIZED:
+            return Unauthorised
+        case HTTPStatus.FORBIDDEN if code in _RIGHTS:
             return Unauthorised
         case HTTPStatus.NOT_FOUND:
             return NotFound

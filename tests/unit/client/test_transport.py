@@ -45,7 +45,7 @@ def test_a_portal_that_stays_away_is_unavailable_after_the_back_off() -> None:
         (400, Refused),
         (401, Unauthorised),
         (402, Refused),
-        (403, Unauthorised),
+        (403, Refused),
         (404, NotFound),
         (409, Conflict),
         (413, Refused),
@@ -67,6 +67,13 @@ def test_a_no_is_raised_at_once_with_its_code_facts_and_remedy(status: int, kind
         "pay",
     )
     assert len(portal.asked) == 1
+
+
+def test_a_missing_right_is_told_from_a_missing_declaration() -> None:
+    with pytest.raises(Unauthorised):
+        FakePortal().on("GET /me", problem(403, "scope-missing")).client().me()
+    with pytest.raises(Refused):
+        FakePortal().on("GET /me", problem(403, "declaration-expired")).client().me()
 
 
 def test_a_wished_pause_is_kept_and_a_very_long_one_is_not_waited_for() -> None:

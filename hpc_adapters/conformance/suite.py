@@ -42,7 +42,11 @@ async def final_row(harness: Harness, attempt_id: UUID) -> UsageRow:
 async def running(harness: Harness, act: Act = Act.RUN_LONG, tenant: str = "tenant-a") -> Ref:
     ref = await harness.backend.submit(harness.request(act, tenant=tenant))
     await harness.until(ref, lambda observation: observation.seen is Seen.RUNNING)
-    return ref
+    for _ in range(harness.patience):
+        if await harness.starts(ref.attempt_id):
+            return ref
+        await harness.pause()
+    raise AssertionError("running without a start of the payload")
 
 
 async def ended(harness: Harness, act: Act) -> tuple[Ref, Observation]:

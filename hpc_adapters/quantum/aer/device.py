@@ -1,0 +1,90 @@
+"""A simulated quantum device: its size, its gates, and how long and how much of it a job uses.
+
+The service-time model is the one that measured machines follow: a base time for each job, and a time for each thousand
+shots of each circuit. It is in whole microseconds, rounded down: exact, and never to the customer's cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from hpc_adapters.contract import Seen
+
+_KSHOT = 1000
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTime:
+    """The model of one job. Frozen with the job, so that new device settings never change an old job's usage."""
+
+    base_us: int
+    per_kshot_us: int
+    shots: int
+    circuits: int = 1
+
+    @property
+    def full_us(self) -> int:
+        """QPU time of the whole job."""
+        return self.base_us + self.per_kshot_us * self.shots * self.circuits // _KSHOT
+
+    def shots_within(self, used_us: int) -> int:
+        """How many shots the model has taken after this much QPU time."""
+        if used_us >= self.full_us:
+            return self.shots * self.circuits
+        return max(0, used_us - self.base_us) * _KSHOT // self.per_kshot_us if self.per_kshot_us else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSettings:
+    """One device as an operator configures it."""
+
+    name: str
+    qubits: int
+    max_shots: int
+    base_us: int
+    per_kshot_us: int
+    basis_gates: Sequence[str] = ("rz", "sx", "x", "cx")
+    coupling: Sequence[tuple[int, int]] | None = None
+    """Pairs of qubits that may be coupled; None: all."""
+    domestic: bool = True
+    """Whether it stands in Japan."""
+    slots: int = 1
+    """Jobs at a time. A device is serial: more than 1 is for simulators."""
+    paced: bool = True
+    """Hold the device for as long as the model says, so that its utilisation means what a real device's does."""
+    max_operations: int = 100_000
+    memory_mb: int = 1024
+    """For the state vector; 2^26 amplitudes fill it."""
+    cpus: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.qubits, self.max_shots, self.slots, self.memory_mb, self.cpus, self.max_operations) < 1:
+            raise ValueError("qubits, max_shots, slots, memory_mb, cpus and max_operations are at least 1")
+        if min(self.base_us, self.per_kshot_us) < 0:
+            raise ValueError("a service time is not negative")
+        if 16 * 2**self.qubits > self.memory_mb * 2**20:
+            raise ValueError(f"the state vector of {self.qubits} qubits does not fit into {self.memory_mb} MB")
+
+    def service_time(self, shots: int) -> ServiceTime:
+        return ServiceTime(base_us=self.base_us, per_kshot_us=self.per_kshot_us, shots=shots)
+
+
+def used(service: ServiceTime, ending: Seen, executed: timedelta | None) -> Mapping[str, Decimal]:
+    """What a job used of the device.
+
+    `executed`: how long its execution phase has lasted, None when it never reached the device. Succeeded: the whole
+    model. Stopped (cancelled, out of walltime) or still running: the wall time of the execution phase up to the whole
+    model, and the shots of that time. Any other end is the program's error before the device was reached, or the
+    device's own failure: nothing.
+    """
+    if ending is Seen.SUCCEEDED:
+        used_us = service.full_us
+    elif executed is not None and ending in {Seen.CANCELLED, Seen.TIMED_OUT, Seen.RUNNING}:
+        used_us = min(max(0, executed // _MICROSECOND), service.full_us)
+    else:
+        return {"qpu_s": Decimal(0), "shot": Decimal(0)}
+    return {"qpu_s": Decimal(used_us) / 1_000_000, "shot": Decimal(service.shots_within(used_us))}

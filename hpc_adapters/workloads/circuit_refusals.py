@@ -1,0 +1,37 @@
+"""Why a quantum program was not run: one class, and every code with its meaning."""
+
+from __future__ import annotations
+
+CODES = {
+    "program-too-large": "more bytes than allowed",
+    "not-utf-8": "not UTF-8 text",
+    "control-characters": "holds NUL or other control characters",
+    "not-openqasm-3": "does not begin with 'OPENQASM 3;'",
+    "nesting-too-deep": "brackets, blocks, expressions or gate definitions nest deeper than allowed",
+    "malformed-program": "not a valid OpenQASM 3 program",
+    "include-not-allowed": "includes another file than stdgates.inc",
+    "unsupported-statement": "uses a part of the language that this device cannot run",
+    "unbounded-loop": "a loop whose number of turns is not a constant of the program",
+    "unknown-gate": "calls a gate that is not defined before the call",
+    "recursive-gate": "a gate that calls itself",
+    "number-too-large": "an integer of more than 64 bits",
+    "too-many-controls": "a gate with more control qubits than allowed",
+    "too-many-qubits": "more qubits than the device has",
+    "too-many-bits": "more classical bits than allowed",
+    "too-many-operations": "more operations than allowed, every loop and gate definition written out",
+    "too-much-memory": "its state vector does not fit into the device's memory",
+    "no-measurement": "measures nothing, so there is nothing to count",
+    "result-too-large": "its counts do not fit into a result",
+    "device-failed": "the device failed; the program is not to blame",
+}
+
+
+class CircuitRefused(Exception):
+    """The program will not be run, or its run has no result. `facts` are numbers and short names."""
+
+    def __init__(self, code: str, **facts: str | int) -> None:
+        if code not in CODES:
+            raise ValueError(code)
+        super().__init__(code, facts)
+        self.code = code
+        self.facts = facts

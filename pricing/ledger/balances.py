@@ -8,7 +8,7 @@ that several settlements of one job, in any order, draw in the end what one sett
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -114,3 +114,12 @@ def draw(parts: Sequence[Part], *, net_micro_yen: int, tax_rate_bp: int) -> Draw
     if any(left.values()):
         raise ValueError(f"a charge of {net_micro_yen} micro-yen is not covered by its hold")
     return Draw(net_micro_yen=net_micro_yen, tax_micro_yen=tax, by_lot=tuple(taken))
+
+
+def remainder(parts: Sequence[Part], drawn: Draw) -> list[Part]:
+    """What is left of a hold after a draw; lots with nothing left are left out."""
+    rest = [
+        replace(part, amount_micro_yen=part.amount_micro_yen - used.amount_micro_yen)
+        for part, used in zip(parts, drawn.by_lot, strict=True)
+    ]
+    return [part for part in rest if part.amount_micro_yen]

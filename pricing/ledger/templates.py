@@ -6,6 +6,7 @@ Each function states its business key (from which the id follows) and its entrie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -107,51 +108,43 @@ def hold(*, organisation_id: UUID, job_id: UUID, parts: Sequence[Part], at: date
     return _transaction(Template.HOLD, (job_id,), organisation_id, amounts, at, job_id=job_id)
 
 
-def settle(
-    *,
-    organisation_id: UUID,
-    job_id: UUID,
-    attempt_id: UUID,
-    revision: int,
-    before: Draw,
-    after: Draw,
-    overrun_micro_yen: int,
-    at: datetime,
-) -> Transaction:
-    """Key: the attempt that caused it and its revision. Moves the job's charge from `before` to `after`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeMove:
+    """A job's charge goes from `before` to `after`, caused by an attempt for the `revision`-th time."""
+
+    organisation_id: UUID
+    job_id: UUID
+    attempt_id: UUID
+    revision: int
+    before: Draw
+    after: Draw
+    overrun_micro_yen: int
+    """By how much grows what ran at the house's cost."""
+    at: datetime
+
+
+def settle(move: ChargeMove) -> Transaction:
+    """Key: attempt and revision. While the hold is open.
 
     Per lot: held −Δ; earned + Δnet, tax + Δtax; for credit also owed −Δ, issued +Δ. What ran at the house's cost:
     earned +o, overrun −o.
     """
-    amounts = _charge(organisation_id, before, after, overrun_micro_yen)
-    for was, is_now in zip(before.by_lot, after.by_lot, strict=True):
-        amounts[_held(organisation_id, was.lot_id)] = was.amount_micro_yen - is_now.amount_micro_yen
-    key = (attempt_id, revision)
-    return _transaction(Template.SETTLE, key, organisation_id, amounts, at, job_id=job_id, attempt_id=attempt_id)
+    amounts = _charge(move)
+    for was, is_now in zip(move.before.by_lot, move.after.by_lot, strict=True):
+        amounts[_held(move.organisation_id, was.lot_id)] = was.amount_micro_yen - is_now.amount_micro_yen
+    return _move(Template.SETTLE, move, amounts)
 
 
-def refund(
-    *,
-    organisation_id: UUID,
-    job_id: UUID,
-    attempt_id: UUID,
-    revision: int,
-    before: Draw,
-    after: Draw,
-    overrun_micro_yen: int,
-    at: datetime,
-    now: datetime,
-) -> Transaction:
+def refund(move: ChargeMove, *, now: datetime) -> Transaction:
     """Key as of `settle`: a correction after the release. What was drawn goes back to its lots; to `expired` for a
-    grant that has lapsed in the meantime. Named `adjust` when the customer's charge stays as it was.
+    grant that has lapsed by now. Named `adjust` when the customer's charge stays as it was.
     """
-    amounts = _charge(organisation_id, before, after, overrun_micro_yen)
-    for was, is_now in zip(before.by_lot, after.by_lot, strict=True):
-        back = _back_to(organisation_id, was, now)
+    amounts = _charge(move)
+    for was, is_now in zip(move.before.by_lot, move.after.by_lot, strict=True):
+        back = _back_to(move.organisation_id, was, now)
         amounts[back] = amounts.get(back, 0) + was.amount_micro_yen - is_now.amount_micro_yen
-    template = Template.ADJUST if before.net_micro_yen == after.net_micro_yen else Template.REFUND
-    key = (attempt_id, revision)
-    return _transaction(template, key, organisation_id, amounts, at, job_id=job_id, attempt_id=attempt_id)
+    unchanged = move.before.net_micro_yen == move.after.net_micro_yen
+    return _move(Template.ADJUST if unchanged else Template.REFUND, move, amounts)
 
 
 def release(*, organisation_id: UUID, job_id: UUID, rest: Sequence[Part], at: datetime, now: datetime) -> Transaction:
@@ -182,16 +175,23 @@ def _back_to(organisation_id: UUID, part: Part, now: datetime) -> Account:
     return _EXPIRED if lapsed else _available(organisation_id, part.lot_id)
 
 
-def _charge(organisation_id: UUID, before: Draw, after: Draw, overrun_micro_yen: int) -> dict[Account, int]:
+def _charge(move: ChargeMove) -> dict[Account, int]:
     """The house's side of a changed charge, and the customer's debt for what is drawn on credit."""
-    on_credit = after.of(LotKind.CREDIT) - before.of(LotKind.CREDIT)
+    on_credit = move.after.of(LotKind.CREDIT) - move.before.of(LotKind.CREDIT)
     return {
-        Account(Bucket.EARNED): after.net_micro_yen - before.net_micro_yen + overrun_micro_yen,
-        Account(Bucket.TAX): after.tax_micro_yen - before.tax_micro_yen,
-        Account(Bucket.OVERRUN): -overrun_micro_yen,
-        Account(Bucket.OWED, organisation_id): -on_credit,
+        Account(Bucket.EARNED): move.after.net_micro_yen - move.before.net_micro_yen + move.overrun_micro_yen,
+        Account(Bucket.TAX): move.after.tax_micro_yen - move.before.tax_micro_yen,
+        Account(Bucket.OVERRUN): -move.overrun_micro_yen,
+        Account(Bucket.OWED, move.organisation_id): -on_credit,
         _ISSUED: on_credit,
     }
+
+
+def _move(template: Template, move: ChargeMove, amounts: Mapping[Account, int]) -> Transaction:
+    key = (move.attempt_id, move.revision)
+    return _transaction(
+        template, key, move.organisation_id, amounts, move.at, job_id=move.job_id, attempt_id=move.attempt_id
+    )
 
 
 def _transaction(

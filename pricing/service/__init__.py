@@ -12,6 +12,7 @@ from pricing.service.catalogue import (
     record_market_reference,
 )
 from pricing.service.jobs import admission, billing_of, open_attempt, place_hold
+from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
     balance,
     expire_grants,
@@ -27,6 +28,7 @@ __all__ = [
     "admission",
     "balance",
     "billing_of",
+    "close_attempt",
     "create_offering",
     "expire_grants",
     "issue_grant",
@@ -42,5 +44,7 @@ __all__ = [
     "quote",
     "receive_payment",
     "record_market_reference",
+    "record_usage",
     "repay_credit",
+    "waive_parked",
 ]

@@ -120,7 +120,7 @@ async def publish_price(
     valid_from: datetime,
     tax_rate_bp: int,
     prices: Sequence[NewPrice],
-    published_by: UUID | None,
+    actor: UUID | None,
     now: datetime,
 ) -> PriceVersion:
     """Publish a price version. It is never edited: another price is another version, from now or later on.
@@ -144,6 +144,6 @@ async def publish_price(
         return version
     if valid_from < now:
         raise PriceBackdated(valid_from=valid_from.isoformat())
-    if not await store.add_price_version(conn, version, published_by=published_by, now=now):
+    if not await store.add_price_version(conn, version, published_by=actor, now=now):
         raise PriceVersionExists(offering=offering_id, valid_from=valid_from.isoformat())
     return version

@@ -66,7 +66,7 @@ async def receive_payment(
     actor: UUID | None,
     now: datetime,
 ) -> None:
-    """Money came in and becomes prepaid value. Again with the same id: nothing happens. Refusals as of `issue_grant`."""
+    """Money came in and becomes prepaid value. Again: nothing happens. Refusals as of `issue_grant`."""
     lot_id = await _single_lot(conn, organisation_id, LotKind.PREPAID, amount_micro_yen, now)
     paid = templates.receive_payment(
         organisation_id=organisation_id,

@@ -105,7 +105,7 @@ async def held_parts(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, list[Par
            JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.bucket = 'held'
            JOIN pricing.lot l ON l.id = e.lot_id
            WHERE t.job_id = ANY($1) AND t.template = 'hold'
-           ORDER BY t.job_id, l.kind, l.expires_at, l.id::text""",
+           ORDER BY t.job_id, l.kind, l.expires_at, l.id""",
         list(job_ids),
     )
     parts: dict[UUID, list[Part]] = {job_id: [] for job_id in job_ids}

@@ -1,0 +1,184 @@
+"""From usage and ends of attempts to rated lines and postings: what metering and the scheduler tell pricing.
+
+Both tell what they know in any order and as often as they like. Each call stores the new fact and then brings the job's
+books in line with everything known (pricing.charging), under the wallet's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from infra.db.connection import Conn
+from pricing import charging, rating
+from pricing.charging import JobFacts, Outcome
+from pricing.errors import LedgerConflict, UnknownAttempt
+from pricing.ledger import templates
+from pricing.ledger.balances import Part, draw, remainder
+from pricing.ledger.templates import ChargeMove
+from pricing.model import BillableAttempt, Ending, PriceVersion, Quote, Recorded, UsageToRate
+from pricing.store import catalog as catalog_store
+from pricing.store import jobs as job_store
+from pricing.store import ledger as ledger_store
+from pricing.store import usage as store
+
+NO_PRICE_FOR_COMPONENT = "no-price-for-component"
+"""Why usage is parked: its component has no price in the version that the job froze."""
+
+
+async def close_attempt(
+    conn: Conn, *, attempt_id: UUID, ending: Ending, ended_at: datetime, last: bool, now: datetime
+) -> None:
+    """An attempt has ended. `last`: no attempt of its job follows.
+
+    Settles it when its usage is known, or costs nothing; with the last one the rest of the hold goes back. Again:
+    nothing happens. UnknownAttempt; LedgerConflict when it was told another ending before.
+    """
+    case = await _open(conn, attempt_id, now)
+    known = case.attempt
+    if known.ending is None:
+        await store.close_attempt(conn, attempt_id, ending=ending, ended_at=ended_at, last=last)
+    elif (known.ending, known.last) != (ending, last):
+        raise LedgerConflict(f"attempt {attempt_id} ended as {known.ending} (last: {known.last}) before")
+    await _balance_books(case)
+
+
+async def record_usage(
+    conn: Conn, usages: Sequence[UsageToRate], *, attempt_id: UUID, final: bool, now: datetime
+) -> Recorded:
+    """Usage of an attempt; `final`: the backend's record of it is complete (also with no usage at all).
+
+    It is rated when the attempt has ended and its accounting is final, for only then is its charge known. Usage without
+    a price is parked, and its attempt stays unsettled until `waive_parked`. Again: nothing happens. UnknownAttempt;
+    LedgerConflict when a record came with another content before.
+    """
+    case = await _open(conn, attempt_id, now)
+    billable = [usage for usage in usages if not rating.is_recorded_only(usage.component)]
+    parked = [usage.usage_record_id for usage in billable if case.version.component(usage.component) is None]
+    await store.add_usage(conn, case.attempt, billable, now=now)
+    await _require_same(case, billable)
+    await store.park(conn, case.attempt, parked, reason=NO_PRICE_FOR_COMPONENT, now=now)
+    if final:
+        await store.finish_accounting(conn, attempt_id, now=now)
+    settled = await _balance_books(case)
+    return Recorded(parked=parked, settled=settled)
+
+
+async def waive_parked(conn: Conn, *, usage_record_id: UUID, now: datetime) -> None:
+    """Decide that parked usage is not charged; its attempt can then be settled. UnknownAttempt: nothing is parked."""
+    attempt_id = await store.resolve_parked(conn, usage_record_id, now=now)
+    if attempt_id is None:
+        raise UnknownAttempt(f"no usage record {usage_record_id} is parked")
+    await _balance_books(await _open(conn, attempt_id, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One call: the attempt that it is about (as it was when the wallet was locked) and what its job froze."""
+
+    conn: Conn
+    now: datetime
+    attempt: BillableAttempt
+    quote: Quote
+    version: PriceVersion
+
+
+async def _open(conn: Conn, attempt_id: UUID, now: datetime) -> _Case:
+    attempt = await job_store.attempt(conn, attempt_id)
+    if attempt is not None:
+        await ledger_store.lock_wallet(conn, attempt.organisation_id)
+        attempt = await job_store.attempt(conn, attempt_id)  # as it is under the lock
+    if attempt is None:
+        raise UnknownAttempt(str(attempt_id))
+    quote = await job_store.quote_of(conn, attempt.job_id)
+    version = await catalog_store.price_version(conn, quote.price_version_id) if quote else None
+    if quote is None or version is None:
+        raise UnknownAttempt(f"{attempt_id}: its job has no quote")
+    return _Case(conn, now, attempt, quote, version)
+
+
+async def _require_same(case: _Case, told: Sequence[UsageToRate]) -> None:
+    known = {each.usage_record_id: each for each in await store.usages_of_attempt(case.conn, case.attempt.attempt_id)}
+    for usage in told:
+        if known.get(usage.usage_record_id) != usage:
+            raise LedgerConflict(f"usage record {usage.usage_record_id} came with another content before")
+
+
+async def _balance_books(case: _Case) -> bool:
+    """Book the difference between what is known of the job and what its books say; whether the attempt is settled."""
+    facts = await _facts(case)
+    result = charging.outcome(facts)
+    attempts = {each.attempt_id: each for each in facts.attempts}
+    if result.lines:
+        await store.append_lines(case.conn, attempts, result.lines, price_version_id=case.version.id, now=case.now)
+    cause = attempts[case.attempt.attempt_id]
+    first = cause.attempt_id in result.settled
+    await _book(case, facts, result, at=_effective(cause) if first else case.now)
+    if result.settled:
+        await store.mark_settled(case.conn, result.settled, now=case.now)
+    return first or cause.settled_at is not None
+
+
+def _effective(attempt: BillableAttempt) -> datetime:
+    """A settlement counts when the attempt ended: never before it was opened, whatever a backend's clock says."""
+    return max(attempt.closed_at or attempt.opened_at, attempt.opened_at)
+
+
+async def _facts(case: _Case) -> JobFacts:
+    conn, job_id = case.conn, case.attempt.job_id
+    by_attempt = await store.usages_of_job(conn, job_id)
+    replaced = {usage.supersedes for usages in by_attempt.values() for usage in usages}
+    return JobFacts(
+        version=case.version,
+        ceiling_micro_yen=case.quote.ceiling_micro_yen,
+        hold_open=await job_store.hold_closed_at(conn, job_id) is None,
+        attempts=await job_store.attempts_of(conn, job_id),
+        usages={
+            attempt_id: [
+                usage
+                for usage in usages
+                if usage.usage_record_id not in replaced and case.version.component(usage.component) is not None
+            ]
+            for attempt_id, usages in by_attempt.items()
+        },
+        parked=await store.parked_attempts(conn, job_id),
+        booked=await store.live_lines(conn, job_id),
+    )
+
+
+async def _book(case: _Case, facts: JobFacts, result: Outcome, *, at: datetime) -> None:
+    """Post the changed charge, and the release when the job is over."""
+    job_id = case.attempt.job_id
+    parts = (await job_store.held_parts(case.conn, [job_id]))[job_id]
+    before, after = (
+        draw(parts, net_micro_yen=net, tax_rate_bp=case.quote.tax_rate_bp)
+        for net in (result.charged_before_micro_yen, result.charged_after_micro_yen)
+    )
+    if before != after or result.overrun_micro_yen:
+        revision = await store.revision_of(case.conn, case.attempt.attempt_id)
+        move = ChargeMove(
+            organisation_id=case.attempt.organisation_id,
+            job_id=job_id,
+            attempt_id=case.attempt.attempt_id,
+            revision=revision,
+            before=before,
+            after=after,
+            overrun_micro_yen=result.overrun_micro_yen,
+            at=at,
+        )
+        booked = templates.settle(move) if facts.hold_open else templates.refund(move, now=case.now)
+        await ledger_store.post(case.conn, booked, now=case.now)
+    if result.releases:
+        await _release(case, remainder(parts, after), at)
+
+
+async def _release(case: _Case, rest: Sequence[Part], at: datetime) -> None:
+    job_id = case.attempt.job_id
+    if rest:
+        booked = templates.release(
+            organisation_id=case.attempt.organisation_id, job_id=job_id, rest=rest, at=at, now=case.now
+        )
+        await ledger_store.post(case.conn, booked, now=case.now)
+    await store.close_hold(case.conn, job_id, now=case.now)

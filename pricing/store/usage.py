@@ -1,0 +1,237 @@
+"""Handed-over usage, rated lines, and the ends of attempts and holds in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from infra.db.connection import Conn
+from pricing.charging import Key, Line
+from pricing.ledger.templates import transaction_id
+from pricing.model import BillableAttempt, Component, Ending, UsageToRate, Waiver
+from pricing.rating import RatedPiece
+from pricing.units import decimal, micro
+
+
+async def add_usage(conn: Conn, attempt: BillableAttempt, usages: Sequence[UsageToRate], *, now: datetime) -> None:
+    """Records that are there already stay as they are."""
+    await conn.executemany(
+        """INSERT INTO pricing.billable_usage (usage_record_id, supersedes, attempt_id, organisation_id, component,
+               quantity, started_at, ended_at, recorded_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (usage_record_id) DO NOTHING""",
+        [
+            (
+                each.usage_record_id,
+                each.supersedes,
+                attempt.attempt_id,
+                attempt.organisation_id,
+                each.component,
+                each.quantity,
+                each.started_at,
+                each.ended_at,
+                now,
+            )
+            for each in usages
+        ],
+    )
+
+
+async def usages_of_attempt(conn: Conn, attempt_id: UUID) -> list[UsageToRate]:
+    rows = await conn.fetch(
+        """SELECT usage_record_id, supersedes, component, quantity, started_at, ended_at
+           FROM pricing.billable_usage WHERE attempt_id = $1""",
+        attempt_id,
+    )
+    return [UsageToRate(**row) for row in rows]
+
+
+async def usages_of_job(conn: Conn, job_id: UUID) -> dict[UUID, list[UsageToRate]]:
+    """Every usage record of a job, corrected ones included, by attempt."""
+    rows = await conn.fetch(
+        """SELECT u.attempt_id, u.usage_record_id, u.supersedes, u.component, u.quantity, u.started_at, u.ended_at
+           FROM pricing.billable_usage u JOIN pricing.billable_attempt a ON a.attempt_id = u.attempt_id
+           WHERE a.job_id = $1""",
+        job_id,
+    )
+    found: dict[UUID, list[UsageToRate]] = {}
+    for row in rows:
+        facts = dict(row)
+        found.setdefault(facts.pop("attempt_id"), []).append(UsageToRate(**facts))
+    return found
+
+
+async def park(
+    conn: Conn, attempt: BillableAttempt, usage_record_ids: Sequence[UUID], *, reason: str, now: datetime
+) -> None:
+    """Keep records aside. Those that are there already stay as they are."""
+    await conn.executemany(
+        """INSERT INTO pricing.parked_usage (usage_record_id, organisation_id, attempt_id, reason, parked_at)
+           VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING""",
+        [(each, attempt.organisation_id, attempt.attempt_id, reason, now) for each in usage_record_ids],
+    )
+
+
+async def parked_attempts(conn: Conn, job_id: UUID) -> frozenset[UUID]:
+    """Attempts of a job with parked usage that nobody has resolved and no correction has replaced."""
+    rows = await conn.fetch(
+        """SELECT DISTINCT p.attempt_id
+           FROM pricing.parked_usage p JOIN pricing.billable_attempt a ON a.attempt_id = p.attempt_id
+           WHERE a.job_id = $1 AND p.resolved_at IS NULL AND NOT EXISTS (
+               SELECT FROM pricing.billable_usage u
+                WHERE u.attempt_id = p.attempt_id AND u.supersedes = p.usage_record_id)""",
+        job_id,
+    )
+    return frozenset(row["attempt_id"] for row in rows)
+
+
+async def resolve_parked(conn: Conn, usage_record_id: UUID, *, now: datetime) -> UUID | None:
+    """The attempt of a parked record, which waits no more; None when no record of this id is parked."""
+    await conn.execute(
+        "UPDATE pricing.parked_usage SET resolved_at = $2 WHERE usage_record_id = $1 AND resolved_at IS NULL",
+        usage_record_id,
+        now,
+    )
+    found: UUID | None = await conn.fetchval(
+        "SELECT attempt_id FROM pricing.parked_usage WHERE usage_record_id = $1", usage_record_id
+    )
+    return found
+
+
+async def close_attempt(conn: Conn, attempt_id: UUID, *, ending: Ending, ended_at: datetime, last: bool) -> None:
+    """How it ended, once and for good."""
+    await conn.execute(
+        """UPDATE pricing.billable_attempt SET ending = $2::text::pricing.ending, closed_at = $3, last = $4
+           WHERE attempt_id = $1 AND ending IS NULL""",
+        attempt_id,
+        ending.value,
+        ended_at,
+        last,
+    )
+
+
+async def finish_accounting(conn: Conn, attempt_id: UUID, *, now: datetime) -> None:
+    """The backend's record is complete."""
+    await conn.execute(
+        """UPDATE pricing.billable_attempt SET accounting_final_at = $2
+           WHERE attempt_id = $1 AND accounting_final_at IS NULL""",
+        attempt_id,
+        now,
+    )
+
+
+async def mark_settled(conn: Conn, attempt_ids: Sequence[UUID], *, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE pricing.billable_attempt SET settled_at = $2 WHERE attempt_id = ANY($1)", list(attempt_ids), now
+    )
+
+
+async def close_hold(conn: Conn, job_id: UUID, *, now: datetime) -> None:
+    await conn.execute("UPDATE pricing.hold SET closed_at = $2 WHERE job_id = $1", job_id, now)
+
+
+async def revision_of(conn: Conn, attempt_id: UUID) -> int:
+    """How often an attempt has been settled or corrected so far."""
+    count: int = await conn.fetchval(
+        """SELECT count(*) FROM pricing.ledger_transaction
+           WHERE attempt_id = $1 AND template IN ('settle', 'refund', 'adjust')""",
+        attempt_id,
+    )
+    return count
+
+
+async def live_lines(conn: Conn, job_id: UUID) -> dict[Key, Line]:
+    """What stands of a job's rated lines. Line and reversal alternate, so of an odd number the last one stands."""
+    rows = await conn.fetch(
+        """SELECT attempt_id, usage_record_id, component, accounting_date, effective_at, quantity, list_micro_yen,
+                  market_micro_yen, price_micro_yen, charged_micro_yen, waiver
+           FROM pricing.rated_line WHERE job_id = $1 ORDER BY usage_record_id, piece""",
+        job_id,
+    )
+    live: dict[Key, Line] = {}
+    for row in rows:
+        key = (row["usage_record_id"], row["accounting_date"])
+        if live.pop(key, None) is None:
+            live[key] = _line(row)
+    return live
+
+
+async def append_lines(
+    conn: Conn,
+    attempts: Mapping[UUID, BillableAttempt],
+    lines: Sequence[Line],
+    *,
+    price_version_id: UUID,
+    now: datetime,
+) -> None:
+    """Lines in their order; each takes the next piece number of its usage record."""
+    numbers = await _next_pieces(conn, {line.piece.usage_record_id for line in lines})
+    rows = []
+    for line in lines:
+        record = line.piece.usage_record_id
+        rows.append(_row(line, attempts[line.attempt_id], numbers[record], price_version_id, now))
+        numbers[record] += 1
+    await conn.executemany(
+        """INSERT INTO pricing.rated_line (id, usage_record_id, piece, organisation_id, project_id, person_id, job_id,
+               attempt_id, offering_id, price_version_id, component, accounting_date, quantity, list_micro_yen,
+               market_micro_yen, price_micro_yen, charged_micro_yen, waiver, effective_at, recorded_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)""",
+        rows,
+    )
+
+
+async def _next_pieces(conn: Conn, usage_record_ids: set[UUID]) -> dict[UUID, int]:
+    rows = await conn.fetch(
+        """SELECT usage_record_id, max(piece) + 1 AS next FROM pricing.rated_line
+           WHERE usage_record_id = ANY($1) GROUP BY usage_record_id""",
+        list(usage_record_ids),
+    )
+    return dict.fromkeys(usage_record_ids, 0) | {row["usage_record_id"]: row["next"] for row in rows}
+
+
+def _row(
+    line: Line, attempt: BillableAttempt, number: int, price_version_id: UUID, now: datetime
+) -> tuple[object, ...]:
+    piece = line.piece
+    return (
+        transaction_id("line", piece.usage_record_id, number),
+        piece.usage_record_id,
+        number,
+        attempt.organisation_id,
+        attempt.project_id,
+        attempt.person_id,
+        attempt.job_id,
+        attempt.attempt_id,
+        attempt.offering_id,
+        price_version_id,
+        piece.component.value,
+        piece.day,
+        decimal(piece.quantity_micro),
+        piece.list_micro_yen,
+        piece.market_micro_yen,
+        piece.price_micro_yen,
+        line.charged_micro_yen,
+        line.waiver,
+        piece.effective_at,
+        now,
+    )
+
+
+def _line(row: Record) -> Line:
+    return Line(
+        attempt_id=row["attempt_id"],
+        piece=RatedPiece(
+            usage_record_id=row["usage_record_id"],
+            component=Component(row["component"]),
+            day=row["accounting_date"],
+            effective_at=row["effective_at"],
+            quantity_micro=micro(row["quantity"]),
+            list_micro_yen=row["list_micro_yen"],
+            market_micro_yen=row["market_micro_yen"],
+            price_micro_yen=row["price_micro_yen"],
+        ),
+        charged_micro_yen=row["charged_micro_yen"],
+        waiver=Waiver(row["waiver"]) if row["waiver"] else None,
+    )

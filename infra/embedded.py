@@ -10,7 +10,10 @@ which is made when missing, and every folder above the data is opened (o+rx) for
 
 from __future__ import annotations
 
+import fcntl
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -35,7 +38,6 @@ class EmbeddedDatabase:
     def stop(self) -> None:
         """Ends the server, for everybody who uses it. Data stays; start() on the same folder continues with it."""
         self._server.stop()
-        self._server.cleanup()
 
 
 def is_available() -> bool:
@@ -53,8 +55,19 @@ def start(data_dir: Path) -> EmbeddedDatabase:
     ImportError: the extra `embedded` is not installed.
     """
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    server = _package().get_server(data_dir, cleanup_mode=None)
+    # Not the package's own start(): that counts the processes that use a server, and a killed one is counted for ever.
+    server = _package().get_server(data_dir, cleanup_mode=None, start=False)
+    with _alone(data_dir.with_name(data_dir.name + ".lock")):
+        server.ensure_pgdata_inited()
+        server.ensure_postgres_running()
     return EmbeddedDatabase(url=str(server.get_uri()), data_dir=data_dir, _server=server)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _package() -> ModuleType:

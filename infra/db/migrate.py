@@ -92,16 +92,19 @@ def pending(files: Sequence[Migration], applied: Sequence[Applied]) -> list[Migr
     return list(files[len(applied) :])
 
 
-async def migrate(url: str, *, user: str | None = None, dry_run: bool = False) -> list[Migration]:
+async def migrate(
+    url: str, *, user: str | None = None, dry_run: bool = False, folder: Path = MIGRATIONS
+) -> list[Migration]:
     """Brings the database up to the files and returns those applied (with dry_run: those that would be).
 
-    The URL's role must be a superuser or own the database and be allowed to make roles.
+    The URL's role must be a superuser, or own the database and be allowed to make roles and to become kyoyo_owner.
+    A migration that fails leaves nothing of itself; those before it stay. MigrationRefused.
     """
-    files = read_files()
+    files = read_files(folder)
     async with _alone(url, user=user) as conn:
-        if dry_run:
-            return pending(files, await applied_to(conn))
         todo = pending(files, await applied_to(conn))
+        if dry_run:
+            return todo
         await prepare(conn)
         for migration in todo:
             await _apply(conn, migration)

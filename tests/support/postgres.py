@@ -19,6 +19,7 @@ from infra.db.migrate import migrate
 
 RUN_DIR = "KYOYO_TEST_RUN_DIR"  # inherited by the xdist workers
 _PREFIX = "kyoyo-test-"
+_running: dict[str, embedded.EmbeddedDatabase] = {}
 TEMPLATE = "kyoyo_template"
 
 # A test database need not survive a power cut.
@@ -45,13 +46,19 @@ def close_run() -> None:
 
 async def server() -> embedded.EmbeddedDatabase:
     """The run's server with its template: whoever comes first makes them."""
-    folder = Path(os.environ[RUN_DIR])
-    with _locked(folder / "lock"):
-        running = embedded.start(folder / "pg")
-        if not (folder / "ready").exists():
-            running = await _make_fast(running)
-            await _make_template(running)
-            (folder / "ready").touch()
+    name = os.environ[RUN_DIR]
+    if name not in _running:
+        with _locked(Path(name, "lock")):
+            _running[name] = await _start(Path(name))
+    return _running[name]
+
+
+async def _start(folder: Path) -> embedded.EmbeddedDatabase:
+    running = embedded.start(folder / "pg")
+    if not (folder / "ready").exists():
+        running = await _make_fast(running)
+        await _make_template(running)
+        (folder / "ready").touch()
     return running
 
 

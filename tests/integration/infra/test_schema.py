@@ -1,0 +1,82 @@
+"""Rules that hold for every table, asked of the database itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.database import Database
+from tests.support.schema import OUR_SCHEMAS, tables
+
+SCHEMA = Path(__file__).parents[3] / "infra" / "db" / "schema.sql"
+SERVING = ["kyoyo_portal", "kyoyo_tenant", "kyoyo_operator", "kyoyo_officer", "kyoyo_worker", "kyoyo_auditor"]
+
+
+async def test_every_table_says_what_it_is(database: Database) -> None:
+    async with database.owner.acquire() as conn:
+        assert [table.name for table in await tables(conn) if not table.comment] == []
+
+
+def test_every_member_of_an_enumeration_has_its_meaning_beside_it() -> None:
+    enums = re.findall(r"CREATE TYPE (\S+) AS ENUM \((.*?)\n\);", SCHEMA.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(enums) >= 8
+    lines = [(name, line.strip()) for name, body in enums for line in body.splitlines() if line.strip()]
+    assert [(name, line) for name, line in lines if not re.fullmatch(r"'\w+',?\s+-- \S.*", line)] == []
+
+
+async def test_every_tenant_table_is_under_forced_row_level_security(database: Database) -> None:
+    async with database.owner.acquire() as conn:
+        found = await tables(conn)
+    tenant = [table for table in found if table.has_organisation or table.name == "accounts.organisation"]
+    assert len(tenant) >= 20
+    assert [table.name for table in tenant if not (table.row_security and table.forced)] == []
+
+
+async def test_the_tables_belong_to_a_role_that_serves_nobody(database: Database) -> None:
+    async with database.owner.acquire() as conn:
+        assert {table.owner for table in await tables(conn)} == {"kyoyo_owner"}
+        assert await conn.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'kyoyo_owner'") is False
+
+
+async def test_no_role_that_serves_is_above_the_policies(database: Database) -> None:
+    rows = await database.owner.fetch(
+        "SELECT rolname FROM pg_roles WHERE rolname = ANY ($1) AND "
+        "(rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR pg_has_role(oid, 'kyoyo_owner', 'MEMBER'))",
+        SERVING,
+    )
+    assert rows == []
+    assert await database.owner.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = ANY ($1)", SERVING) == 6
+
+
+async def test_the_portal_has_nothing_by_itself(database: Database) -> None:
+    granted = await database.owner.fetch(
+        "SELECT DISTINCT table_schema || '.' || table_name AS name FROM information_schema.role_table_grants "
+        "WHERE grantee IN ('kyoyo_portal', 'PUBLIC') AND table_schema = ANY ($1)",
+        OUR_SCHEMAS,
+    )
+    assert granted == []
+    inherits = await database.owner.fetch(
+        "SELECT 1 FROM pg_auth_members WHERE member = 'kyoyo_portal'::regrole AND inherit_option"
+    )
+    assert inherits == []
+
+
+async def test_definers_rights_come_with_a_fixed_search_path_and_not_for_everybody(database: Database) -> None:
+    rows = await database.owner.fetch(
+        "SELECT p.oid::regprocedure::text AS name FROM pg_proc p WHERE p.pronamespace::regnamespace::text = ANY ($1) "
+        "AND (has_function_privilege('public', p.oid, 'EXECUTE') OR (p.prosecdef AND p.proconfig IS NULL))",
+        OUR_SCHEMAS,
+    )
+    assert rows == []
+
+
+async def test_no_request_changes_or_deletes_a_fact(database: Database) -> None:
+    """Every table is append-only by trigger, or a projection on which nobody may DELETE."""
+    rows = await database.owner.fetch(
+        "SELECT grantee, table_schema || '.' || table_name AS name, privilege_type "
+        "FROM information_schema.role_table_grants WHERE table_schema = ANY ($1) AND grantee = ANY ($2) "
+        "AND privilege_type IN ('DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES')",
+        OUR_SCHEMAS,
+        SERVING,
+    )
+    assert rows == []

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from infra.refusal import Refusal
+
+
+class TooMany(Refusal):
+    code = "too-many"
+
+    def __init__(self, *, asked: int, allowed: int) -> None:
+        super().__init__(asked=asked, allowed=allowed)
+
+
+def test_a_refusal_carries_facts_and_reads_as_code_and_facts() -> None:
+    refusal = TooMany(asked=9, allowed=8)
+    assert refusal.facts == {"asked": 9, "allowed": 8}
+    assert str(refusal) == "too-many(asked=9, allowed=8)"

@@ -40,6 +40,7 @@ from hpc_adapters.workloads.program_text import check_text
 _WORKLOADS = Path(__file__).resolve().parents[2] / "workloads"
 _MODULE = "hpc_adapters.workloads.run_circuit"
 _PYTHON_MB = 768  # the interpreter with qiskit, and room for translating a large circuit
+_START_UP_S = 2  # of a job's walltime before it reaches the device
 _HEAD_BYTES = 65_536  # of stdout: the program prints a handful of lines
 
 
@@ -167,8 +168,9 @@ class AerBackend:
         except CircuitRefused as refused:
             raise Rejected(refused.code, **refused.facts) from refused
         service = self.device.service_time(circuit.shots)
-        if self.device.paced and service.full_us > request.walltime_s * 1_000_000:
-            raise Rejected("walltime-too-short", needed_us=service.full_us, walltime_s=request.walltime_s)
+        needed_s = _START_UP_S + -(-service.full_us // 1_000_000)
+        if self.device.paced and needed_s > request.walltime_s:
+            raise Rejected("walltime-too-short", needed_s=needed_s, walltime_s=request.walltime_s)
         return self._spec(request, circuit, service)
 
     def _spec(self, request: JobRequest, circuit: Circuit, service: ServiceTime) -> RunSpec:

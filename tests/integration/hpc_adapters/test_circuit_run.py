@@ -1,0 +1,69 @@
+"""The bound that limits rest on is a bound of what Qiskit really makes of a program."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpc_adapters.workloads.circuit_job import CircuitJob
+
+pytestmark = pytest.mark.quantum
+
+HEAD = 'OPENQASM 3.0; include "stdgates.inc"; qubit[4] q; bit[4] c;\n'
+JOB = CircuitJob(
+    device="d",
+    qubits=8,
+    memory_mb=1,
+    cpus=1,
+    basis_gates=("rz", "sx", "x", "cx"),
+    coupling=None,
+    max_operations=100_000,
+    shots=200,
+    seed=1,
+    service_us=0,
+    paced=False,
+)
+PROGRAMS = [
+    "h q; cx q[0:2], q[1:3];",
+    "for int i in [0:9] { rx(0.1 * i) q; for int j in [0:2:9] { cx q[0], q[1]; } }",
+    "gate f a, b { cx a, b; rz(0.3) b; } gate g a, b { f a, b; f b, a; f a, b; } g q[0], q[1]; g q[2], q[3];",
+    "pow(7) @ sx q; inv @ t q[0]; U(0.1, 0.2, 0.3) q; barrier q; reset q[3]; gphase(0.3);",
+    "let pair = q[0:1]; h pair; cx pair, q[2:3]; swap q[0], q[1]; ccx q[0], q[1], q[2];",
+    "c[0] = measure q[0]; if (c[0]) { x q[1]; for int i in [1:5] { h q[2]; } } else { h q; }",
+]
+
+
+@pytest.mark.parametrize("body", PROGRAMS)
+def test_a_program_written_out_has_no_more_operations_than_were_counted(body: str) -> None:
+    from qiskit.transpiler import PassManager  # noqa: PLC0415  an optional part
+    from qiskit.transpiler.passes import UnrollForLoops  # noqa: PLC0415  see above
+    from qiskit_qasm3_import import convert  # noqa: PLC0415  see above
+
+    from hpc_adapters.workloads.circuit_limits import Limits, measure_program  # noqa: PLC0415  see above
+    from hpc_adapters.workloads.run_circuit import parse_program  # noqa: PLC0415  see above
+
+    program = parse_program(HEAD + body + "c = measure q;")
+    counted = measure_program(program, Limits(qubits=8, memory_mb=1)).operations
+    circuit = PassManager([UnrollForLoops()]).run(convert(program))
+    own = [gate for gate in ("f", "g") if gate in circuit.count_ops()]
+    while own:
+        circuit = circuit.decompose(gates_to_decompose=own)
+        own = [gate for gate in ("f", "g") if gate in circuit.count_ops()]
+    assert circuit.size() <= counted
+
+
+@pytest.mark.parametrize("coupling", [None, ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7))])
+def test_the_same_seed_gives_the_same_counts_in_the_device_s_gates(
+    coupling: tuple[tuple[int, int], ...] | None,
+) -> None:
+    from dataclasses import replace  # noqa: PLC0415  beside the others
+
+    from hpc_adapters.workloads.circuit_run import execute, prepare  # noqa: PLC0415  an optional part
+    from hpc_adapters.workloads.run_circuit import parse_program  # noqa: PLC0415  see above
+
+    job = replace(JOB, coupling=coupling)
+    program = parse_program(HEAD + "h q; cx q[0], q[3]; t q; h q; c = measure q;")
+    first, again, other = (prepare(program, replace(job, seed=seed)) for seed in (5, 5, 6))
+    assert set(first.count_ops()) <= {*job.basis_gates, "measure", "barrier"}
+    runs = [execute(circuit, replace(job, seed=seed)) for circuit, seed in ((first, 5), (again, 5), (other, 6))]
+    assert runs[0] == runs[1] != runs[2]
+    assert sum(runs[0].values()) == job.shots

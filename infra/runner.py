@@ -14,25 +14,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
 import structlog
 
 from infra.clock import Clock
 from infra.db.connection import Lease
-from infra.leadership import STALE_LEADER, Term, lead
+from infra.db.faults import is_stale_leader, passes
+from infra.db.leadership import Term, lead
 
 _log = structlog.get_logger(__name__)
-
-# A statement that another transaction spoilt, or a server that goes down or comes up.
-_DATABASE_ERRORS: tuple[type[Exception], ...] = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    ConnectionError,
-    TimeoutError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +77,7 @@ async def run(
         user=user,
         clock=clock,
         stop=stop,
-        transient=transient + _DATABASE_ERRORS,
+        transient=transient,
         pace=pace,
         holder=holder or f"{socket.gethostname()}:{os.getpid()}",
     )
@@ -143,7 +132,7 @@ async def _tick_on(runner: _Runner, loop: Loop, *, term: Term | None, pauses: _P
         try:
             await loop.tick(term.lease if term else None, runner.clock())
         except Exception as error:  # noqa: BLE001  raised again unless it passes by itself
-            if _is_stale(error):
+            if is_stale_leader(error):
                 _log.warning("loop has another leader", loop=loop.name)
                 return
             _pass_over(error, runner, loop)
@@ -178,13 +167,7 @@ def _pass_over(error: Exception, runner: _Runner, loop: Loop) -> None:
 def _is_transient(error: Exception, transient: tuple[type[Exception], ...]) -> bool:
     if isinstance(error, ExceptionGroup):
         return all(_is_transient(part, transient) for part in error.exceptions)
-    if isinstance(error, asyncpg.InterfaceError):  # misuse is one too, and a defect
-        return "closed" in str(error)
-    return isinstance(error, transient)
-
-
-def _is_stale(error: Exception) -> bool:
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == STALE_LEADER
+    return isinstance(error, transient) or passes(error)
 
 
 async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:

@@ -368,6 +368,7 @@ CREATE TABLE pricing.billable_attempt (
     settled_at      timestamptz,        -- set when its final accounting has been settled
     CHECK ((ending IS NULL) = (closed_at IS NULL) AND (ending IS NULL) = (last IS NULL))
 );
+CREATE INDEX billable_attempt_job ON pricing.billable_attempt (job_id);
 CREATE INDEX billable_attempt_unsettled ON pricing.billable_attempt (job_id) WHERE settled_at IS NULL;
 COMMENT ON TABLE pricing.billable_attempt IS 'Pricing''s view of an attempt: for whom it runs and whether it has ended and been settled (projection).';
 
@@ -413,6 +414,7 @@ CREATE TABLE pricing.rated_line (
 );
 CREATE INDEX rated_line_period ON pricing.rated_line (organisation_id, accounting_date);
 CREATE INDEX rated_line_attempt ON pricing.rated_line (attempt_id);
+CREATE INDEX rated_line_job ON pricing.rated_line (job_id);
 COMMENT ON TABLE pricing.rated_line IS 'Append-only: usage × price version, cut at Japanese midnight. Market, list, price and charge side by side.';
 
 CREATE TABLE pricing.parked_usage (

@@ -12,7 +12,7 @@ import pytest
 
 from infra.clock import utc_now
 from infra.db.connection import Lease, notify, transaction
-from infra.leadership import lead
+from infra.db.leadership import lead
 from infra.runner import Loop, Pace, run
 from tests.support.database import Database
 
@@ -300,6 +300,6 @@ async def _stop_leading(database: Database, loop: str) -> None:
 
 
 async def _lock_by_hand(conn: asyncpg.Connection[asyncpg.Record]) -> None:
-    from infra.leadership import _LOCK_CLASS, _key  # noqa: PLC0415  the lock of a process that is not ours to stop
+    from infra.db.leadership import _LOCK_CLASS, _key  # noqa: PLC0415  the lock of a process that is not ours to stop
 
     await eventually(lambda: conn.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LOCK_CLASS, _key("dispatch")))

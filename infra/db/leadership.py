@@ -19,7 +19,6 @@ import asyncpg
 
 from infra.db.connection import NO_CONNECTION, WAKE_CHANNEL, Conn, DatabaseUnavailable, Lease
 
-STALE_LEADER = "KY002"
 _LOCK_CLASS = 7711  # first half of the advisory key; the second is made of the loop's name
 _SESSION = {"TimeZone": "UTC", "statement_timeout": "10s", "lock_timeout": "5s", "application_name": "kyoyo leader"}
 

@@ -57,9 +57,11 @@ class Job:
         """Wait until it has ended and its charge is final: nothing is held for it any more."""
         return self._wait_for(_is_settled, None, timeout_s)
 
-    def wait_started(self, on_change: Callable[[JobRecord], None] | None = None) -> JobRecord:
+    def wait_started(
+        self, on_change: Callable[[JobRecord], None] | None = None, *, timeout_s: float | None = None
+    ) -> JobRecord:
         """Wait until there may be output: it runs, or it has ended."""
-        return self._wait_for(lambda record: record.state not in NOT_STARTED, on_change, None)
+        return self._wait_for(lambda record: record.state not in NOT_STARTED, on_change, timeout_s)
 
     def logs(self, *, follow: bool = False, stream: str = "stdout", offset: int = 0) -> Iterator[str]:
         """Its output from a byte offset; with `follow` until it ends."""

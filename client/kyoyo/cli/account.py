@@ -10,7 +10,7 @@ from kyoyo import settings
 from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import cell, document, table
 from kyoyo.errors import UsageError
-from kyoyo.models import Json, Offering, Price
+from kyoyo.models import Fields, Json, Offering, Price
 from kyoyo.terminal import one_line, yen
 
 
@@ -53,7 +53,7 @@ def whoami(ctx: typer.Context, *, wants_json: JSON = False) -> None:
     if wants_json:
         session.answer(me)
     else:
-        document(session, me)
+        document(session, _in_words(me))
 
 
 def offerings(ctx: typer.Context, *, wants_json: JSON = False) -> None:
@@ -95,9 +95,15 @@ def _row(offering: Offering, price: Price) -> list[str]:
 
 
 def _who(me: Json) -> str:
-    names = [me.get("display_name"), me.get("name"), me.get("person")]
-    found = next((name for name in names if name), "?")
-    return one_line(str(found.get("display_name", "?")) if isinstance(found, dict) else str(found))
+    organisation = Fields(me).inner("organisation").text("name", "")
+    name = one_line(str(me.get("display_name", "?")))
+    return f"{name} ({one_line(organisation)})" if organisation else name
+
+
+def _in_words(me: Json) -> Json:
+    """The same with the organisation by its name: its ids are in --json."""
+    organisation = Fields(me).inner("organisation").text("name", "")
+    return {name: value for name, value in {**me, "organisation": organisation}.items() if value}
 
 
 def _ask(session: Session, key: str, *, hide: bool) -> str:

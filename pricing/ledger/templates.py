@@ -135,25 +135,24 @@ def settle(move: ChargeMove) -> Transaction:
     return _move(Template.SETTLE, move, amounts)
 
 
-def refund(move: ChargeMove, *, now: datetime) -> Transaction:
-    """Key as of `settle`: a correction after the release. What was drawn goes back to its lots; to `expired` for a
-    grant that has lapsed by now. Named `adjust` when the customer's charge stays as it was.
+def refund(move: ChargeMove) -> Transaction:
+    """Key as of `settle`: a correction after the release. What was drawn goes back to its lots, as available.
+
+    Named `adjust` when the customer's charge stays as it was.
     """
     amounts = _charge(move)
     for was, is_now in zip(move.before.by_lot, move.after.by_lot, strict=True):
-        back = _back_to(move.organisation_id, was, now)
-        amounts[back] = amounts.get(back, 0) + was.amount_micro_yen - is_now.amount_micro_yen
+        amounts[_available(move.organisation_id, was.lot_id)] = was.amount_micro_yen - is_now.amount_micro_yen
     unchanged = move.before.net_micro_yen == move.after.net_micro_yen
     return _move(Template.ADJUST if unchanged else Template.REFUND, move, amounts)
 
 
-def release(*, organisation_id: UUID, job_id: UUID, rest: Sequence[Part], at: datetime, now: datetime) -> Transaction:
-    """Key: the job. Per lot: held −x, available +x; for a grant that lapsed while held: expired +x."""
+def release(*, organisation_id: UUID, job_id: UUID, rest: Sequence[Part], at: datetime) -> Transaction:
+    """Key: the job. Per lot: held −x, available +x. (A grant that lapsed while held then expires like any other.)"""
     amounts: dict[Account, int] = {}
     for part in rest:
         amounts[_held(organisation_id, part.lot_id)] = -part.amount_micro_yen
-        back = _back_to(organisation_id, part, now)
-        amounts[back] = amounts.get(back, 0) + part.amount_micro_yen
+        amounts[_available(organisation_id, part.lot_id)] = part.amount_micro_yen
     return _transaction(Template.RELEASE, (job_id,), organisation_id, amounts, at, job_id=job_id)
 
 
@@ -168,11 +167,6 @@ def _available(organisation_id: UUID, lot_id: UUID) -> Account:
 
 def _held(organisation_id: UUID, lot_id: UUID) -> Account:
     return Account(Bucket.HELD, organisation_id, lot_id)
-
-
-def _back_to(organisation_id: UUID, part: Part, now: datetime) -> Account:
-    lapsed = part.expires_at is not None and part.expires_at <= now
-    return _EXPIRED if lapsed else _available(organisation_id, part.lot_id)
 
 
 def _charge(move: ChargeMove) -> dict[Account, int]:

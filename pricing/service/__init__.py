@@ -11,6 +11,7 @@ from pricing.service.catalogue import (
     quote,
     record_market_reference,
 )
+from pricing.service.documents import charges_by_job, discount_totals, draft_invoice, statement
 from pricing.service.jobs import admission, billing_of, open_attempt, place_hold
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
@@ -19,6 +20,7 @@ from pricing.service.wallets import (
     issue_grant,
     open_credit_line,
     open_wallet,
+    organisations_with_expired_grants,
     pay_back,
     receive_payment,
     repay_credit,
@@ -28,8 +30,11 @@ __all__ = [
     "admission",
     "balance",
     "billing_of",
+    "charges_by_job",
     "close_attempt",
     "create_offering",
+    "discount_totals",
+    "draft_invoice",
     "expire_grants",
     "issue_grant",
     "offering",
@@ -37,6 +42,7 @@ __all__ = [
     "open_attempt",
     "open_credit_line",
     "open_wallet",
+    "organisations_with_expired_grants",
     "pay_back",
     "place_hold",
     "price_history",
@@ -46,5 +52,6 @@ __all__ = [
     "record_market_reference",
     "record_usage",
     "repay_credit",
+    "statement",
     "waive_parked",
 ]

@@ -19,6 +19,7 @@ from pricing.ledger import templates
 from pricing.ledger.balances import Part, draw, remainder
 from pricing.ledger.templates import ChargeMove
 from pricing.model import BillableAttempt, Ending, PriceVersion, Quote, Recorded, UsageToRate
+from pricing.service.wallets import expire_grants
 from pricing.store import catalog as catalog_store
 from pricing.store import jobs as job_store
 from pricing.store import ledger as ledger_store
@@ -168,17 +169,18 @@ async def _book(case: _Case, facts: JobFacts, result: Outcome, *, at: datetime) 
             overrun_micro_yen=result.overrun_micro_yen,
             at=at,
         )
-        booked = templates.settle(move) if facts.hold_open else templates.refund(move, now=case.now)
+        booked = templates.settle(move) if facts.hold_open else templates.refund(move)
         await ledger_store.post(case.conn, booked, now=case.now)
     if result.releases:
         await _release(case, remainder(parts, after), at)
+    if any(part.expires_at is not None and part.expires_at <= case.now for part in parts):
+        # What has just come back to a grant that lapsed while it was held does not stay.
+        await expire_grants(case.conn, organisation_id=case.attempt.organisation_id, now=case.now)
 
 
 async def _release(case: _Case, rest: Sequence[Part], at: datetime) -> None:
     job_id = case.attempt.job_id
     if rest:
-        booked = templates.release(
-            organisation_id=case.attempt.organisation_id, job_id=job_id, rest=rest, at=at, now=case.now
-        )
+        booked = templates.release(organisation_id=case.attempt.organisation_id, job_id=job_id, rest=rest, at=at)
         await ledger_store.post(case.conn, booked, now=case.now)
     await store.close_hold(case.conn, job_id, now=case.now)

@@ -168,6 +168,11 @@ async def expire_grants(conn: Conn, *, organisation_id: UUID, now: datetime) -> 
     return len(lapsed)
 
 
+async def organisations_with_expired_grants(conn: Conn, *, now: datetime, limit: int) -> list[UUID]:
+    """For whom `expire_grants` has something to book."""
+    return await store.organisations_with_expired(conn, now=now, limit=limit)
+
+
 async def balance(conn: Conn, organisation_id: UUID, *, now: datetime) -> Balance:
     """What lies in a wallet now. An organisation without a wallet has an empty one."""
     lots = await store.lots(conn, organisation_id)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from asyncpg import Record
-
 from infra.db.connection import Conn
 from pricing.errors import LedgerConflict, NoWallet
 from pricing.ledger.balances import LotBalance
 from pricing.ledger.entries import Transaction
 from pricing.model import LotKind
+from pricing.statement import Movement, StatementEntry
 
 
 async def lock_wallet(conn: Conn, organisation_id: UUID) -> None:
@@ -178,9 +177,9 @@ async def times_expired(conn: Conn, lot_id: UUID) -> int:
     return count
 
 
-async def moved(conn: Conn, organisation_id: UUID, *, until: datetime) -> list[Record]:
-    """Sum of an organisation's postings effective before `until`, by template, bucket and kind of lot."""
-    rows: list[Record] = await conn.fetch(
+async def movements(conn: Conn, organisation_id: UUID, *, until: datetime) -> list[Movement]:
+    """An organisation's postings effective before `until`."""
+    rows = await conn.fetch(
         """SELECT t.template, e.bucket::text AS bucket, l.kind::text AS lot_kind,
                   sum(e.amount_micro_yen)::bigint AS amount_micro_yen
            FROM pricing.ledger_transaction t
@@ -191,16 +190,19 @@ async def moved(conn: Conn, organisation_id: UUID, *, until: datetime) -> list[R
         organisation_id,
         until,
     )
-    return rows
+    return [Movement(**{**row, "lot_kind": row["lot_kind"] and LotKind(row["lot_kind"])}) for row in rows]
 
 
-async def postings(conn: Conn, organisation_id: UUID, *, since: datetime, until: datetime) -> list[Record]:
-    """An organisation's transactions effective in [since, until) in order, with the sum per customer bucket."""
-    rows: list[Record] = await conn.fetch(
-        """SELECT t.id, t.template, t.effective_at, t.recorded_at, t.job_id, t.attempt_id,
-                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'available'), 0)::bigint AS available,
-                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'held'), 0)::bigint AS held,
-                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'owed'), 0)::bigint AS owed
+async def statement_entries(
+    conn: Conn, organisation_id: UUID, *, since: datetime, until: datetime
+) -> list[StatementEntry]:
+    """An organisation's transactions effective in [since, until), in order; those of the house alone are left out."""
+    rows = await conn.fetch(
+        """SELECT t.id AS transaction_id, t.template AS kind, t.effective_at, t.recorded_at, t.job_id,
+                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'available'), 0)::bigint
+                      AS available_micro_yen,
+                  coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'held'), 0)::bigint AS held_micro_yen,
+                  coalesce(-sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'owed'), 0)::bigint AS owed_micro_yen
            FROM pricing.ledger_transaction t
            JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.organisation_id = t.organisation_id
            WHERE t.organisation_id = $1 AND t.effective_at >= $2 AND t.effective_at < $3
@@ -209,7 +211,7 @@ async def postings(conn: Conn, organisation_id: UUID, *, since: datetime, until:
         since,
         until,
     )
-    return rows
+    return [StatementEntry(**row) for row in rows]
 
 
 async def is_posted(conn: Conn, transaction_id: UUID) -> bool:

@@ -1,0 +1,71 @@
+"""What is read: a job's money, the statement, the draft invoice, the discount given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+from infra.db.connection import Conn
+from pricing import invoicing
+from pricing.days import Month
+from pricing.figures import DiscountTotals
+from pricing.invoicing import Invoice, JobCover
+from pricing.ledger.balances import draw
+from pricing.model import JobMoney
+from pricing.statement import Position, Statement, Totals
+from pricing.store import documents as store
+from pricing.store import jobs as job_store
+from pricing.store import ledger as ledger_store
+
+
+async def charges_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, JobMoney]:
+    """The money of those of these jobs that have a quote."""
+    return await store.money_of_jobs(conn, job_ids)
+
+
+async def statement(conn: Conn, organisation_id: UUID, *, month: Month) -> Statement:
+    """An organisation's wallet in a month (by when a transaction counts), with the equation that proves it."""
+    before = await ledger_store.movements(conn, organisation_id, until=month.since)
+    after = await ledger_store.movements(conn, organisation_id, until=month.until)
+    entries = await ledger_store.statement_entries(conn, organisation_id, since=month.since, until=month.until)
+    return Statement(
+        organisation_id=organisation_id,
+        month=month,
+        opening=Position.of(before),
+        entries=tuple(entries),
+        closing=Position.of(after),
+        totals=Totals.of(after),
+    )
+
+
+async def draft_invoice(conn: Conn, organisation_id: UUID, *, month: Month, now: datetime) -> Invoice:
+    """What would be invoiced for a month as it is known now. Posts nothing.
+
+    Lines count on their accounting day. What paid for a job is spread over its days in their order: the grant covers
+    the first ones, as it would if the job were settled day by day.
+    """
+    since, until = month.first, month.following.first
+    charges = await store.job_charges(conn, organisation_id, since=since, until=until)
+    parts = await job_store.held_parts(conn, [each.job_id for each in charges])
+    covers = [
+        JobCover(
+            tax_rate_bp=each.tax_rate_bp,
+            before=draw(parts[each.job_id], net_micro_yen=each.before_micro_yen, tax_rate_bp=each.tax_rate_bp),
+            after=draw(parts[each.job_id], net_micro_yen=each.after_micro_yen, tax_rate_bp=each.tax_rate_bp),
+        )
+        for each in charges
+    ]
+    return invoicing.draft(
+        organisation_id=organisation_id,
+        month=month,
+        usage=await store.usage_sums(conn, organisation_id, since=since, until=until),
+        covers=covers,
+        open_jobs=await store.open_jobs(conn, organisation_id, until=month.until),
+        now=now,
+    )
+
+
+async def discount_totals(conn: Conn, *, since: date, until: date, as_known_at: datetime) -> list[DiscountTotals]:
+    """List, market, price and charge of all usage on accounting days in [since, until), by organisation."""
+    return await store.discount_totals(conn, since=since, until=until, as_known_at=as_known_at)

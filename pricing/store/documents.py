@@ -1,0 +1,112 @@
+"""What statements, invoices and figures read from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from infra.db.connection import Conn
+from pricing.figures import DiscountTotals
+from pricing.invoicing import UsageSum
+from pricing.model import Component, JobMoney
+
+
+@dataclass(frozen=True, slots=True)
+class JobCharges:
+    """A job's charges in days before `since`, and in days before `until`."""
+
+    job_id: UUID
+    tax_rate_bp: int
+    before_micro_yen: int
+    after_micro_yen: int
+
+
+async def usage_sums(conn: Conn, organisation_id: UUID, *, since: date, until: date) -> list[UsageSum]:
+    """Rated lines of accounting days in [since, until), by offering, component and tax rate."""
+    rows = await conn.fetch(
+        """SELECT l.offering_id, l.component, q.tax_rate_bp, sum(l.quantity) AS quantity,
+                  sum(l.list_micro_yen)::bigint AS list_micro_yen, sum(l.price_micro_yen)::bigint AS price_micro_yen,
+                  sum(l.charged_micro_yen)::bigint AS charged_micro_yen
+           FROM pricing.rated_line l JOIN pricing.quote q ON q.job_id = l.job_id
+           WHERE l.organisation_id = $1 AND l.accounting_date >= $2 AND l.accounting_date < $3
+           GROUP BY l.offering_id, l.component, q.tax_rate_bp
+           HAVING sum(l.quantity) <> 0 ORDER BY l.offering_id, l.component, q.tax_rate_bp""",
+        organisation_id,
+        since,
+        until,
+    )
+    return [UsageSum(**{**row, "component": Component(row["component"])}) for row in rows]
+
+
+async def job_charges(conn: Conn, organisation_id: UUID, *, since: date, until: date) -> list[JobCharges]:
+    """Jobs with a line in [since, until), with all that they were charged before its beginning and before its end."""
+    rows = await conn.fetch(
+        """SELECT l.job_id, q.tax_rate_bp,
+                  coalesce(sum(l.charged_micro_yen) FILTER (WHERE l.accounting_date < $2), 0)::bigint AS before,
+                  sum(l.charged_micro_yen)::bigint AS after
+           FROM pricing.rated_line l JOIN pricing.quote q ON q.job_id = l.job_id
+           WHERE l.accounting_date < $3 AND l.job_id IN (
+               SELECT job_id FROM pricing.rated_line
+                WHERE organisation_id = $1 AND accounting_date >= $2 AND accounting_date < $3)
+           GROUP BY l.job_id, q.tax_rate_bp""",
+        organisation_id,
+        since,
+        until,
+    )
+    return [JobCharges(*row) for row in rows]
+
+
+async def open_jobs(conn: Conn, organisation_id: UUID, *, until: datetime) -> int:
+    """Holds that were opened before `until` and are still open."""
+    count: int = await conn.fetchval(
+        "SELECT count(*) FROM pricing.hold WHERE organisation_id = $1 AND opened_at < $2 AND closed_at IS NULL",
+        organisation_id,
+        until,
+    )
+    return count
+
+
+async def money_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, JobMoney]:
+    rows = await conn.fetch(
+        """SELECT q.job_id, q.ceiling_micro_yen, q.expected_micro_yen, h.closed_at IS NOT NULL AS settled,
+                  (SELECT coalesce(sum(e.amount_micro_yen), 0)::bigint
+                     FROM pricing.ledger_transaction t
+                     JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.bucket = 'held'
+                    WHERE t.job_id = q.job_id) AS held_micro_yen,
+                  (SELECT coalesce(sum(l.charged_micro_yen), 0)::bigint
+                     FROM pricing.rated_line l WHERE l.job_id = q.job_id) AS charged_micro_yen
+           FROM pricing.quote q JOIN pricing.hold h ON h.job_id = q.job_id WHERE q.job_id = ANY($1)""",
+        list(job_ids),
+    )
+    money = {}
+    for row in rows:
+        facts = dict(row)
+        money[facts.pop("job_id")] = JobMoney(**facts)
+    return money
+
+
+async def discount_totals(conn: Conn, *, since: date, until: date, as_known_at: datetime) -> list[DiscountTotals]:
+    """Rated lines of accounting days in [since, until) that were recorded by then, by organisation."""
+    rows = await conn.fetch(
+        """SELECT organisation_id, sum(list_micro_yen)::bigint AS list_micro_yen,
+                  sum(market_micro_yen)::bigint AS market_micro_yen, sum(price_micro_yen)::bigint AS price_micro_yen,
+                  sum(charged_micro_yen)::bigint AS charged_micro_yen
+           FROM pricing.rated_line
+           WHERE accounting_date >= $1 AND accounting_date < $2 AND recorded_at <= $3
+           GROUP BY organisation_id ORDER BY organisation_id""",
+        since,
+        until,
+        as_known_at,
+    )
+    return [DiscountTotals(**row) for row in rows]
+
+
+async def parked(conn: Conn) -> list[tuple[UUID, UUID, str, datetime]]:
+    """Usage that waits for a decision, oldest first: record, attempt, reason, since when."""
+    rows = await conn.fetch(
+        """SELECT usage_record_id, attempt_id, reason, parked_at FROM pricing.parked_usage
+           WHERE resolved_at IS NULL ORDER BY parked_at, usage_record_id"""
+    )
+    return [tuple(row) for row in rows]

@@ -1,0 +1,40 @@
+"""What metering refuses, and why a row of a backend's accounting cannot be taken."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from infra.refusal import Refusal
+
+
+class UnknownPeriod(Refusal):
+    """Not the name of a period. Facts: period, forms (the accepted ones)."""
+
+    code: ClassVar[str] = "unknown-period"
+
+
+class Unreadable(StrEnum):
+    """Why a row is parked. The value is stored and alarmed."""
+
+    NO_END = "no-end"
+    """Called final, and says no end."""
+    END_BEFORE_START = "end-before-start"
+    UNKNOWN_COMPONENT = "unknown-component"
+    """A component that has no meaning here: perhaps a price is missing, so it is never dropped."""
+    BAD_QUANTITY = "bad-quantity"
+    """Negative, not a number, or too large to be true."""
+    CONTRADICTORY = "contradictory"
+    """One answer had two different contents under one natural key."""
+    ATTEMPT_CHANGED = "attempt-changed"
+    """A correction gives the record to another attempt."""
+    FAILED = "failed"
+    """Taking it failed in a way that only this row can be blamed for."""
+
+
+class UnreadableRow(Exception):
+    """A row of a backend's accounting that cannot be taken as it is. It is parked; the others go on."""
+
+    def __init__(self, why: Unreadable, detail: str = "") -> None:
+        super().__init__(f"{why}: {detail}" if detail else why.value)
+        self.why = why

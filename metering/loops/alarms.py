@@ -1,0 +1,41 @@
+"""What an operator must hear of: each has a counter and a line in the log."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+_log = structlog.get_logger("metering")
+
+_TAKEN = Counter("kyoyo_accounting_rows_total", "Rows of accounting, by what became of them", ["backend", "taken"])
+_PARKED = Counter("kyoyo_accounting_rows_parked_total", "Rows that could not be taken", ["backend", "reason"])
+_UNAVAILABLE = Counter("kyoyo_accounting_unavailable_total", "Calls that a backend did not answer", ["backend", "call"])
+_WITHOUT_RECORD = Counter("kyoyo_attempts_without_record_total", "Ended attempts with no record", ["backend"])
+_INCOMPLETE = Gauge("kyoyo_attempts_incomplete", "Ended attempts whose accounting is overdue", ["backend"])
+
+
+def taken(backend: str, how: str, natural_key: str, attempt_id: UUID | None) -> None:
+    _TAKEN.labels(backend, how).inc()
+    if how in {"outside-portal", "unknown-attempt"}:
+        _log.warning("accounting-row-not-billed", backend=backend, why=how, key=natural_key, attempt_id=str(attempt_id))
+
+
+def parked(backend: str, reason: str, natural_key: str, detail: str) -> None:
+    _PARKED.labels(backend, reason).inc()
+    _log.error("accounting-row-parked", backend=backend, reason=reason, key=natural_key, detail=detail)
+
+
+def unavailable(backend: str, call: str, detail: str) -> None:
+    _UNAVAILABLE.labels(backend, call).inc()
+    _log.warning("backend-unavailable", backend=backend, call=call, detail=detail)
+
+
+def without_record(backend: str, attempt_id: UUID) -> None:
+    _WITHOUT_RECORD.labels(backend).inc()
+    _log.warning("attempt-settled-without-record", backend=backend, attempt_id=str(attempt_id))
+
+
+def incomplete(backend: str, attempts: int) -> None:
+    _INCOMPLETE.labels(backend).set(attempts)

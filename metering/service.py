@@ -1,0 +1,94 @@
+"""What metering does with a row of accounting, inside the caller's transaction, and the figures it can give."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from accounts.service import append_audit
+from hpc_adapters.contract import UsageRow
+from infra.db.connection import Conn
+from metering.errors import Unreadable, UnreadableRow
+from metering.rows import Derived, check, derive, is_news, next_revision
+from metering.store import collection as store
+from pricing.model import BillableAttempt, UsageToRate
+from pricing.service import billing_of, record_usage
+
+
+class Taken(StrEnum):
+    """What became of a row."""
+
+    SAME = "same"
+    """Said before: nothing was written."""
+    BILLED = "billed"
+    """Written, with usage, and handed to pricing."""
+    OUTSIDE_PORTAL = "outside-portal"
+    """Written; it belongs to no attempt and is never billed."""
+    UNKNOWN_ATTEMPT = "unknown-attempt"
+    """Written; it names an attempt that we do not have, and is never billed."""
+
+
+async def take_row(conn: Conn, row: UsageRow, *, backend: str, complete: bool, now: datetime) -> Taken:
+    """One final row of a backend's accounting: stored, turned into usage, handed to pricing; all of it or nothing.
+
+    complete: with this row the accounting of its attempt is complete. UnreadableRow when it cannot be true.
+    """
+    check(row)
+    known = (await store.newest_revisions(conn, backend, [row.natural_key])).get(row.natural_key)
+    if not is_news(row, known):
+        return Taken.SAME
+    billing = None if row.attempt_id is None else await billing_of(conn, row.attempt_id)
+    taken = _kind_of(row, billing)
+    revision = next_revision(backend, row, known)
+    unbilled = None if taken is Taken.BILLED else taken.value
+    if not await store.insert_row(conn, row, revision, backend=backend, unbilled=unbilled, now=now):
+        return Taken.SAME  # another worker was faster
+    before = {} if known is None else await store.usage_of_row(conn, known.row_id)
+    if any(attempt_id != row.attempt_id for _, attempt_id in before.values()):
+        raise UnreadableRow(Unreadable.ATTEMPT_CHANGED)
+    if billing is not None:
+        usages = derive(revision.row_id, row.components, {name: record for name, (record, _) in before.items()})
+        await store.insert_usage(conn, usages, row=row, revision=revision, backend=backend, billing=billing, now=now)
+        handed_over = [_to_rate(usage, row) for usage in usages]
+        await record_usage(conn, handed_over, attempt_id=billing.attempt_id, final=complete, now=now)
+    return taken
+
+
+async def conclude_attempt(conn: Conn, attempt_id: UUID, *, backend: str, now: datetime) -> bool:
+    """The backend has nothing more to say of an ended attempt: it can be settled with what there is.
+
+    True when there is no record at all: then the audit trail says that it was settled without one.
+    """
+    without_record = not await store.has_rows(conn, attempt_id)
+    if without_record:
+        await append_audit(
+            conn,
+            actor=None,
+            organisation_id=None,
+            action="usage.none",
+            subject=f"attempt:{attempt_id}",
+            facts={"backend": backend},
+            now=now,
+        )
+    await record_usage(conn, [], attempt_id=attempt_id, final=True, now=now)
+    return without_record
+
+
+def _kind_of(row: UsageRow, billing: BillableAttempt | None) -> Taken:
+    if billing is not None:
+        return Taken.BILLED
+    return Taken.OUTSIDE_PORTAL if row.attempt_id is None else Taken.UNKNOWN_ATTEMPT
+
+
+def _to_rate(usage: Derived, row: UsageRow) -> UsageToRate:
+    if row.ended_at is None:
+        raise UnreadableRow(Unreadable.NO_END)
+    return UsageToRate(
+        usage_record_id=usage.usage_record_id,
+        supersedes=usage.supersedes,
+        component=usage.component,
+        quantity=usage.quantity,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )

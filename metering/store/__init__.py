@@ -1,0 +1,1 @@
+"""SQL of metering. Writes only the schema `metering`; reads facts of the packages below."""

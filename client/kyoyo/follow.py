@@ -10,6 +10,8 @@ from kyoyo.models import Fields
 from kyoyo.transport import Transport
 
 POLL_S = 1.0
+PATIENCE_S = 300.0
+"""For how long a following client forgives a portal that is away: longer than a deployment takes."""
 MAX_BROKEN_STREAMS = 3
 """After this many live connections in a row that brought nothing, only plain reads are tried."""
 
@@ -36,8 +38,9 @@ class LogReader:
         while not self._ended:
             if self._broken < MAX_BROKEN_STREAMS:
                 yield from self._live()
-                continue
-            if text := self._read():
+            if self._ended:
+                return
+            if text := self._read_patiently():
                 yield text
             elif not self._ended:
                 self.transport.pace.sleep(POLL_S)
@@ -59,10 +62,17 @@ class LogReader:
         except (Unavailable, Refused):
             pass  # a proxy that buffers, an old server, a restart: read on from the offset
         self._broken = 0 if self.offset > before else self._broken + 1
-        if text := self._read():
-            yield text
-        elif not self._ended:
-            self.transport.pace.sleep(POLL_S)
+
+    def _read_patiently(self) -> str:
+        pace = self.transport.pace
+        asked_at = pace.monotonic()
+        while True:
+            try:
+                return self._read()
+            except Unavailable:
+                if pace.monotonic() - asked_at > PATIENCE_S:
+                    raise
+            pace.sleep(POLL_S)
 
     def _read(self) -> str:
         told = self.transport.get(f"/jobs/{self.job_id}/logs", stream=self.stream, offset=self.offset)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kyoyo.errors import NotFound, Unavailable
-from kyoyo.follow import LogReader
+from kyoyo.follow import PATIENCE_S, LogReader
 from kyoyo.models import Cost, JobRecord
 from kyoyo.transport import Transport
 
 FIRST_POLL_S = 0.25
 SLOWEST_POLL_S = 3.0
 NOT_STARTED = frozenset({"QUEUED", "DISPATCHING"})
-PATIENCE_S = 300.0
-"""For how long a waiting client forgives a portal that is away: longer than a deployment takes."""
 
 
 class Job:

@@ -74,6 +74,13 @@ def test_a_portal_that_stays_away_ends_the_following() -> None:
     portal = FakePortal().on(LIVE, httpx2.ConnectError("x")).on(READ, httpx2.ConnectError("x"))
     with pytest.raises(Unavailable):
         followed(portal)
+    assert portal.now_s > 300
+
+
+def test_a_deployment_of_the_portal_does_not_end_the_following() -> None:
+    away = [httpx2.ConnectError("x")] * 30
+    portal = FakePortal().on(LIVE, httpx2.ConnectError("x")).on(READ, *away, chunk("late", 4, ended=True))
+    assert followed(portal) == "late"
 
 
 def test_without_follow_only_what_is_there_is_read() -> None:

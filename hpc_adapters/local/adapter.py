@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from hpc_adapters.confined.admission import admission, admit_tenant
 from hpc_adapters.confined.model import FilePath, RunSpec, RunState
 from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
 from hpc_adapters.contract import (
@@ -29,7 +30,6 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.local import slots, translate
-from hpc_adapters.local.admission import admission, admit_tenant
 from hpc_adapters.local.checks import Limits, check, effective
 
 _SCRIPT: Final = "script"

@@ -1,0 +1,97 @@
+"""One cycle: snapshot → plan. Pure and deterministic; the simulator runs this very function."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+
+from scheduler.core.fairshare import fair_order
+from scheduler.core.quotas import RunningQuota
+from scheduler.core.reasons import Why
+from scheduler.core.resources import plain
+from scheduler.core.room import Room
+from scheduler.core.snapshot import Plan, Pool, Snapshot, Start, Wait, Waiting
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """What starts now, in order, and the one reason of each that waits.
+
+    1. Set aside what cannot start whatever the others do.
+    2. Order the rest fairly.
+    3. Go down that order: start what fits and delays nobody before it.
+    """
+    barred = {each.attempt_id: wait for each in snapshot.waiting if (wait := _barred(each, snapshot)) is not None}
+    contenders = [each for each in snapshot.waiting if each.attempt_id not in barred]
+    cycle = _Cycle(snapshot)
+    for each in fair_order(contenders, snapshot.standings):
+        cycle.decide(each)
+    waits = [*cycle.waits, *sorted(barred.values(), key=lambda wait: wait.attempt_id)]
+    return Plan(starts=tuple(cycle.starts), waits=tuple(waits))
+
+
+def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:
+    """Why it is out of the contest of this cycle, however much is free."""
+    pool = snapshot.pools.get(job.backend)
+    standing = snapshot.standings[job.organisation_id]
+    if job.cancel_wanted:
+        return _wait(job, Why.CANCEL_PENDING, {})
+    if standing.refused is not None:
+        return _wait(job, Why.NOT_ELIGIBLE, {"code": standing.refused})
+    if job.not_before is not None and snapshot.now < job.not_before:
+        return _backing_off(job, job.not_before)
+    if pool is None or not pool.online:
+        return _wait(job, Why.BACKEND_OFFLINE, {"backend": job.backend})
+    if not job.needs.fits(pool.total):
+        return _wait(job, Why.EXCEEDS_MACHINE, {"needed": plain(job.needs), "total": plain(pool.total)})
+    return None
+
+
+def _backing_off(job: Waiting, until: datetime) -> Wait:
+    if job.parked is not None:
+        return _wait(job, Why.PARKED, {"until": until.isoformat(), "problem": job.parked})
+    return _wait(job, Why.RETRY_LATER, {"until": until.isoformat()})
+
+
+def _wait(job: Waiting, why: Why, facts: Mapping[str, object]) -> Wait:
+    return Wait(attempt_id=job.attempt_id, why=why, facts=facts)
+
+
+class _Cycle:
+    """Decisions as they are made, one after the other, down the fair order."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._max_starts = snapshot.policy.max_starts
+        self._standings = snapshot.standings
+        self._quota = RunningQuota(snapshot.holding, snapshot.standings)
+        self._rooms = {pool.name: _room(pool, snapshot) for pool in snapshot.pools.values()}
+        self._positions: Counter[str] = Counter()
+        self.starts: list[Start] = []
+        self.waits: list[Wait] = []
+
+    def decide(self, job: Waiting) -> None:
+        if self._quota.is_used_up(job.organisation_id):
+            return self._let_wait(job, Why.RUNNING_QUOTA, self._quota_facts(job))
+        room = self._rooms[job.backend]
+        refusal = room.refusal(job)
+        if refusal is not None:
+            return self._let_wait(job, *refusal)
+        room.take(job)
+        self._quota.take(job.organisation_id)
+        if len(self.starts) >= self._max_starts:
+            return self._let_wait(job, Why.NEXT_CYCLE, {})
+        self.starts.append(Start(attempt_id=job.attempt_id, backend=job.backend))
+        return None
+
+    def _let_wait(self, job: Waiting, why: Why, facts: Mapping[str, object]) -> None:
+        """position: its place in the line before its backend, 1 is next."""
+        self._positions[job.backend] += 1
+        self.waits.append(_wait(job, why, {"position": self._positions[job.backend], **facts}))
+
+    def _quota_facts(self, job: Waiting) -> dict[str, object]:
+        organisation = job.organisation_id
+        return {"running": self._quota.running(organisation), "max": self._standings[organisation].max_running_jobs}
+
+
+def _room(pool: Pool, snapshot: Snapshot) -> Room:
+    return Room(pool, (each for each in snapshot.holding if each.backend == pool.name), snapshot)

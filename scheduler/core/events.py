@@ -1,0 +1,151 @@
+"""What can happen to an attempt, each named as a sentence. Also what a backend says, put into these words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import Enum
+from typing import TypeAlias
+
+from hpc_adapters.contract import Observation, Seen
+from hpc_adapters.errors import Forgotten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """It waits in our queue from now on: its first event."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """We are about to hand it to the backend."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The backend has it under this id."""
+
+    at: datetime
+    native_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotSubmitted:
+    """It is certain that the backend has nothing of it; the hand-over may be tried again."""
+
+    at: datetime
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The backend will never do it, and has nothing of it."""
+
+    at: datetime
+    code: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The user's code runs since then."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    """Its job shall end."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The backend says that the user's code runs no more. `at` is when it ended, as far as that is known."""
+
+    at: datetime
+    seen: Seen
+    started_at: datetime | None = None
+    exit_code: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenWaiting:
+    """The backend has it and has not started it."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenUnknown:
+    """The backend said something that nobody can read."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenMissing:
+    """The backend answered in full and does not know it."""
+
+    at: datetime
+
+
+Event: TypeAlias = (
+    Queued
+    | Dispatched
+    | Accepted
+    | NotSubmitted
+    | Refused
+    | Started
+    | CancelRequested
+    | Ended
+    | SeenWaiting
+    | SeenUnknown
+    | SeenMissing
+)
+
+
+def told(said: Observation | Forgotten, *, now: datetime) -> Event:
+    """A backend's word as an event. Total over `Seen`."""
+    if isinstance(said, Forgotten):
+        return SeenMissing(at=now)
+    match said.seen:
+        case Seen.WAITING:
+            return SeenWaiting(at=now)
+        case Seen.UNKNOWN:
+            return SeenUnknown(at=now)
+        case Seen.RUNNING:
+            return Started(at=said.started_at or said.observed_at)
+        case _:
+            return Ended(
+                at=said.ended_at or said.observed_at,
+                seen=said.seen,
+                started_at=said.started_at,
+                exit_code=said.exit_code,
+                detail=said.detail,
+            )
+
+
+def facts_of(event: Event) -> dict[str, object]:
+    """All of an event but its kind and time, as JSON values."""
+    values = ((each.name, getattr(event, each.name)) for each in fields(event) if each.name != "at")
+    return {name: _plain(value) for name, value in values if value is not None}
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case Enum():
+            return value.value
+        case Mapping():
+            return dict(value)
+        case _:
+            return value

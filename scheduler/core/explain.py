@@ -1,0 +1,77 @@
+"""Sentences for machine reasons and events, in Japanese and English. Pure: a catalogue and the facts that fill it.
+
+`facts` are those of a Wait or of an event; times are shown in Japan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from string import Formatter
+from zoneinfo import ZoneInfo
+
+from scheduler.core.model import State
+from scheduler.core.reasons import Why
+from scheduler.core.wording import ENDS, EVENTS, UNITS, WAITS
+
+_TOKYO = ZoneInfo("Asia/Tokyo")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One statement in both languages."""
+
+    ja: str
+    en: str
+
+
+def why_it_waits(why: Why, facts: Mapping[str, object]) -> Sentence:
+    """Why an attempt waits, and how far it is from the head of its line."""
+    sentence = _filled(WAITS[why], facts)
+    position = facts.get("position")
+    if position is None:
+        return sentence
+    return Sentence(f"{sentence.ja}(順番: {position}番目)", f"{sentence.en} (position {position} in line)")
+
+
+def what_happened(kind: str, state: State, facts: Mapping[str, object], reason: str | None = None) -> Sentence:
+    """One event of a story. An event that ended the attempt says how; `reason` is the attempt's."""
+    if state.is_terminal:
+        return how_it_ended(state, reason, facts)
+    known = EVENTS.get((kind, state)) or EVENTS.get((kind, None))
+    return _filled(known, facts) if known else Sentence(kind, kind)
+
+
+def how_it_ended(state: State, reason: str | None, facts: Mapping[str, object]) -> Sentence:
+    """The end of an attempt and its cause."""
+    cause, _, code = (reason or "").partition(":")
+    known = ENDS.get((state, cause)) or ENDS[(state, "")]
+    return _filled(known, {**facts, "code": code})
+
+
+def _filled(pair: tuple[str, str], facts: Mapping[str, object]) -> Sentence:
+    ja, en = pair
+    return Sentence(_format(ja, facts, 0), _format(en, facts, 1))
+
+
+def _format(text: str, facts: Mapping[str, object], language: int) -> str:
+    """A missing fact is shown as '?': an old row must not break a page."""
+    names = {name for _, name, _, _ in Formatter().parse(text) if name}
+    return text.format(**{name: _shown(facts.get(name, "?"), language) for name in names})
+
+
+def _shown(value: object, language: int) -> str:
+    if isinstance(value, Mapping):
+        parts = [UNITS[unit][language].format(amount) for unit, amount in value.items() if unit in UNITS]
+        return ("、", ", ")[language].join(parts) or ("なし", "none")[language]
+    if isinstance(value, str) and "T" in value:
+        return _moment(value)
+    return str(value)
+
+
+def _moment(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).astimezone(_TOKYO).strftime("%Y-%m-%d %H:%M:%S JST")
+    except ValueError:
+        return text

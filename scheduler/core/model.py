@@ -1,0 +1,118 @@
+"""The values of the scheduler's core. No clock, no I/O: everything that a rule needs is in its arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class State(StrEnum):
+    """Where an attempt is. The legal moves are in lifecycle.py; the same words are in scheduler.attempt_state."""
+
+    QUEUED = "QUEUED"
+    """Paid for by a hold; waits in our queue."""
+    DISPATCHING = "DISPATCHING"
+    """We are about to submit it, or have, and have not seen it start."""
+    RUNNING = "RUNNING"
+    """The backend has started it."""
+    CANCELLING = "CANCELLING"
+    """Cancel wanted; billed until the backend confirms the end."""
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    """Refused by the backend, or its code failed, or it ran out of walltime or memory."""
+    CANCELLED = "CANCELLED"
+    PREEMPTED = "PREEMPTED"
+    """The backend took the resources back."""
+    LOST = "LOST"
+    """Node failure, or the backend no longer knows it."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in LIVE
+
+
+LIVE = frozenset({State.QUEUED, State.DISPATCHING, State.RUNNING, State.CANCELLING})
+WITH_BACKEND = frozenset({State.DISPATCHING, State.RUNNING, State.CANCELLING})
+"""States in which the backend may hold resources for the attempt."""
+
+
+class JobKind(StrEnum):
+    """What a job is; the same words are in scheduler.job_kind."""
+
+    BATCH = "batch"
+    TRAINING = "training"
+    QUANTUM = "quantum"
+
+
+class Doubt(StrEnum):
+    """Why the backend's last answers about an attempt told nothing."""
+
+    UNKNOWN = "unknown"
+    """A state that nobody can read."""
+    MISSING = "missing"
+    """A full answer in which the attempt does not occur."""
+
+
+class EndReason(StrEnum):
+    """Machine reason of an end that is not a plain success. A refusal by the backend is 'refused:<code>'."""
+
+    EXIT_CODE = "exit_code"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CANCELLED_IN_QUEUE = "cancelled_in_queue"
+    CANCELLED_BY_USER = "cancelled_by_user"
+    CANCELLED_BY_SITE = "cancelled_by_site"
+    """Somebody cancelled it on the backend, not through us: the customer does not pay."""
+    NEVER_ACCEPTED = "never_accepted"
+    """Cancelled while it was unknown whether the backend had it; it has not."""
+    PREEMPTED = "preempted"
+    NODE_FAILED = "node_failed"
+    VANISHED = "vanished"
+    """The backend accepted it and then no longer knew it."""
+    UNREADABLE = "unreadable"
+    """The backend's answers could not be read for longer than the attempt may run."""
+
+
+UNCONFIRMED = frozenset(
+    {EndReason.CANCELLED_IN_QUEUE, EndReason.NEVER_ACCEPTED, EndReason.VANISHED, EndReason.UNREADABLE}
+)
+"""Ends that we concluded and the backend never told: a stray may still turn up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a job on one backend: the projection of its events. Only lifecycle.advance() makes a changed one."""
+
+    id: UUID
+    job_id: UUID
+    organisation_id: UUID
+    backend: str
+    ordinal: int
+    kind: JobKind
+    max_attempts: int
+    walltime_s: int
+    nu: float
+    """Normalised units if it runs its full walltime."""
+    queued_at: datetime
+    trail: tuple[str, ...]
+    """Kinds of its events so far, oldest first."""
+    phase: str = "main"
+    state: State = State.QUEUED
+    native_id: str | None = None
+    dispatched_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    not_before: datetime | None = None
+    doubt: Doubt | None = None
+    doubt_since: datetime | None = None
+    doubt_count: int = 0
+    cancel_wanted: bool = False
+
+    @property
+    def version(self) -> int:
+        """Number of events applied."""
+        return len(self.trail)

@@ -1,0 +1,30 @@
+"""Why an attempt waits: one machine word, part of the API. Its sentences are in explain.py."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Why(StrEnum):
+    NOT_PLANNED_YET = "NOT_PLANNED_YET"
+    """The next cycle will look at it. Facts: none."""
+    NO_CAPACITY = "NO_CAPACITY"
+    """It does not fit in what is free. Facts: position, needed, free; earliest when it is the first in line."""
+    RESERVED_FOR_EARLIER = "RESERVED_FOR_EARLIER"
+    """It would fit, and would delay one that is before it. Facts: position, needed, until."""
+    RUNNING_QUOTA = "RUNNING_QUOTA"
+    """Its organisation has as many jobs with backends as it may. Facts: position, running, max."""
+    NEXT_CYCLE = "NEXT_CYCLE"
+    """It starts in a moment: one cycle starts only so many. Facts: position."""
+    BACKEND_OFFLINE = "BACKEND_OFFLINE"
+    """The machine takes no jobs now. Facts: backend."""
+    EXCEEDS_MACHINE = "EXCEEDS_MACHINE"
+    """It is larger than what is now in service. Facts: needed, total."""
+    NOT_ELIGIBLE = "NOT_ELIGIBLE"
+    """Its organisation may start nothing now. Facts: code (of the refusal)."""
+    RETRY_LATER = "RETRY_LATER"
+    """A hand-over failed and is tried again. Facts: until."""
+    CANCEL_PENDING = "CANCEL_PENDING"
+    """It is about to be cancelled. Facts: none."""
+    PARKED = "PARKED"
+    """Something is wrong with this very job on our side; somebody looks at it. Facts: until, problem."""

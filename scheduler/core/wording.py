@@ -1,0 +1,153 @@
+"""The words of explain.py: (Japanese, English). A test demands an entry for every reason and event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scheduler.core.model import State
+from scheduler.core.reasons import Why
+
+UNITS: Mapping[str, tuple[str, str]] = {
+    "gpus": ("GPU {}基", "{} GPU"),
+    "qpus": ("QPU {}基", "{} QPU"),
+    "cpus": ("CPU {}コア", "{} CPU"),
+    "memory_mb": ("メモリ {} MB", "{} MB of memory"),
+}
+
+WAITS: Mapping[Why, tuple[str, str]] = {
+    Why.NOT_PLANNED_YET: (
+        "受け付けました。まもなく実行計画に入ります。",
+        "Received; it will be planned in a moment.",
+    ),
+    Why.NO_CAPACITY: (
+        "空き資源が足りません。必要: {needed} / 空き: {free}",
+        "Not enough is free. Needed: {needed}; free: {free}.",
+    ),
+    Why.RESERVED_FOR_EARLIER: (
+        "空きはありますが、先に並んでいるジョブのために{until}から確保されており、それまでに終わらないため開始できません。",
+        "There is room, but it is reserved from {until} for a job ahead, and this one would not end before.",
+    ),
+    Why.RUNNING_QUOTA: (
+        "組織の同時実行ジョブ数が上限に達しています({running}/{max}件)。",
+        "Your organisation has as many running jobs as it may ({running} of {max}).",
+    ),
+    Why.NEXT_CYCLE: (
+        "次の計画周期で開始します。",
+        "It starts in the next scheduling cycle.",
+    ),
+    Why.BACKEND_OFFLINE: (
+        "計算機({backend})が現在ジョブを受け付けていません。復旧後に自動で再開します。",
+        "The machine ({backend}) takes no jobs at the moment; it will go on by itself.",
+    ),
+    Why.EXCEEDS_MACHINE: (
+        "現在稼働中の規模を超えています。必要: {needed} / 全体: {total}",
+        "It is larger than what is now in service. Needed: {needed}; in service: {total}.",
+    ),
+    Why.NOT_ELIGIBLE: (
+        "組織の利用資格を確認できないため、開始を保留しています({code})。",
+        "On hold: your organisation may start nothing at present ({code}).",
+    ),
+    Why.RETRY_LATER: (
+        "計算機への引き渡しに失敗しました。{until}以降に自動で再試行します。",
+        "Handing it to the machine failed; it is tried again after {until}.",
+    ),
+    Why.CANCEL_PENDING: (
+        "取り消しを処理しています。",
+        "It is being cancelled.",
+    ),
+    Why.PARKED: (
+        "当方の不具合により保留しています。担当者に通知済みです。次の試行: {until}",
+        "Held back by a fault on our side; our staff have been told. Next try: {until}.",
+    ),
+}
+
+EVENTS: Mapping[tuple[str, State | None], tuple[str, str]] = {
+    ("Queued", None): ("待ち行列に入りました。", "It joined the queue."),
+    ("Dispatched", None): ("計算機への引き渡しを始めました。", "Handing it to the machine."),
+    ("Accepted", None): ("計算機が受け付けました。", "The machine accepted it."),
+    ("Accepted", State.CANCELLING): (
+        "計算機が受け付けていたことが分かりました。取り消しを続けます。",
+        "The machine turned out to have it; it is being cancelled there.",
+    ),
+    ("NotSubmitted", None): (
+        "計算機に引き渡せなかったため、待ち行列に戻しました({detail})。",
+        "It could not be handed over and is back in the queue ({detail}).",
+    ),
+    ("Started", None): ("実行を開始しました。", "It started to run."),
+    ("Started", State.CANCELLING): (
+        "取り消し中に、実行が始まっていたことが分かりました。",
+        "While it was being cancelled it turned out to have started.",
+    ),
+    ("CancelRequested", None): (
+        "取り消しが要求されました。計算機が終了を確認するまでは課金の対象です。",
+        "Cancellation was requested; it is billed until the machine confirms the end.",
+    ),
+    ("SeenMissing", None): (
+        "受け付けたはずの計算機に記録がないため、待ち行列に戻しました。",
+        "The machine had accepted it and no longer knew it; it is back in the queue.",
+    ),
+}
+"""By event and the state after it (None: any state in which it does not end the attempt)."""
+
+ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
+    (State.SUCCEEDED, ""): ("正常に終了しました。", "It succeeded."),
+    (State.FAILED, ""): ("失敗しました。", "It failed."),
+    (State.FAILED, "exit_code"): (
+        "プログラムがエラーで終了しました(終了コード {exit_code})。",
+        "The program ended with an error (exit code {exit_code}).",
+    ),
+    (State.FAILED, "timed_out"): (
+        "実行時間の上限に達したため終了しました。",
+        "It was ended at its time limit.",
+    ),
+    (State.FAILED, "out_of_memory"): (
+        "メモリ不足のため終了しました。",
+        "It was ended because it ran out of memory.",
+    ),
+    (State.FAILED, "refused"): (
+        "計算機が受け付けませんでした({code})。課金されません。",
+        "The machine refused it ({code}); nothing is charged.",
+    ),
+    (State.CANCELLED, ""): ("取り消されました。", "It was cancelled."),
+    (State.CANCELLED, "cancelled_in_queue"): (
+        "開始前に取り消されました。課金されません。",
+        "It was cancelled before it started; nothing is charged.",
+    ),
+    (State.CANCELLED, "never_accepted"): (
+        "開始前に取り消されました。課金されません。",
+        "It was cancelled before it started; nothing is charged.",
+    ),
+    (State.CANCELLED, "cancelled_by_user"): (
+        "取り消しが完了しました。実行した分が課金されます。",
+        "Cancelled, and the machine has confirmed the end; what ran is charged.",
+    ),
+    (State.CANCELLED, "cancelled_by_site"): (
+        "計算機側で取り消されました。課金されません。",
+        "It was cancelled on the machine's side; nothing is charged.",
+    ),
+    (State.CANCELLED, "vanished"): (
+        "取り消し中に計算機から記録が消えました。課金されません。",
+        "While it was being cancelled the machine lost it; nothing is charged.",
+    ),
+    (State.PREEMPTED, ""): (
+        "計算資源が回収されたため中断されました。課金されません。",
+        "It was interrupted because its resources were taken back; nothing is charged.",
+    ),
+    (State.LOST, ""): (
+        "計算機側の障害により失われました。課金されません。",
+        "It was lost through a fault on the machine's side; nothing is charged.",
+    ),
+    (State.LOST, "node_failed"): (
+        "ノードの故障により失われました。課金されません。",
+        "It was lost when a node failed; nothing is charged.",
+    ),
+    (State.LOST, "vanished"): (
+        "計算機から記録が消えたため、失われたと判断しました。課金されません。",
+        "The machine no longer knows it, so it is taken as lost; nothing is charged.",
+    ),
+    (State.LOST, "unreadable"): (
+        "計算機の応答を長時間解釈できなかったため、失われたと判断しました。課金されません。",
+        "The machine's answers could not be read for too long, so it is taken as lost; nothing is charged.",
+    ),
+}
+"""By state and the cause in the attempt's reason."""

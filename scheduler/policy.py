@@ -1,0 +1,15 @@
+"""Settings of the present policy that are not an operator's to change per organisation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from scheduler.core.quotas import Share
+
+HALF_LIFE = timedelta(days=7)
+"""After so long half of a use counts in the fair share."""
+DEFAULT_SHARE = Share()
+"""An organisation without a row in scheduler.share."""
+DEFAULT_NU_PER_HOUR = 1.0
+"""A resource type without a published rate counts as the reference GPU: too much rather than nothing."""
+MAX_SETTING = 1_000_000

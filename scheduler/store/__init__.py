@@ -1,0 +1,1 @@
+"""The SQL of the scheduler: the only place that knows its tables."""

@@ -1,0 +1,260 @@
+"""Attempts and their events: read for a change under the row's lock, and written as lifecycle.advance() made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from hpc_adapters.contract import Circuit, JobRequest, Resources, Script
+from infra.db.connection import Conn
+from scheduler.core.events import Event, Queued, facts_of
+from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, JobKind, State
+from scheduler.core.reasons import Why
+
+_ATTEMPT = """
+    SELECT a.*, j.kind, j.max_attempts, j.walltime_s, j.nu, c.job_id IS NOT NULL AS cancel_wanted,
+           ARRAY(SELECT e.kind FROM scheduler.attempt_event e WHERE e.attempt_id = a.id ORDER BY e.seq) AS trail
+    FROM scheduler.attempt a
+    JOIN scheduler.job j ON j.id = a.job_id
+    LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id
+"""
+
+
+async def locked(conn: Conn, attempt_id: UUID) -> Attempt | None:
+    """The attempt as it is now; nobody else changes it before this transaction ends."""
+    # Locked first, read after: one statement would join the locked row with events of an older snapshot.
+    if await conn.fetchval("SELECT 1 FROM scheduler.attempt WHERE id = $1 FOR UPDATE", attempt_id) is None:
+        return None
+    row = await conn.fetchrow(_ATTEMPT + "WHERE a.id = $1", attempt_id)
+    return None if row is None else _attempt(row)
+
+
+async def with_ref(conn: Conn) -> list[Attempt]:
+    """All that a backend has accepted and that has not ended, longest running first."""
+    rows = await conn.fetch(
+        _ATTEMPT + "WHERE a.state = ANY($1) AND a.backend_ref IS NOT NULL ORDER BY a.dispatched_at, a.id",
+        sorted(WITH_BACKEND),
+    )
+    return [_attempt(row) for row in rows]
+
+
+async def unanswered(conn: Conn, *, sent_before: Mapping[str, datetime], limit: int) -> list[Attempt]:
+    """Handed over before its backend's deadline, and nobody knows with what outcome."""
+    rows = await conn.fetch(
+        _ATTEMPT
+        + "JOIN unnest($1::text[], $2::timestamptz[]) AS due (backend, before) ON due.backend = a.backend "
+        + "WHERE a.state IN ('DISPATCHING', 'CANCELLING') AND a.backend_ref IS NULL AND a.dispatched_at < due.before "
+        + "ORDER BY a.dispatched_at, a.id LIMIT $3",
+        list(sent_before),
+        list(sent_before.values()),
+        limit,
+    )
+    return [_attempt(row) for row in rows]
+
+
+async def to_cancel(conn: Conn, *, limit: int) -> list[Attempt]:
+    """Live attempts whose job shall end, oldest wish first."""
+    rows = await conn.fetch(
+        _ATTEMPT
+        + "WHERE a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') AND c.job_id IS NOT NULL "
+        + "ORDER BY c.requested_at, a.id LIMIT $1",
+        limit,
+    )
+    return [_attempt(row) for row in rows]
+
+
+async def ended_unconfirmed(conn: Conn, *, reasons: Sequence[str], since: datetime, limit: int) -> list[Attempt]:
+    """Ended by our own conclusion, and once handed over: a backend may still turn out to have it."""
+    rows = await conn.fetch(
+        _ATTEMPT
+        + "WHERE a.ended_at >= $1 AND a.dispatched_at IS NOT NULL AND a.reason = ANY($2) "
+        + "ORDER BY a.ended_at DESC, a.id LIMIT $3",
+        since,
+        list(reasons),
+        limit,
+    )
+    return [_attempt(row) for row in rows]
+
+
+async def without_result(conn: Conn, *, since: datetime, limit: int) -> list[Attempt]:
+    """Ended by themselves, and nobody has looked yet whether they left a result."""
+    rows = await conn.fetch(
+        _ATTEMPT
+        + "WHERE a.ended_at >= $1 AND a.dispatched_at IS NOT NULL AND a.state IN ('SUCCEEDED', 'FAILED') "
+        + "AND a.backend_ref IS NOT NULL "
+        + "AND NOT EXISTS (SELECT FROM scheduler.attempt_result r WHERE r.attempt_id = a.id) "
+        + "ORDER BY a.ended_at, a.id LIMIT $2",
+        since,
+        limit,
+    )
+    return [_attempt(row) for row in rows]
+
+
+async def insert(conn: Conn, attempt: Attempt) -> None:
+    """A new attempt, QUEUED, with its first event."""
+    await conn.execute(
+        "INSERT INTO scheduler.attempt "
+        "(id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version) "
+        "VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8)",
+        attempt.id,
+        attempt.job_id,
+        attempt.organisation_id,
+        attempt.phase,
+        attempt.ordinal,
+        attempt.backend,
+        attempt.queued_at,
+        attempt.version,
+    )
+    await _append(conn, attempt, Queued(at=attempt.queued_at), now=attempt.queued_at)
+
+
+async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now: datetime) -> bool:
+    """Writes what advance() made of a locked attempt. False, and nothing written: this event is noted already."""
+    if after.version > before.version and not await _append(conn, after, event, now=now):
+        return False
+    waits = after.not_before if after.state is State.QUEUED else None
+    await conn.execute(
+        "UPDATE scheduler.attempt SET state = $2, backend_ref = $3, dispatched_at = $4, started_at = $5, "
+        "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, unknown_count = $12, "
+        "version = $13, wait_reason = $14, wait_facts = $15 WHERE id = $1",
+        after.id,
+        after.state.value,
+        after.native_id,
+        after.dispatched_at,
+        after.started_at,
+        after.ended_at,
+        after.exit_code,
+        after.reason,
+        after.not_before,
+        after.doubt,
+        after.doubt_since,
+        after.doubt_count,
+        after.version,
+        None if waits is None else Why.RETRY_LATER.value,
+        {} if waits is None else {"until": waits.isoformat()},
+    )
+    return True
+
+
+async def _append(conn: Conn, attempt: Attempt, event: Event, *, now: datetime) -> bool:
+    noted = await conn.fetchval(
+        "INSERT INTO scheduler.attempt_event "
+        "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
+        "ON CONFLICT (attempt_id, kind, effective_at) DO NOTHING RETURNING seq",
+        attempt.id,
+        attempt.version,
+        attempt.organisation_id,
+        type(event).__name__,
+        attempt.state.value,
+        facts_of(event),
+        event.at,
+        now,
+    )
+    return noted is not None
+
+
+async def park(conn: Conn, attempt_id: UUID, *, until: datetime, problem: str) -> None:
+    """Keeps a waiting attempt out of the plan for a while. Its state does not change."""
+    await conn.execute(
+        "UPDATE scheduler.attempt SET not_before = $2, wait_reason = $3, wait_facts = $4 "
+        "WHERE id = $1 AND state = 'QUEUED'",
+        attempt_id,
+        until,
+        Why.PARKED.value,
+        {"until": until.isoformat(), "problem": problem},
+    )
+
+
+async def request_of(conn: Conn, attempt: Attempt) -> JobRequest:
+    """All that the backend is told."""
+    row = await conn.fetchrow(
+        "SELECT j.*, p.body FROM scheduler.job j JOIN scheduler.job_payload p ON p.job_id = j.id WHERE j.id = $1",
+        attempt.job_id,
+    )
+    if row is None:
+        raise LookupError(f"job {attempt.job_id} has no payload")
+    options = row["options"]
+    payload: Script | Circuit
+    if attempt.kind is JobKind.QUANTUM:
+        payload = Circuit(program=row["body"], shots=row["shots"])
+    else:
+        payload = Script(
+            body=row["body"], arguments=tuple(options["arguments"]), environment=dict(options["environment"])
+        )
+    return JobRequest(
+        attempt_id=attempt.id,
+        tenant=str(attempt.organisation_id),
+        resources=resources_of(row),
+        walltime_s=row["walltime_s"],
+        payload=payload,
+    )
+
+
+async def billing_facts(conn: Conn, job_id: UUID) -> Mapping[str, object]:
+    """Whose job it is, as pricing.open_attempt wants it."""
+    row = await conn.fetchrow(
+        "SELECT organisation_id, project_id, person_id, offering_id FROM scheduler.job WHERE id = $1", job_id
+    )
+    if row is None:
+        raise LookupError(f"there is no job {job_id}")
+    return dict(row)
+
+
+async def charge_fair_share(conn: Conn, attempt: Attempt, *, nu: float, at: datetime) -> None:
+    await conn.execute(
+        "INSERT INTO scheduler.fairshare_charge (attempt_id, organisation_id, nu, charged_at) "
+        "VALUES ($1, $2, $3, $4) ON CONFLICT (attempt_id) DO NOTHING",
+        attempt.id,
+        attempt.organisation_id,
+        nu,
+        at,
+    )
+
+
+async def keep_result(conn: Conn, attempt: Attempt, body: bytes, *, now: datetime) -> None:
+    """Body empty: it was looked for, and the job left none."""
+    await conn.execute(
+        "INSERT INTO scheduler.attempt_result (attempt_id, organisation_id, body, recorded_at) "
+        "VALUES ($1, $2, $3, $4) ON CONFLICT (attempt_id) DO NOTHING",
+        attempt.id,
+        attempt.organisation_id,
+        body,
+        now,
+    )
+
+
+def resources_of(row: asyncpg.Record) -> Resources:
+    return Resources(gpus=row["gpus"], cpus=row["cpus"], memory_mb=row["memory_mb"], qpus=row["qpus"])
+
+
+def _attempt(row: asyncpg.Record) -> Attempt:
+    return Attempt(
+        id=row["id"],
+        job_id=row["job_id"],
+        organisation_id=row["organisation_id"],
+        backend=row["backend"],
+        phase=row["phase"],
+        ordinal=row["ordinal"],
+        kind=JobKind(row["kind"]),
+        max_attempts=row["max_attempts"],
+        walltime_s=row["walltime_s"],
+        nu=row["nu"],
+        queued_at=row["queued_at"],
+        trail=tuple(row["trail"]),
+        state=State(row["state"]),
+        native_id=row["backend_ref"],
+        dispatched_at=row["dispatched_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        not_before=row["not_before"],
+        doubt=None if row["doubt"] is None else Doubt(row["doubt"]),
+        doubt_since=row["doubt_since"],
+        doubt_count=row["unknown_count"],
+        cancel_wanted=row["cancel_wanted"],
+    )

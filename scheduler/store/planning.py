@@ -1,0 +1,129 @@
+"""What a cycle of planning reads, and the reasons that it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from infra.db.connection import Conn
+from pricing.model import ServiceClass
+from scheduler.core.fairshare import MICRO
+from scheduler.core.quotas import Share
+from scheduler.core.reasons import Why
+from scheduler.core.snapshot import Holding, Wait, Waiting
+from scheduler.store.attempts import resources_of
+
+_FORGOTTEN_AFTER_HALF_LIVES = 20  # a millionth is left
+
+Reason = tuple[str | None, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """All that waits, and the reasons that the last plan left."""
+
+    waiting: Sequence[Waiting]
+    reasons: Mapping[UUID, Reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt with a backend and what it holds of its organisation's share."""
+
+    holding: Holding
+    micro_nu: int
+
+
+async def line(conn: Conn) -> Line:
+    rows = await conn.fetch(
+        "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, j.gpus, j.cpus, "
+        "j.memory_mb, j.qpus, j.walltime_s, j.nu, j.submitted_at, j.service_class, "
+        "c.job_id IS NOT NULL AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id WHERE a.state = 'QUEUED'"
+    )
+    return Line([_waiting(row) for row in rows], {row["id"]: (row["wait_reason"], row["wait_facts"]) for row in rows})
+
+
+async def held(conn: Conn) -> list[Held]:
+    rows = await conn.fetch(
+        "SELECT a.id, a.organisation_id, a.backend, a.backend_ref, coalesce(a.started_at, a.dispatched_at) AS since, "
+        "j.gpus, j.cpus, j.memory_mb, j.qpus, j.walltime_s, j.nu "
+        "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "WHERE a.state IN ('DISPATCHING', 'RUNNING', 'CANCELLING')"
+    )
+    return [Held(_holding(row), micro(row["nu"])) for row in rows]
+
+
+async def shares(conn: Conn, *, at: datetime) -> dict[UUID, Share]:
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (organisation_id) organisation_id, weight, max_queued_jobs, max_running_jobs "
+        "FROM scheduler.share WHERE effective_at <= $1 ORDER BY organisation_id, effective_at DESC",
+        at,
+    )
+    return {
+        row["organisation_id"]: Share(
+            weight=row["weight"], max_queued_jobs=row["max_queued_jobs"], max_running_jobs=row["max_running_jobs"]
+        )
+        for row in rows
+    }
+
+
+async def used_micro_nu(conn: Conn, *, at: datetime, half_life: timedelta) -> dict[UUID, int]:
+    """Decayed use by organisation: core.fairshare.decayed() summed up where the rows are; a test compares the two."""
+    rows = await conn.fetch(
+        "SELECT organisation_id, sum(nu * power(0.5::float8, "
+        "greatest(0, extract(epoch FROM $1 - charged_at)::float8) / $2::float8)) AS used "
+        "FROM scheduler.fairshare_charge WHERE charged_at > $3 GROUP BY organisation_id",
+        at,
+        half_life.total_seconds(),
+        at - _FORGOTTEN_AFTER_HALF_LIVES * half_life,
+    )
+    return {row["organisation_id"]: micro(row["used"]) for row in rows}
+
+
+async def write_reasons(conn: Conn, waits: Sequence[Wait]) -> None:
+    """One statement for all. What has left the queue meanwhile is not touched."""
+    await conn.execute(
+        "UPDATE scheduler.attempt a SET wait_reason = new.why, wait_facts = new.facts "
+        "FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS new (id, why, facts) "
+        "WHERE a.id = new.id AND a.state = 'QUEUED'",
+        [wait.attempt_id for wait in waits],
+        [wait.why.value for wait in waits],
+        [dict(wait.facts) for wait in waits],
+    )
+
+
+def micro(nu: float) -> int:
+    return round(nu * MICRO)
+
+
+def _waiting(row: asyncpg.Record) -> Waiting:
+    parked = row["wait_facts"].get("problem") if row["wait_reason"] == Why.PARKED else None
+    return Waiting(
+        attempt_id=row["id"],
+        organisation_id=row["organisation_id"],
+        backend=row["backend"],
+        needs=resources_of(row),
+        walltime_s=row["walltime_s"],
+        micro_nu=micro(row["nu"]),
+        submitted_at=row["submitted_at"],
+        service_class=ServiceClass(row["service_class"]),
+        not_before=row["not_before"],
+        cancel_wanted=row["cancel_wanted"],
+        parked=parked,
+    )
+
+
+def _holding(row: asyncpg.Record) -> Holding:
+    return Holding(
+        attempt_id=row["id"],
+        organisation_id=row["organisation_id"],
+        backend=row["backend"],
+        needs=resources_of(row),
+        until=row["since"] + timedelta(seconds=row["walltime_s"]),
+        accepted=row["backend_ref"] is not None,
+    )

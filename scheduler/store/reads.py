@@ -1,0 +1,182 @@
+"""Rows as others see them. As a tenant the database shows only one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from hpc_adapters.contract import Ref
+from infra.db.connection import Conn
+from pricing.model import ServiceClass
+from scheduler.core.explain import what_happened, why_it_waits
+from scheduler.core.model import JobKind, State
+from scheduler.core.reasons import Why
+from scheduler.views import AttemptView, JobView, QueueEntry, StoryLine, WaitingView
+
+_JOB = """
+    SELECT j.*, a.id AS attempt_id, a.ordinal, a.state, a.started_at, a.ended_at, a.exit_code, a.reason,
+           a.wait_reason, a.wait_facts, c.requested_at AS cancel_requested_at
+    FROM scheduler.job j
+    JOIN LATERAL (SELECT * FROM scheduler.attempt WHERE job_id = j.id ORDER BY ordinal DESC LIMIT 1) a ON true
+    LEFT JOIN scheduler.cancellation c ON c.job_id = j.id
+"""
+
+
+async def job(conn: Conn, job_id: UUID) -> JobView | None:
+    row = await conn.fetchrow(_JOB + "WHERE j.id = $1", job_id)
+    return None if row is None else _job(row)
+
+
+async def jobs(
+    conn: Conn,
+    *,
+    organisation_id: UUID | None,
+    state: State | None,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[JobView]:
+    """Newest first. before: (submitted_at, id) of the last one seen."""
+    at, last = before or (None, None)
+    rows = await conn.fetch(
+        _JOB + "WHERE ($1::uuid IS NULL OR j.organisation_id = $1) "
+        "AND ($2::scheduler.attempt_state IS NULL OR a.state = $2) "
+        "AND ($3::timestamptz IS NULL OR (j.submitted_at, j.id) < ($3, $4)) "
+        "ORDER BY j.submitted_at DESC, j.id DESC LIMIT $5",
+        organisation_id,
+        None if state is None else state.value,
+        at,
+        last,
+        limit,
+    )
+    return [_job(row) for row in rows]
+
+
+async def attempts(conn: Conn, job_id: UUID) -> list[AttemptView]:
+    rows = await conn.fetch("SELECT * FROM scheduler.attempt WHERE job_id = $1 ORDER BY ordinal", job_id)
+    return [_attempt(row) for row in rows]
+
+
+async def story(conn: Conn, job_id: UUID) -> list[StoryLine]:
+    rows = await conn.fetch(
+        "SELECT e.kind, e.state, e.facts, e.effective_at, e.recorded_at, a.ordinal, a.reason "
+        "FROM scheduler.attempt_event e JOIN scheduler.attempt a ON a.id = e.attempt_id "
+        "WHERE a.job_id = $1 ORDER BY a.ordinal, e.seq",
+        job_id,
+    )
+    return [_story_line(row) for row in rows]
+
+
+async def result(conn: Conn, job_id: UUID) -> bytes | None:
+    """Of the newest attempt that left one."""
+    body = await conn.fetchval(
+        "SELECT r.body FROM scheduler.attempt_result r JOIN scheduler.attempt a ON a.id = r.attempt_id "
+        "WHERE a.job_id = $1 AND length(r.body) > 0 ORDER BY a.ordinal DESC LIMIT 1",
+        job_id,
+    )
+    return None if body is None else bytes(body)
+
+
+async def live(conn: Conn) -> list[QueueEntry]:
+    rows = await conn.fetch(
+        "SELECT a.id AS attempt_id, a.job_id, a.organisation_id, j.name, j.kind, a.backend, a.state, a.ordinal, "
+        "j.gpus, j.qpus, j.walltime_s, j.submitted_at, a.started_at, a.wait_reason, a.wait_facts, a.doubt "
+        "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "WHERE a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') "
+        "ORDER BY a.state = 'QUEUED', a.backend, "
+        "(a.wait_facts ->> 'position')::integer NULLS LAST, j.submitted_at, a.id"
+    )
+    return [_queue_entry(row) for row in rows]
+
+
+def _waiting(row: asyncpg.Record) -> WaitingView | None:
+    if State(row["state"]) is not State.QUEUED:
+        return None
+    why = Why(row["wait_reason"] or Why.NOT_PLANNED_YET)
+    facts: Mapping[str, object] = row["wait_facts"]
+    return WaitingView(reason=why, facts=facts, sentence=why_it_waits(why, facts))
+
+
+def _job(row: asyncpg.Record) -> JobView:
+    return JobView(
+        id=row["id"],
+        organisation_id=row["organisation_id"],
+        project_id=row["project_id"],
+        project=row["options"]["project"],
+        person_id=row["person_id"],
+        name=row["name"],
+        kind=JobKind(row["kind"]),
+        offering_id=row["offering_id"],
+        backend=row["backend"],
+        service_class=ServiceClass(row["service_class"]),
+        gpus=row["gpus"],
+        shots=row["shots"],
+        walltime_s=row["walltime_s"],
+        max_attempts=row["max_attempts"],
+        submitted_at=row["submitted_at"],
+        state=State(row["state"]),
+        attempt_id=row["attempt_id"],
+        attempt_count=row["ordinal"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        cancel_requested_at=row["cancel_requested_at"],
+        waiting=_waiting(row),
+    )
+
+
+def _attempt(row: asyncpg.Record) -> AttemptView:
+    native_id = row["backend_ref"]
+    return AttemptView(
+        id=row["id"],
+        job_id=row["job_id"],
+        organisation_id=row["organisation_id"],
+        ordinal=row["ordinal"],
+        backend=row["backend"],
+        state=State(row["state"]),
+        ref=None if native_id is None else Ref(row["backend"], row["id"], native_id),
+        queued_at=row["queued_at"],
+        dispatched_at=row["dispatched_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+    )
+
+
+def _story_line(row: asyncpg.Record) -> StoryLine:
+    state = State(row["state"])
+    return StoryLine(
+        at=row["effective_at"],
+        recorded_at=row["recorded_at"],
+        attempt=row["ordinal"],
+        kind=row["kind"],
+        state=state,
+        facts=row["facts"],
+        sentence=what_happened(row["kind"], state, row["facts"], row["reason"]),
+    )
+
+
+def _queue_entry(row: asyncpg.Record) -> QueueEntry:
+    position = row["wait_facts"].get("position")
+    return QueueEntry(
+        attempt_id=row["attempt_id"],
+        job_id=row["job_id"],
+        organisation_id=row["organisation_id"],
+        name=row["name"],
+        kind=JobKind(row["kind"]),
+        backend=row["backend"],
+        state=State(row["state"]),
+        ordinal=row["ordinal"],
+        gpus=row["gpus"],
+        qpus=row["qpus"],
+        walltime_s=row["walltime_s"],
+        submitted_at=row["submitted_at"],
+        started_at=row["started_at"],
+        position=position,
+        waiting=_waiting(row),
+        doubt=row["doubt"],
+    )

@@ -1,0 +1,137 @@
+"""What others see of jobs. Values for reading; nothing here decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from hpc_adapters.contract import Ref
+from pricing.model import ServiceClass
+from scheduler.core.explain import Sentence
+from scheduler.core.model import JobKind, State
+from scheduler.core.reasons import Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingView:
+    """Why the newest attempt waits, by the last plan."""
+
+    reason: Why
+    facts: Mapping[str, object]
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job and its newest attempt, whose state is the job's. Money is pricing's (charges_by_job)."""
+
+    id: UUID
+    organisation_id: UUID
+    project_id: UUID
+    project: str
+    person_id: UUID
+    name: str
+    kind: JobKind
+    offering_id: str
+    backend: str
+    service_class: ServiceClass
+    gpus: int
+    shots: int
+    walltime_s: int
+    max_attempts: int
+    submitted_at: datetime
+    state: State
+    attempt_id: UUID
+    attempt_count: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+    cancel_requested_at: datetime | None
+    waiting: WaitingView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptView:
+    """One try of a job. `ref`: where to read its logs, when a backend has it."""
+
+    id: UUID
+    job_id: UUID
+    organisation_id: UUID
+    ordinal: int
+    backend: str
+    state: State
+    ref: Ref | None
+    queued_at: datetime
+    dispatched_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryLine:
+    """One event of one attempt. at: when it counts; recorded_at: when we learnt it."""
+
+    at: datetime
+    recorded_at: datetime
+    attempt: int
+    kind: str
+    state: State
+    facts: Mapping[str, object]
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A part of a list, newest first. next_cursor: None at its end."""
+
+    items: Sequence[JobView]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueEntry:
+    """A live attempt as an operator sees it. position: in the line before its backend, while it waits."""
+
+    attempt_id: UUID
+    job_id: UUID
+    organisation_id: UUID
+    name: str
+    kind: JobKind
+    backend: str
+    state: State
+    ordinal: int
+    gpus: int
+    qpus: int
+    walltime_s: int
+    submitted_at: datetime
+    started_at: datetime | None
+    position: int | None
+    waiting: WaitingView | None
+    doubt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingView:
+    """An organisation in the fair share: its weight, its decayed use, and what it holds now, in NU."""
+
+    organisation_id: UUID
+    weight: int
+    max_queued_jobs: int
+    max_running_jobs: int
+    used_nu: float
+    holding_nu: float
+    queued_jobs: int
+    running_jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """All live attempts (those with backends first, then the lines in order), and the standings."""
+
+    entries: Sequence[QueueEntry]
+    standings: Sequence[StandingView]

@@ -194,15 +194,17 @@ class BackendConformance:
     async def test_observations_keep_the_order_and_trust_no_native_id_alone(self, harness: Harness) -> None:
         known = await running(harness)
         stranger = Ref(known.backend, NOBODY, known.native_id)
-        first, second, third = await harness.backend.observe([stranger, known, stranger])
+        misled = Ref(known.backend, known.attempt_id, "12345678")
+        first, second, third = await harness.backend.observe([stranger, known, misled])
         assert isinstance(first, Forgotten)
         assert isinstance(second, Observation)
         assert isinstance(third, Forgotten)
         assert second.ref == known
-        with pytest.raises(Forgotten):
-            await harness.backend.logs(stranger, Stream.STDOUT)
-        with pytest.raises(Forgotten):
-            await harness.backend.cancel(stranger)
+        for wrong in (stranger, misled):
+            with pytest.raises(Forgotten):
+                await harness.backend.logs(wrong, Stream.STDOUT)
+            with pytest.raises(Forgotten):
+                await harness.backend.cancel(wrong)
         [still] = await harness.backend.observe([known])
         assert isinstance(still, Observation)
         assert still.seen is Seen.RUNNING

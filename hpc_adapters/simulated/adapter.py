@@ -156,13 +156,15 @@ class SimulatedBackend:
 
     def _refuse_what_never_fits(self, request: JobRequest) -> None:
         if type(request.payload) not in self.capabilities().payloads:
-            raise Rejected("unsupported-payload", payload=type(request.payload).__name__)
-        if not request.resources.fits(self.cluster.total):
-            raise Rejected("exceeds-machine", requested=request.resources, total=self.cluster.total)
+            raise Rejected("unsupported-payload", payload=type(request.payload).__name__.lower())
+        for unit in ("gpus", "cpus", "memory_mb", "qpus"):
+            asked, limit = getattr(request.resources, unit), getattr(self.cluster.total, unit)
+            if asked > limit:
+                raise Rejected("too-large", unit=unit, asked=asked, limit=limit)
         if self._isolation is Isolation.SINGLE_TENANT:
             tenants = {jobs[0].request.tenant for jobs in self.cluster.by_attempt.values()}
             if tenants - {request.tenant}:
-                raise Rejected("single-tenant")
+                raise Rejected("single-tenant-backend")
 
     def _ref(self, job: Incarnation) -> Ref:
         return Ref(self.name, job.request.attempt_id, job.native_id)

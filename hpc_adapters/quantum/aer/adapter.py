@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
+from hpc_adapters.confined.admission import admission, admit_tenant
 from hpc_adapters.confined.model import FilePath, RunSpec, RunState
 from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
 from hpc_adapters.contract import (
@@ -38,6 +39,9 @@ from hpc_adapters.workloads.circuit_refusals import CircuitRefused
 from hpc_adapters.workloads.program_text import check_text
 
 _WORKLOADS = Path(__file__).resolve().parents[2] / "workloads"
+_PYTHON = tuple(
+    folder for folder in dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix))) if not folder.is_relative_to("/usr")
+)  # every sandbox sees /usr
 _MODULE = "hpc_adapters.workloads.run_circuit"
 _PYTHON_MB = 768  # the interpreter with qiskit, and room for translating a large circuit
 _START_UP_S = 2  # of a job's walltime before it reaches the device
@@ -56,14 +60,21 @@ class AerBackend:
     """One simulated device. Jobs go on when this object, or its process, dies."""
 
     def __init__(
-        self, *, name: str, root: Path, device: DeviceSettings, clock: Callable[[], datetime], grace_s: float = 2.0
+        self,
+        *,
+        name: str,
+        root: Path,
+        device: DeviceSettings,
+        clock: Callable[[], datetime],
+        grace_s: float = 2.0,
+        sandbox: str | None = None,
     ) -> None:
+        """`sandbox`: a kind of `confined.sandbox` instead of the best that works here."""
         self.name = name
         self.device = device
-        self._runs = ConfinedRuns(root, clock=clock)
+        self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
         self._clock = clock
         self._grace_s = grace_s
-        self._door = asyncio.Lock()
         self._rows: dict[UUID, UsageRow | None] = {}
         """Of ended runs, which never change; None: it never started."""
         self._details: dict[UUID, str] = {}
@@ -80,30 +91,26 @@ class AerBackend:
 
     async def capacity(self) -> Capacity:
         now = self._clock()
-        busy = sum(not state.is_over for state in await self._all())
+        busy = sum(not state.is_over for state in await asyncio.to_thread(self._states))
         free = max(0, self.device.slots - busy)
         return Capacity(at=now, total=Resources(qpus=self.device.slots), free=Resources(qpus=free))
 
     async def submit(self, request: JobRequest) -> Ref:
         """`Rejected` codes: those of `circuit_refusals` that the text alone shows, and 'unsupported-payload',
-        'exceeds-machine', 'bad-shots', 'walltime-too-short', 'single-tenant'.
+        'too-large', 'invalid-resources', 'invalid-shots', 'invalid-walltime', 'walltime-too-short',
+        'single-tenant-backend'.
         """
-        async with self._door:
-            if await self._runs.state(request.attempt_id) is not None:
-                return self._ref(request.attempt_id)
+        if await self._runs.state(request.attempt_id) is None:
             spec = self._checked(request)
-            states = await self._all()
-            if self._runs.isolation is Isolation.SINGLE_TENANT and {s.tenant for s in states} - {request.tenant}:
-                raise Rejected("single-tenant")
-            if sum(not state.is_over for state in states) >= self.device.slots:
-                raise Unavailable("no-room", maybe_done=False)
             try:
-                await self._runs.start(spec)
-            except StartInterrupted as error:
-                raise Unavailable("start-interrupted", maybe_done=True) from error
+                await asyncio.to_thread(self._accept, spec)
             except OSError as error:
-                raise Unavailable(f"cannot-start: {error.strerror}", maybe_done=False) from error
-            return self._ref(request.attempt_id)
+                raise Unavailable(f"os-error-{error.errno}", maybe_done=False) from error
+        try:
+            await asyncio.to_thread(self._runs.set_going_now, request.attempt_id)
+        except (OSError, StartInterrupted) as error:
+            raise Unavailable("supervisor-not-started", maybe_done=True) from error
+        return self._ref(request.attempt_id)
 
     async def find(self, attempt_id: UUID) -> Ref | None:
         return None if await self._runs.state(attempt_id) is None else self._ref(attempt_id)
@@ -136,11 +143,12 @@ class AerBackend:
         return chunk
 
     async def health(self) -> Health:
+        detail = "" if self._runs.isolation is Isolation.PER_ATTEMPT else "no-isolation: one organisation only"
         try:
             await self._runs.all_ids()
         except OSError as error:
             return Health(ok=False, checked_at=self._clock(), detail=str(error))
-        return Health(ok=True, checked_at=self._clock())
+        return Health(ok=True, checked_at=self._clock(), detail=detail)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -150,19 +158,30 @@ class AerBackend:
     def _ref(self, attempt_id: UUID) -> Ref:
         return Ref(self.name, attempt_id, str(attempt_id))
 
-    async def _all(self) -> list[RunState]:
-        states = await self._runs.states(await self._runs.all_ids())
+    def _accept(self, spec: RunSpec) -> None:
+        """Count what is busy and add one, behind the machine's door. In a thread."""
+        with admission(self._runs.root):
+            if self._runs.isolation is Isolation.SINGLE_TENANT:
+                admit_tenant(self._runs.root, spec.tenant)
+            states = self._states()
+            if any(state.attempt_id == spec.attempt_id for state in states):
+                return  # a twin of this call was quicker
+            if sum(not state.is_over for state in states) >= self.device.slots:
+                raise Unavailable("no-room", maybe_done=False)
+            self._runs.accept_now(spec)
+
+    def _states(self) -> list[RunState]:
+        states = self._runs.states_now(self._runs.all_ids_now(), resume=False)
         return [state for state in states if state is not None]
 
     def _checked(self, request: JobRequest) -> RunSpec:
         """What can be known without parsing. The rest is refused inside the confined process."""
         circuit = request.payload
         if not isinstance(circuit, Circuit):
-            raise Rejected("unsupported-payload", payload=type(circuit).__name__)
-        if not request.resources.fits(Resources(qpus=self.device.slots)):
-            raise Rejected("exceeds-machine", requested=str(request.resources), total_qpus=self.device.slots)
+            raise Rejected("unsupported-payload", payload=type(circuit).__name__.lower())
+        self._check_size(request)
         if not 1 <= circuit.shots <= self.device.max_shots:
-            raise Rejected("bad-shots", shots=circuit.shots, max_shots=self.device.max_shots)
+            raise Rejected("invalid-shots", shots=circuit.shots, max_shots=self.device.max_shots)
         try:
             check_text(circuit.program)
         except CircuitRefused as refused:
@@ -172,6 +191,17 @@ class AerBackend:
         if self.device.paced and needed_s > request.walltime_s:
             raise Rejected("walltime-too-short", needed_s=needed_s, walltime_s=request.walltime_s)
         return self._spec(request, circuit, service)
+
+    def _check_size(self, request: JobRequest) -> None:
+        """A circuit takes a QPU and nothing else; more cannot be asked for."""
+        for unit, limit in (("gpus", 0), ("cpus", 0), ("memory_mb", 0), ("qpus", self.device.slots)):
+            asked = getattr(request.resources, unit)
+            if asked < 0:
+                raise Rejected("invalid-resources", unit=unit, asked=asked)
+            if asked > limit:
+                raise Rejected("too-large", unit=unit, asked=asked, limit=limit)
+        if request.walltime_s <= 0:
+            raise Rejected("invalid-walltime", walltime_s=request.walltime_s)
 
     def _spec(self, request: JobRequest, circuit: Circuit, service: ServiceTime) -> RunSpec:
         job = _job(self.device, shots=circuit.shots, seed=seed_of(request.attempt_id), service=service)
@@ -184,7 +214,7 @@ class AerBackend:
             walltime_s=request.walltime_s,
             memory_mb=self.device.memory_mb + _PYTHON_MB,
             cpus=self.device.cpus,
-            read_only=(Path(sys.prefix), Path(sys.base_prefix), _WORKLOADS),
+            read_only=(*_PYTHON, _WORKLOADS),
             stdout_cap_bytes=2**20,
             grace_s=self._grace_s,
             processes=64,
@@ -234,7 +264,7 @@ class AerBackend:
         if state.peak_memory_mb is not None:
             facts["peak_memory_mb"] = state.peak_memory_mb
         return UsageRow(
-            natural_key=str(state.attempt_id),
+            natural_key=f"{state.attempt_id}:1",
             attempt_id=state.attempt_id,
             started_at=state.started_at,
             ended_at=state.ended_at,

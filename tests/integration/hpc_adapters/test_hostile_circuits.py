@@ -144,7 +144,7 @@ async def test_rejected_at_the_door(device: Device, program: bytes, times: int, 
 async def test_a_number_of_shots_that_the_device_does_not_take_is_rejected(device: Device, shots: int) -> None:
     with pytest.raises(Rejected) as refusal:
         await device.submit(GHZ, shots=shots)
-    assert (refusal.value.code, refusal.value.facts["shots"]) == ("bad-shots", shots)
+    assert (refusal.value.code, refusal.value.facts["shots"]) == ("invalid-shots", shots)
 
 
 async def test_a_walltime_that_the_service_time_exceeds_is_rejected_before_it_costs(device: Device) -> None:

@@ -91,6 +91,12 @@ class GrantExpired(Refusal):
     code: ClassVar[str] = "grant-expired"
 
 
+class AlreadyBooked(Refusal):
+    """The id stands for another grant, payment or credit line already. Facts: id."""
+
+    code: ClassVar[str] = "already-booked"
+
+
 class MoreThanOwed(Refusal):
     """A repayment beyond the debt (pay in the rest as prepaid value). Facts: amount_yen, owed_yen."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from accounts.model import CustomerClass
+from accounts.service import append_audit
 from infra.db.connection import Conn
 from pricing import catalog, quoting
 from pricing.errors import (
@@ -92,22 +93,31 @@ async def quote(
     )
 
 
-async def create_offering(conn: Conn, new: Offering, *, now: datetime) -> None:
+async def create_offering(conn: Conn, new: Offering, *, now: datetime, actor: UUID | None = None) -> None:
     """Put an offering on sale. Nothing happens when the very same is there. OfferingExists."""
-    if not await store.add_offering(conn, new, now=now) and await store.offering(conn, new.id) != new:
+    if await store.add_offering(conn, new, now=now):
+        facts = {"backend": new.backend, "resource_type": new.resource_type}
+        await _trace(conn, "offering.create", f"offering:{new.id}", facts, actor=actor, now=now)
+    elif await store.offering(conn, new.id) != new:
         raise OfferingExists(offering=new.id)
 
 
 async def record_market_reference(
-    conn: Conn, new: MarketReference, *, now: datetime, evidence_sha256: bytes | None = None
+    conn: Conn,
+    new: MarketReference,
+    *,
+    now: datetime,
+    actor: UUID | None = None,
+    evidence_sha256: bytes | None = None,
 ) -> None:
     """Record the market's price of a comparable machine (P2). AmountNotPositive; LedgerConflict: the id is taken."""
     if new.amount_micro_yen <= 0 or new.per <= 0:
         raise AmountNotPositive(amount_yen=yen_text(new.amount_micro_yen))
-    if not await store.add_market_reference(conn, new, evidence_sha256=evidence_sha256, now=now):
-        known = await store.market_references(conn, [new.id])
-        if known.get(new.id) != new:
-            raise LedgerConflict(f"market reference {new.id} is another one")
+    if await store.add_market_reference(conn, new, evidence_sha256=evidence_sha256, now=now):
+        facts = {"source": new.source, "amount_yen": yen_text(new.amount_micro_yen), "per": str(new.per)}
+        await _trace(conn, "market_reference.record", f"market_reference:{new.id}", facts, actor=actor, now=now)
+    elif (await store.market_references(conn, [new.id])).get(new.id) != new:
+        raise LedgerConflict(f"market reference {new.id} is another one")
 
 
 async def publish_price(
@@ -146,4 +156,18 @@ async def publish_price(
         raise PriceBackdated(valid_from=valid_from.isoformat())
     if not await store.add_price_version(conn, version, published_by=actor, now=now):
         raise PriceVersionExists(offering=offering_id, valid_from=valid_from.isoformat())
+    facts: dict[str, object] = {
+        "offering": offering_id,
+        "customer_class": customer_class.value,
+        "service_class": service_class.value,
+        "valid_from": valid_from.isoformat(),
+        "price_yen": {each.component.value: yen_text(each.price_micro_yen) for each in version.components},
+    }
+    await _trace(conn, "price.publish", f"price_version:{price_version_id}", facts, actor=actor, now=now)
     return version
+
+
+async def _trace(
+    conn: Conn, action: str, subject: str, facts: Mapping[str, object], *, actor: UUID | None, now: datetime
+) -> None:
+    await append_audit(conn, actor=actor, organisation_id=None, action=action, subject=subject, facts=facts, now=now)

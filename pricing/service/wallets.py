@@ -6,8 +6,16 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from accounts.service import append_audit
 from infra.db.connection import Conn
-from pricing.errors import AmountNotPositive, GrantExpired, InsufficientFunds, MoreThanOwed
+from pricing.errors import (
+    AlreadyBooked,
+    AmountNotPositive,
+    GrantExpired,
+    InsufficientFunds,
+    LedgerConflict,
+    MoreThanOwed,
+)
 from pricing.ledger import templates
 from pricing.ledger.entries import Transaction
 from pricing.model import LotKind
@@ -34,13 +42,13 @@ async def issue_grant(
 ) -> None:
     """Give free value that lapses at `expires_at`. Again with the same id: nothing happens.
 
-    AmountNotPositive, GrantExpired, NoWallet; LedgerConflict.
+    AmountNotPositive, GrantExpired, NoWallet; AlreadyBooked: the id stands for another grant.
     """
     _require_positive(amount_micro_yen)
     if expires_at <= now:
         raise GrantExpired(expires_at=expires_at.isoformat())
     await store.lock_wallet(conn, organisation_id)
-    await store.add_lot(
+    is_same = await store.add_lot(
         conn,
         lot_id=grant_id,
         organisation_id=organisation_id,
@@ -50,10 +58,12 @@ async def issue_grant(
         created_by=actor,
         now=now,
     )
+    if not is_same:
+        raise AlreadyBooked(id=str(grant_id))
     granted = templates.issue_grant(
         organisation_id=organisation_id, lot_id=grant_id, amount_micro_yen=amount_micro_yen, at=now
     )
-    await _post(conn, granted, reason=reason, actor=actor, now=now)
+    await _post(conn, granted, key=grant_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
 async def receive_payment(
@@ -75,7 +85,7 @@ async def receive_payment(
         amount_micro_yen=amount_micro_yen,
         at=now,
     )
-    await _post(conn, paid, reason=reason, actor=actor, now=now)
+    await _post(conn, paid, key=payment_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
 async def pay_back(
@@ -100,7 +110,7 @@ async def pay_back(
     free = next(lot for lot in await store.lots(conn, organisation_id) if lot.lot_id == lot_id).available_micro_yen
     if free < amount_micro_yen and not await store.is_posted(conn, back.id):
         raise InsufficientFunds(needed_yen=yen_text(amount_micro_yen), available_yen=yen_text(free))
-    await _post(conn, back, reason=reason, actor=actor, now=now)
+    await _post(conn, back, key=payment_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
 async def open_credit_line(
@@ -122,7 +132,7 @@ async def open_credit_line(
         amount_micro_yen=amount_micro_yen,
         at=now,
     )
-    await _post(conn, opened, reason=reason, actor=actor, now=now)
+    await _post(conn, opened, key=credit_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
 async def repay_credit(
@@ -147,7 +157,7 @@ async def repay_credit(
     owed = await store.owed(conn, organisation_id)
     if owed < amount_micro_yen and not await store.is_posted(conn, repaid.id):
         raise MoreThanOwed(amount_yen=yen_text(amount_micro_yen), owed_yen=yen_text(owed))
-    await _post(conn, repaid, reason=reason, actor=actor, now=now)
+    await _post(conn, repaid, key=payment_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
 async def expire_grants(conn: Conn, *, organisation_id: UUID, now: datetime) -> int:
@@ -202,6 +212,22 @@ def _require_positive(amount_micro_yen: int) -> None:
         raise AmountNotPositive(amount_yen=yen_text(amount_micro_yen))
 
 
-async def _post(conn: Conn, booked: Transaction, *, reason: str, actor: UUID | None, now: datetime) -> None:
+async def _post(
+    conn: Conn, booked: Transaction, *, key: UUID, amount_micro_yen: int, reason: str, actor: UUID | None, now: datetime
+) -> None:
+    """Book it and leave a trace of who decided it; nothing when it is booked already. AlreadyBooked."""
     memo = {"reason": reason} | ({"actor": str(actor)} if actor else {})
-    await store.post(conn, replace(booked, memo=memo), now=now)
+    try:
+        is_new = await store.post(conn, replace(booked, memo=memo), now=now)
+    except LedgerConflict as conflict:
+        raise AlreadyBooked(id=str(key)) from conflict
+    if is_new:
+        await append_audit(
+            conn,
+            actor=actor,
+            organisation_id=booked.organisation_id,
+            action=f"wallet.{booked.template}",
+            subject=f"transaction:{booked.id}",
+            facts={"amount_yen": yen_text(amount_micro_yen), "reason": reason, "id": str(key)},
+            now=now,
+        )

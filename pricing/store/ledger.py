@@ -34,8 +34,8 @@ async def add_lot(
     reason: str,
     created_by: UUID | None,
     now: datetime,
-) -> None:
-    """Nothing happens when it is there with the same kind and expiry. LedgerConflict."""
+) -> bool:
+    """Nothing happens when it is there. False: it is another one, by owner, kind or expiry."""
     await conn.execute(
         """INSERT INTO pricing.lot (id, organisation_id, kind, expires_at, reason, created_by, created_at)
            VALUES ($1, $2, $3::text::pricing.lot_kind, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING""",
@@ -50,8 +50,7 @@ async def add_lot(
     row = await conn.fetchrow(
         "SELECT organisation_id, kind::text AS kind, expires_at FROM pricing.lot WHERE id = $1", lot_id
     )
-    if row is None or tuple(row) != (organisation_id, kind.value, expires_at):
-        raise LedgerConflict(f"lot {lot_id} is another one")
+    return row is not None and tuple(row) == (organisation_id, kind.value, expires_at)
 
 
 async def lots(conn: Conn, organisation_id: UUID) -> list[LotBalance]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -25,16 +24,24 @@ _UIDS: Final = 100_000_000
 _STAGING, _CLAIMS = ".staging", ".uids"
 
 
-def accept(root: Path, spec: RunSpec, *, kind: str, now: datetime) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """How this machine keeps runs apart and within their bounds. `kind` as in `sandbox`."""
+
+    kind: str
+    control_groups: bool = True
+
+
+def accept(root: Path, spec: RunSpec, *, means: Means, now: datetime) -> None:
     """Make the run's folder durably, unless it is there. OSError: nothing was accepted."""
     target = root / str(spec.attempt_id)
     if target.exists():
         return
-    uid = claim_uid(root, spec.attempt_id) if kind == sandbox.ROOT else os.geteuid()
+    uid = claim_uid(root, spec.attempt_id) if means.kind == sandbox.ROOT else os.geteuid()
     (root / _STAGING).mkdir(mode=0o700, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=root / _STAGING))
     try:
-        _fill(staging, target, spec, kind=kind, uid=uid, now=now)
+        _fill(staging, target, spec, means=means, uid=uid, now=now)
         with suppress(FileExistsError, NotADirectoryError):
             _publish(staging, target)
     finally:
@@ -51,7 +58,8 @@ def _publish(staging: Path, target: Path) -> None:
             raise
 
 
-def _fill(staging: Path, target: Path, spec: RunSpec, *, kind: str, uid: int, now: datetime) -> None:
+def _fill(staging: Path, target: Path, spec: RunSpec, *, means: Means, uid: int, now: datetime) -> None:
+    kind = means.kind
     files, work = staging / folder.FILES, staging / folder.WORK
     files.mkdir()
     files.chmod(0o755)
@@ -70,15 +78,16 @@ def _fill(staging: Path, target: Path, spec: RunSpec, *, kind: str, uid: int, no
     work.mkdir(mode=0o700)
     if kind == sandbox.ROOT:
         os.chown(work, uid, uid)
-    folder.write_json(str(staging), folder.REQUEST, _request(spec, kind=kind, uid=uid, now=now))
+    folder.write_json(str(staging), folder.REQUEST, _request(spec, means=means, uid=uid, now=now))
 
 
-def _request(spec: RunSpec, *, kind: str, uid: int, now: datetime) -> folder.Json:
+def _request(spec: RunSpec, *, means: Means, uid: int, now: datetime) -> folder.Json:
     return {
         "attempt_id": str(spec.attempt_id),
         "tenant": spec.tenant,
         "accepted_us": to_us(now),
-        "sandbox": kind,
+        "sandbox": means.kind,
+        "control_groups": means.control_groups,
         "uid": uid,
         "read_only": [str(path) for path in spec.read_only],
         "network": spec.network,
@@ -149,8 +158,3 @@ def sweep_staging(root: Path, *, older_than: datetime) -> None:
         with suppress(OSError):
             if to_us(older_than) > left.stat().st_mtime_ns // 1000:
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def size_of_words(arguments: Mapping[str, str] | tuple[str, ...]) -> int:
-    """Bytes that a command line or an environment takes, as JSON."""
-    return len(json.dumps(arguments if isinstance(arguments, tuple) else dict(arguments)).encode())

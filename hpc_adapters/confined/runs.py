@@ -32,12 +32,18 @@ class StartInterrupted(Exception):
 class ConfinedRuns:
     """Every run under `root`, of this process and of all before it. Safe to use from many processes at once."""
 
-    def __init__(self, root: Path, *, clock: Callable[[], datetime], kind: str | None = None) -> None:
-        """Finds what isolation works here by trying it (once a process, some 20 ms), or takes `kind` of `sandbox`."""
+    def __init__(
+        self, root: Path, *, clock: Callable[[], datetime], kind: str | None = None, control_groups: bool = True
+    ) -> None:
+        """Finds what isolation works here by trying it (once a process, some 20 ms), or takes `kind` of `sandbox`.
+
+        `control_groups` False: memory is limited by watching the processes even where the kernel would do it.
+        """
         self.root = root.resolve()
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clock = clock
         self._kind = kind or sandbox.detect()
+        self._control_groups = control_groups
         self._over: dict[UUID, RunState] = {}
         request.sweep_staging(self.root, older_than=clock() - _STAGING_LIFE)
 
@@ -60,7 +66,8 @@ class ConfinedRuns:
 
     def accept_now(self, spec: RunSpec) -> None:
         """The first half of `start`: durable, quick, and the point from which the run exists."""
-        request.accept(self.root, spec, kind=self._kind, now=self._clock())
+        means = request.Means(kind=self._kind, control_groups=self._control_groups)
+        request.accept(self.root, spec, means=means, now=self._clock())
 
     def set_going_now(self, attempt_id: UUID) -> None:
         """The second half of `start`, for an accepted run; harmless when it is going or over."""

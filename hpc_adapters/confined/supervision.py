@@ -28,15 +28,12 @@ class Supervision:
         self._stopped_for = ""
         self._detail = ""
         self._kill_at: float | None = None
+        self._asked = False
         self._peak_mb = 0.0
         self._next_heartbeat = self._next_disk = 0.0
         self._status = b""
-        self._group = cgroup.make(
-            request["attempt_id"],
-            memory_mb=request["memory_mb"],
-            cpus=request["cpus"],
-            processes=request["processes"],
-        )
+        limits = {name: request[name] for name in ("memory_mb", "cpus", "processes")}
+        self._group = cgroup.make(request["attempt_id"], **limits) if request["control_groups"] else None
 
     def run(self) -> None:
         """Launch, watch, bury the dead, write the end."""
@@ -90,6 +87,8 @@ class Supervision:
             self._next_heartbeat = now + _HEARTBEAT_S
         if self._kill_at is not None and now >= self._kill_at:
             self._kill()
+        elif self._kill_at is not None and not self._asked:
+            self._ask()
         if self._memory_exceeded():
             self._stop("out_of_memory", grace_s=0)
         if folder.exists(self._place, folder.CANCEL):
@@ -123,11 +122,16 @@ class Supervision:
             self._kill()
             return
         self._kill_at = time.monotonic() + grace_s
+        self._ask()
+
+    def _ask(self) -> None:
+        """SIGTERM to all that is inside; again at the next tick when nothing is there yet."""
         inside = processes.descendants(self._child.pid)
         walled = self._request["sandbox"] != sandbox.NONE
         # The first one inside the walls is bubblewrap's own; without walls the child itself is the job.
         targets = inside[1:] if walled else [self._child.pid, *inside]
         processes.signal_all(targets, signal.SIGTERM, below=os.getpid())
+        self._asked = bool(targets)
 
     def _kill(self) -> None:
         """The whole PID namespace falls with its bubblewrap; without walls `_clear_away` gets the rest."""

@@ -13,22 +13,21 @@ from hpc_adapters.confined import folder
 from hpc_adapters.errors import Rejected, Unavailable
 
 _TENANT = ".tenant"
-_PATIENCE_S = 10.0
 
 
 @contextmanager
-def admission(root: Path) -> Iterator[None]:
+def admission(root: Path, *, patience_s: float = 10.0) -> Iterator[None]:
     """Whoever is inside may count the bookings and add one. `Unavailable`: somebody stands in the door for too long."""
     fd = os.open(root / ".admission.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(fd)
+        _lock(fd, patience_s)
         yield
     finally:
         os.close(fd)
 
 
-def _lock(fd: int) -> None:
-    until = time.monotonic() + _PATIENCE_S
+def _lock(fd: int, patience_s: float) -> None:
+    until = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

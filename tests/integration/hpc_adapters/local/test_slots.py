@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from hpc_adapters.confined import sandbox
+from hpc_adapters.confined.admission import admission
 from hpc_adapters.contract import Circuit, Isolation, Ref, Resources, Script, Seen
 from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.local.adapter import LocalBackend
@@ -130,20 +130,10 @@ async def test_a_machine_without_walls_serves_one_organisation(tmp_path: Path) -
     assert (await until_ended(again, second)).seen is Seen.SUCCEEDED
 
 
-async def test_somebody_who_stands_in_the_door_does_not_stop_us(
-    tmp_path: Path, cluster: LocalBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hpc_adapters.confined.admission._PATIENCE_S", 0.1)
-    holder = subprocess.Popen(["flock", str(tmp_path / ".admission.lock"), "-c", "echo in; exec sleep 60"], stdout=-1)
-    try:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with pytest.raises(Unavailable) as refusal:
-            await cluster.submit(a_request("exit 0"))
-        assert (refusal.value.detail, refusal.value.maybe_done) == ("admission-locked", False)
-    finally:
-        holder.kill()
-        holder.communicate()
+def test_somebody_who_stands_in_the_door_does_not_stop_us(tmp_path: Path) -> None:
+    with admission(tmp_path), pytest.raises(Unavailable) as refusal, admission(tmp_path, patience_s=0.05):
+        raise AssertionError("two at once")
+    assert (refusal.value.detail, refusal.value.maybe_done) == ("admission-locked", False)
 
 
 async def test_software_that_is_not_there_is_noticed_at_once(tmp_path: Path) -> None:

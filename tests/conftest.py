@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import parts, postgres
 from tests.support.database import Database, fresh_database
+from tests.support.report import show_reports
 
 _UNIT = Path(__file__).parent / "unit"
 
@@ -38,6 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    show_reports(terminalreporter)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

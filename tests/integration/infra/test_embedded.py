@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -24,9 +25,11 @@ os.kill(os.getpid(), 9)
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "pg"
-    embedded.start(tmp_path / "pg").stop()
+def data_dir() -> Iterator[Path]:
+    """Not below pytest's tmp_path: another pytest closes that (0700) to the server's own system user."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder, "pg")
+        embedded.start(Path(folder, "pg")).stop()
 
 
 async def _one(url: str, query: str) -> object:

@@ -1,4 +1,4 @@
-"""A small market for tests: an organisation with a wallet, a GPU and a quantum offering with prices below the market's."""
+"""A small market for tests: an organisation with a wallet, GPU and quantum offerings priced below the market's."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def gpu_price(yen_per_hour: str, list_yen: str = "400") -> NewPrice:
     )
 
 
-_QPU_PRICES = [
+QPU_PRICES = [
     NewPrice(
         component=Component.QPU_S,
         per=Decimal(1),
@@ -92,11 +92,22 @@ _QPU_PRICES = [
         market_reference_id=an_id("market", Component.SHOT),
     ),
 ]
-_MARKET = {
-    Component.GPU_S: ("gpu:demo", "500", 3600),
-    Component.QPU_S: ("qpu:demo", "240", 1),
-    Component.SHOT: ("qpu:demo", "25", 1000),
-}
+MARKET = tuple(
+    MarketReference(
+        id=an_id("market", component),
+        resource_type=resource_type,
+        component=component,
+        source="a public price list, on demand, without tax",
+        observed_on=date(2026, 3, 1),
+        amount_micro_yen=micro(yen),
+        per=Decimal(per),
+    )
+    for component, resource_type, yen, per in (
+        (Component.GPU_S, "gpu:demo", "500", 3600),
+        (Component.QPU_S, "qpu:demo", "240", 1),
+        (Component.SHOT, "qpu:demo", "25", 1000),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +287,10 @@ async def open_market(database: Database) -> Market:
         await _add_organisation(conn, market.organisation, "alpha")
         for offering in (GPU_OFFERING, QPU_OFFERING):
             await service.create_offering(conn, offering, now=NOW)
-        await _record_market(conn)
+        for reference in MARKET:
+            await service.record_market_reference(conn, reference, now=NOW)
         await publish(conn, GPU, [gpu_price("330")])
-        await publish(conn, QPU, _QPU_PRICES)
+        await publish(conn, QPU, QPU_PRICES)
     return market
 
 
@@ -306,20 +318,6 @@ async def publish(
         now=now,
     )
     return version
-
-
-async def _record_market(conn: Conn) -> None:
-    for component, (resource_type, yen, per) in _MARKET.items():
-        reference = MarketReference(
-            id=an_id("market", component),
-            resource_type=resource_type,
-            component=component,
-            source="a public price list, on demand, without tax",
-            observed_on=date(2026, 3, 1),
-            amount_micro_yen=micro(yen),
-            per=Decimal(per),
-        )
-        await service.record_market_reference(conn, reference, now=NOW)
 
 
 async def _add_organisation(conn: Conn, organisation: UUID, slug: str) -> None:

@@ -24,6 +24,14 @@ async def authenticate(conn: Conn, token: str, *, now: datetime) -> Principal:
     return principal
 
 
+async def recognise(conn: Conn, token_sha256: bytes, *, now: datetime) -> Principal:
+    """Who holds the token of this SHA-256, for a session that was opened with it. As authenticate(). InvalidToken."""
+    principal = await store.authenticate(conn, token_sha256, now=now)
+    if principal is None:
+        raise InvalidToken
+    return principal
+
+
 async def issue_token(
     conn: Conn,
     *,

@@ -6,7 +6,7 @@ who asks; None is the system itself (first set-up, tests), which nobody can be o
 
 from __future__ import annotations
 
-from accounts.access import authenticate, issue_token, list_tokens, revoke_token
+from accounts.access import authenticate, issue_token, list_tokens, recognise, revoke_token
 from accounts.organisations import (
     DEFAULT_PROJECT,
     create_organisation,
@@ -41,6 +41,7 @@ __all__ = [
     "list_tokens",
     "organisation",
     "project_by_slug",
+    "recognise",
     "require_eligible",
     "revoke_token",
     "set_suspended",

@@ -76,6 +76,9 @@ class Policy:
     """What should have ended by now is expected to end so much later."""
 
 
+POLICY = Policy()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The world of one cycle. Every organisation that waits or holds has a standing."""
@@ -85,7 +88,7 @@ class Snapshot:
     waiting: Sequence[Waiting]
     holding: Sequence[Holding] = ()
     standings: Mapping[UUID, Standing]
-    policy: Policy = Policy()
+    policy: Policy = POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

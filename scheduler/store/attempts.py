@@ -41,15 +41,14 @@ async def with_ref(conn: Conn) -> list[Attempt]:
     return [_attempt(row) for row in rows]
 
 
-async def unanswered(conn: Conn, *, sent_before: Mapping[str, datetime], limit: int) -> list[Attempt]:
-    """Handed over before its backend's deadline, and nobody knows with what outcome."""
+async def unanswered(conn: Conn, *, backend: str, sent_before: datetime, limit: int) -> list[Attempt]:
+    """Handed over before an instant, and nobody knows with what outcome."""
     rows = await conn.fetch(
         _ATTEMPT
-        + "JOIN unnest($1::text[], $2::timestamptz[]) AS due (backend, before) ON due.backend = a.backend "
-        + "WHERE a.state IN ('DISPATCHING', 'CANCELLING') AND a.backend_ref IS NULL AND a.dispatched_at < due.before "
-        + "ORDER BY a.dispatched_at, a.id LIMIT $3",
-        list(sent_before),
-        list(sent_before.values()),
+        + "WHERE a.state IN ('DISPATCHING', 'CANCELLING') AND a.backend_ref IS NULL "
+        + "AND a.backend = $1 AND a.dispatched_at < $2 ORDER BY a.dispatched_at, a.id LIMIT $3",
+        backend,
+        sent_before,
         limit,
     )
     return [_attempt(row) for row in rows]
@@ -66,12 +65,15 @@ async def to_cancel(conn: Conn, *, limit: int) -> list[Attempt]:
     return [_attempt(row) for row in rows]
 
 
-async def ended_unconfirmed(conn: Conn, *, reasons: Sequence[str], since: datetime, limit: int) -> list[Attempt]:
-    """Ended by our own conclusion, and once handed over: a backend may still turn out to have it."""
+async def ended_unconfirmed(
+    conn: Conn, *, backend: str, reasons: Sequence[str], since: datetime, limit: int
+) -> list[Attempt]:
+    """Ended by our own conclusion, and once handed over: the backend may still turn out to have it."""
     rows = await conn.fetch(
         _ATTEMPT
-        + "WHERE a.ended_at >= $1 AND a.dispatched_at IS NOT NULL AND a.reason = ANY($2) "
-        + "ORDER BY a.ended_at DESC, a.id LIMIT $3",
+        + "WHERE a.ended_at >= $2 AND a.dispatched_at IS NOT NULL AND a.backend = $1 AND a.reason = ANY($3) "
+        + "ORDER BY a.ended_at DESC, a.id LIMIT $4",
+        backend,
         since,
         list(reasons),
         limit,
@@ -79,14 +81,15 @@ async def ended_unconfirmed(conn: Conn, *, reasons: Sequence[str], since: dateti
     return [_attempt(row) for row in rows]
 
 
-async def without_result(conn: Conn, *, since: datetime, limit: int) -> list[Attempt]:
+async def without_result(conn: Conn, *, backend: str, since: datetime, limit: int) -> list[Attempt]:
     """Ended by themselves, and nobody has looked yet whether they left a result."""
     rows = await conn.fetch(
         _ATTEMPT
-        + "WHERE a.ended_at >= $1 AND a.dispatched_at IS NOT NULL AND a.state IN ('SUCCEEDED', 'FAILED') "
-        + "AND a.backend_ref IS NOT NULL "
+        + "WHERE a.ended_at >= $2 AND a.dispatched_at IS NOT NULL AND a.backend = $1 "
+        + "AND a.state IN ('SUCCEEDED', 'FAILED') AND a.backend_ref IS NOT NULL "
         + "AND NOT EXISTS (SELECT FROM scheduler.attempt_result r WHERE r.attempt_id = a.id) "
-        + "ORDER BY a.ended_at, a.id LIMIT $2",
+        + "ORDER BY a.ended_at, a.id LIMIT $3",
+        backend,
         since,
         limit,
     )
@@ -118,8 +121,8 @@ async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now
     waits = after.not_before if after.state is State.QUEUED else None
     await conn.execute(
         "UPDATE scheduler.attempt SET state = $2, backend_ref = $3, dispatched_at = $4, started_at = $5, "
-        "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, unknown_count = $12, "
-        "version = $13, wait_reason = $14, wait_facts = $15 WHERE id = $1",
+        "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, "
+        "unknown_count = $12, version = $13, wait_reason = $14, wait_facts = $15 WHERE id = $1",
         after.id,
         after.state.value,
         after.native_id,

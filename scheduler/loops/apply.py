@@ -1,0 +1,133 @@
+"""One event of one attempt, in the caller's transaction: advance(), and what follows from it in the books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never, cast
+from uuid import UUID
+
+from infra.db.connection import Conn, notify, transaction
+from pricing import service as pricing
+from scheduler.core.effects import (
+    CancelOnBackend,
+    ChargeFairShare,
+    Effect,
+    Requeue,
+    SettleHold,
+    SubmitToBackend,
+)
+from scheduler.core.events import Event, Queued
+from scheduler.core.lifecycle import advance
+from scheduler.core.model import Attempt, Doubt, State
+from scheduler.loops import metrics
+from scheduler.loops.calls import tell
+from scheduler.loops.deps import Deps
+from scheduler.store import attempts as store
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The attempt afterwards, whether it has changed, and what the backend must be told after the commit."""
+
+    attempt: Attempt
+    changed: bool
+    effects: tuple[Effect, ...]
+
+
+async def note(deps: Deps, attempt_id: UUID, event: Event, *, now: datetime, result: bytes | None = None) -> Applied:
+    """apply() in a transaction of its own, then what the backend must be told."""
+    async with transaction(deps.pool, lease=deps.lease) as conn:
+        applied = await apply(conn, deps, attempt_id, event, now=now, result=result)
+    await tell(deps, applied.attempt, applied.effects)
+    return applied
+
+
+async def apply(
+    conn: Conn, deps: Deps, attempt_id: UUID, event: Event, *, now: datetime, result: bytes | None = None
+) -> Applied:
+    """Locks the attempt, advances it and books the effects. result: what the ended attempt left, when it was read."""
+    before = await store.locked(conn, attempt_id)
+    if before is None:
+        raise LookupError(f"there is no attempt {attempt_id}")
+    after, effects = advance(before, event, deps.patience(before.backend))
+    if after == before:
+        return Applied(after, changed=False, effects=effects)
+    if not await store.save(conn, before, after, event, now=now):
+        return Applied(before, changed=False, effects=())
+    for effect in effects:
+        await _book(conn, deps, after, effect, now=now)
+    if result is not None and after.state.is_terminal:
+        await store.keep_result(conn, after, result, now=now)
+    if after.state is not before.state:
+        await _announce(conn, after)
+    _count(after)
+    return Applied(after, changed=True, effects=effects)
+
+
+async def _book(conn: Conn, deps: Deps, attempt: Attempt, effect: Effect, *, now: datetime) -> None:
+    match effect:
+        case SettleHold(ending=ending, last=last):
+            ended_at = attempt.ended_at or now
+            await pricing.close_attempt(
+                conn, attempt_id=attempt.id, ending=ending, ended_at=ended_at, last=last, now=now
+            )
+        case ChargeFairShare(nu=nu):
+            await store.charge_fair_share(conn, attempt, nu=nu, at=attempt.ended_at or now)
+        case Requeue(ordinal=ordinal):
+            await _requeue(conn, attempt, ordinal=ordinal, attempt_id=deps.new_id(), now=now)
+        case SubmitToBackend() | CancelOnBackend():
+            pass  # outside, after the commit
+        case _:
+            assert_never(effect)
+
+
+async def _requeue(conn: Conn, ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> None:
+    facts = await store.billing_facts(conn, ended.job_id)
+    await pricing.open_attempt(
+        conn,
+        attempt_id=attempt_id,
+        job_id=ended.job_id,
+        organisation_id=cast("UUID", facts["organisation_id"]),
+        project_id=cast("UUID", facts["project_id"]),
+        person_id=cast("UUID", facts["person_id"]),
+        offering_id=str(facts["offering_id"]),
+        now=now,
+    )
+    await store.insert(conn, _next(ended, ordinal=ordinal, attempt_id=attempt_id, now=now))
+
+
+def _next(ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> Attempt:
+    return Attempt(
+        id=attempt_id,
+        job_id=ended.job_id,
+        organisation_id=ended.organisation_id,
+        backend=ended.backend,
+        phase=ended.phase,
+        ordinal=ordinal,
+        kind=ended.kind,
+        max_attempts=ended.max_attempts,
+        walltime_s=ended.walltime_s,
+        nu=ended.nu,
+        queued_at=now,
+        trail=(Queued.__name__,),
+    )
+
+
+async def _announce(conn: Conn, attempt: Attempt) -> None:
+    """What now may go on: freed units wake the dispatcher."""
+    if attempt.state.is_terminal or attempt.state is State.QUEUED:
+        await notify(conn, "dispatch")
+
+
+def _count(attempt: Attempt) -> None:
+    metrics.TRANSITIONS.labels(attempt.backend, attempt.state.value).inc()
+    if attempt.doubt is Doubt.UNKNOWN:
+        metrics.UNREADABLE.labels(attempt.backend).inc()
+
+
+def foreseen(deps: Deps, attempt: Attempt, event: Event) -> tuple[bool, bool]:
+    """Without writing: whether the event changes the attempt at all, and whether it ends it by its own code's end."""
+    after, effects = advance(attempt, event, deps.patience(attempt.backend))
+    by_itself = after.state in {State.SUCCEEDED, State.FAILED} and not attempt.state.is_terminal
+    return after != attempt or bool(effects), by_itself

@@ -1,0 +1,65 @@
+"""What every tick of the scheduler gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+from hpc_adapters.contract import Backend
+from infra.db.connection import Lease, Pool
+from scheduler.core.lifecycle import PATIENCE, Patience
+from scheduler.core.quotas import Share
+from scheduler.core.snapshot import POLICY, Policy
+from scheduler.policy import DEFAULT_SHARE, HALF_LIFE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Limits on everything. Times in seconds."""
+
+    call_timeout_s: float = 15
+    """A backend that has not answered by then has not answered."""
+    hand_over_budget_s: float = 5
+    """One dispatch tick begins no hand-over later than this."""
+    look_after_s: float = 2
+    """So long a hand-over may be without an answer before the sweep asks for it."""
+    item_limit: int = 200
+    """Items of one kind in one tick."""
+    observe_batch: int = 100
+    """Attempts in one call of observe."""
+    stray_window_s: float = 3_600
+    """So long after an unconfirmed end a backend is asked whether it has a stray."""
+    result_window_s: float = 86_400
+    """So long after an end its result is looked for."""
+    park_s: float = 60
+    """So long a job with a fault of ours stays out of the plan."""
+    half_life: timedelta = HALF_LIFE
+    default_share: Share = DEFAULT_SHARE
+    policy: Policy = POLICY
+    patience: Patience = PATIENCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """pool: as kyoyo_worker. lease: proof of leading this loop; without one (tests) writes are not fenced."""
+
+    pool: Pool
+    lease: Lease | None
+    backends: Mapping[str, Backend]
+    new_id: Callable[[], UUID]
+    settings: Settings = Settings()
+
+    def patience(self, backend: str) -> Patience:
+        """Not less than what the backend itself says that an absence needs."""
+        ours = self.settings.patience
+        known = self.backends.get(backend)
+        if known is None:
+            return ours
+        return replace(ours, missing_for_s=max(ours.missing_for_s, known.capabilities().settle_window_s))
+
+    def absence_proves_after_s(self, backend: Backend) -> float:
+        """Counted from the noted hand-over: by then its request has left us, and has appeared or never will."""
+        settings = self.settings
+        return settings.hand_over_budget_s + settings.call_timeout_s + backend.capabilities().settle_window_s

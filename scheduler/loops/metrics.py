@@ -1,0 +1,16 @@
+"""What an alarm may stand on."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+ITEM_FAILURES = Counter(
+    "kyoyo_scheduler_item_failures", "Items that a tick could not carry out, by loop: a fault of ours.", ["loop"]
+)
+UNAVAILABLE = Counter(
+    "kyoyo_scheduler_backend_unavailable", "Calls that a backend did not answer.", ["backend", "call", "maybe_done"]
+)
+UNREADABLE = Counter("kyoyo_scheduler_unreadable_answers", "Foreign states that we do not know.", ["backend"])
+STRAYS = Counter("kyoyo_scheduler_strays", "Attempts that a backend had and we held ended.", ["backend"])
+TRANSITIONS = Counter("kyoyo_scheduler_transitions", "Attempts that came into a state.", ["backend", "state"])
+WAITING = Gauge("kyoyo_scheduler_waiting", "Waiting attempts by the reason of the last plan.", ["reason"])

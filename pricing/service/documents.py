@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from uuid import UUID
 
 from infra.db.connection import Conn
@@ -22,6 +23,11 @@ from pricing.store import ledger as ledger_store
 async def charges_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, JobMoney]:
     """The money of those of these jobs that have a quote."""
     return await store.money_of_jobs(conn, job_ids)
+
+
+async def usage_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Decimal]]:
+    """What those of these jobs that have been rated used, by priced component."""
+    return await store.usage_of_jobs(conn, job_ids)
 
 
 async def statement(conn: Conn, organisation_id: UUID, *, month: Month) -> Statement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from uuid import UUID
 
 from infra.db.connection import Conn
@@ -66,6 +67,19 @@ async def open_jobs(conn: Conn, organisation_id: UUID, *, until: datetime) -> in
         until,
     )
     return count
+
+
+async def usage_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, dict[str, Decimal]]:
+    """Rated quantities of jobs by component; a corrected line and its reversal cancel out."""
+    rows = await conn.fetch(
+        """SELECT job_id, component, sum(quantity) AS quantity FROM pricing.rated_line
+           WHERE job_id = ANY($1) GROUP BY job_id, component ORDER BY job_id, component""",
+        job_ids,
+    )
+    found: dict[UUID, dict[str, Decimal]] = {}
+    for row in rows:
+        found.setdefault(row["job_id"], {})[row["component"]] = row["quantity"]
+    return found
 
 
 async def money_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, JobMoney]:

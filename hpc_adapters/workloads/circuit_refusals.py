@@ -20,6 +20,7 @@ CODES = {
     "too-many-bits": "more classical bits than allowed",
     "too-many-operations": "more operations than allowed, every loop and gate definition written out",
     "too-much-memory": "its state vector does not fit into the device's memory",
+    "cannot-translate": "cannot be translated to the device's gates",
     "no-measurement": "measures nothing, so there is nothing to count",
     "result-too-large": "its counts do not fit into a result",
     "device-failed": "the device failed; the program is not to blame",

@@ -10,6 +10,7 @@ import qiskit_aer
 from openqasm3 import ast
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import BreakLoopOp, ContinueLoopOp, ForLoopOp, IfElseOp
+from qiskit.exceptions import QiskitError
 from qiskit.transpiler import CouplingMap, PassManager, Target
 from qiskit.transpiler.passes import UnrollForLoops
 from qiskit_aer import AerSimulator
@@ -39,8 +40,11 @@ def prepare(program: ast.Program, job: CircuitJob) -> QuantumCircuit:
         circuit = convert(program)
     except Exception as error:
         raise CircuitRefused("malformed-program", message=_plain(error)) from error
-    flat = PassManager([UnrollForLoops()]).run(circuit)
-    return transpile(flat, target=_target(job), optimization_level=1, seed_transpiler=job.seed)
+    try:
+        flat = PassManager([UnrollForLoops()]).run(circuit)
+        return transpile(flat, target=_target(job), optimization_level=1, seed_transpiler=job.seed)
+    except QiskitError as error:
+        raise CircuitRefused("cannot-translate", message=_plain(error)) from error
 
 
 def _target(job: CircuitJob) -> Target:

@@ -210,7 +210,11 @@ class AerBackend:
             tenant=request.tenant,
             argv=[sys.executable, "-s", "-P", "-B", "-m", _MODULE, FilePath("job.json"), FilePath("program.qasm")],
             files={"job.json": json.dumps(asdict(job)).encode(), "program.qasm": circuit.program},
-            environment={"PYTHONPATH": str(_WORKLOADS.parents[1]), "QISKIT_PARALLEL": "FALSE"},
+            environment={
+                "PYTHONPATH": str(_WORKLOADS.parents[1]),
+                "QISKIT_PARALLEL": "FALSE",
+                "RAYON_NUM_THREADS": str(self.device.cpus),  # else a thread for every core of the machine
+            },
             walltime_s=request.walltime_s,
             memory_mb=self.device.memory_mb + _PYTHON_MB,
             cpus=self.device.cpus,

@@ -15,7 +15,19 @@ from typing import Any
 
 import pytest
 
-from hpc_adapters.contract import Circuit, JobRequest, Observation, Ref, Resources, Seen, Stream, UsageRow, Window
+from hpc_adapters.confined import sandbox
+from hpc_adapters.contract import (
+    Circuit,
+    Isolation,
+    JobRequest,
+    Observation,
+    Ref,
+    Resources,
+    Seen,
+    Stream,
+    UsageRow,
+    Window,
+)
 from hpc_adapters.errors import Rejected
 from hpc_adapters.quantum.aer.adapter import AerBackend, seed_of
 from hpc_adapters.quantum.aer.device import DeviceSettings
@@ -44,15 +56,17 @@ class Outcome:
 class Device:
     """A backend and what a test wants to know of a job on it."""
 
-    def __init__(self, root: Path) -> None:
-        self.backend = AerBackend(name="aer", root=root, device=DEVICE, clock=utc_now, grace_s=1.0)
+    def __init__(self, root: Path, *, sandbox: str | None = None) -> None:
+        self.backend = AerBackend(name="aer", root=root, device=DEVICE, clock=utc_now, grace_s=1.0, sandbox=sandbox)
 
-    async def submit(self, program: str | bytes, *, shots: int = 1000, walltime_s: int = 60) -> Ref:
+    async def submit(
+        self, program: str | bytes, *, shots: int = 1000, walltime_s: int = 60, tenant: str = "tenant-a"
+    ) -> Ref:
         body = program.encode() if isinstance(program, str) else program
         return await self.backend.submit(
             JobRequest(
                 attempt_id=new_id(),
-                tenant="tenant-a",
+                tenant=tenant,
                 resources=Resources(qpus=1),
                 walltime_s=walltime_s,
                 payload=Circuit(program=body, shots=shots),
@@ -100,6 +114,7 @@ HOSTILE = {
     "a word of 200 kB": (HEAD + "a" * 200_000, "malformed-program"),
     "a number of 200 kB": (HEAD + f"rx({'9' * 200_000}) q[0];" + END, "malformed-program"),
     "a division by zero": (HEAD + "rx(1/0) q[0];" + END, "malformed-program"),
+    "an infinite angle": (HEAD + "rx(1e400) q[0];" + END, "cannot-translate"),
     "a register of -5 qubits": (HEAD + "qubit[-5] r;" + END, "malformed-program"),
     "not a program": (HEAD + "'); DROP TABLE job; --", "malformed-program"),
 }
@@ -178,6 +193,17 @@ async def test_a_ghz_state_is_all_zeros_or_all_ones_in_equal_parts(device: Devic
     assert abs(counts["000"] - 2000) < 5 * 32  # five standard deviations
     assert outcome.result["seed"] == seed_of(ref.attempt_id)
     assert outcome.row.components == {"qpu_s": Decimal("0.14"), "shot": Decimal(4000)}
+
+
+async def test_without_walls_it_works_for_one_organisation_and_says_so(tmp_path: Path) -> None:
+    device = Device(tmp_path / "aer", sandbox=sandbox.NONE)
+    assert device.backend.capabilities().isolation is Isolation.SINGLE_TENANT
+    assert "one organisation" in (await device.backend.health()).detail
+    outcome = await device.outcome(await device.submit(GHZ, shots=10))
+    assert sum(outcome.result["counts"].values()) == 10
+    with pytest.raises(Rejected) as refusal:
+        await device.submit(GHZ, tenant="tenant-b")
+    assert refusal.value.code == "single-tenant-backend"
 
 
 async def test_loops_branches_own_gates_and_modifiers_give_what_the_language_says(device: Device) -> None:

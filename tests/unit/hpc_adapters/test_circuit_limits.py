@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpc_adapters.workloads.circuit_refusals import CircuitRefused
 
@@ -96,3 +98,33 @@ def test_refused(operations: Measure, body: str, code: str) -> None:
     with pytest.raises(CircuitRefused) as refusal:
         operations(body)
     assert refusal.value.code == code
+
+
+FRAGMENTS = [
+    *("h q;", "cx q[0], q[1:2];", "x $0;", "gate f a { h a; }", "f q[0];", "gate f a, b { cx a, b; f a; }"),
+    *("for int i in [0:9] {", "for int i in {1, i} {", "while (c[0]) {", "if (c == 3) {", "} else {", "{", "}", "}"),
+    *("pow(-2) @", "ctrl(2) @", "negctrl @", "inv @", "let a = q[0:1] ++ q[2:3];", "a[0] = 1;", "U(1, 2, 3) q;"),
+    *("reset q;", "barrier;", "delay[1ns] q;", "box { }", "switch (c) { case 0 { } }", "break;", "end;", "@a b"),
+    *("measure q[n];", "qubit[n] r;", "qubit[-1] r;", "bit[0] d;", "bit d = measure q[0];", "const int n = 5;"),
+    *("return;", "def s() { }", "extern e(int) -> int;"),
+]
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("\n".join))
+def test_any_statements_are_measured_or_refused_by_name(operations: Measure, body: str) -> None:
+    try:
+        assert operations(body + "\n") <= 1000
+    except CircuitRefused as refused:
+        assert refused.code  # noqa: PT017  either outcome is right
+
+
+@given(st.sampled_from([body for body, _ in COUNTED.values()]), st.data())
+def test_a_program_with_a_byte_changed_is_measured_or_refused_by_name(
+    operations: Measure, body: str, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(body) - 1))
+    instead = data.draw(st.text(max_size=2))
+    try:
+        assert operations(body[:at] + instead + body[at + 1 :]) <= 1000
+    except CircuitRefused as refused:
+        assert refused.code  # noqa: PT017  either outcome is right

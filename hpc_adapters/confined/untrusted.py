@@ -45,11 +45,12 @@ def disk_used_mb(folder: str, *, stop_mb: int, entries: int = 500_000) -> int:
     blocks, pending, seen = 0, [folder], 0
     while pending:
         try:
-            for entry in os.scandir(pending.pop()):
-                seen += 1
-                blocks += entry.stat(follow_symlinks=False).st_blocks
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
+            with os.scandir(pending.pop()) as entries_here:
+                for entry in entries_here:
+                    seen += 1
+                    blocks += entry.stat(follow_symlinks=False).st_blocks
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
         except FileNotFoundError:
             continue  # the job removed it in between
         except OSError:

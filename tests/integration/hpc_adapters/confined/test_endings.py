@@ -127,7 +127,11 @@ async def test_walls_that_cannot_be_built_are_our_fault(machine: Machine) -> Non
     assert (state.ending, state.detail) == (Seen.NODE_FAILED, "sandbox-failed")
 
 
-async def test_a_supervisor_killed_takes_its_program_along_and_the_run_has_vanished(machine: Machine) -> None:
+@pytest.mark.parametrize("kind", [None, sandbox.USER])
+async def test_a_supervisor_killed_takes_its_program_along_and_the_run_has_vanished(
+    tmp_path: Path, kind: str | None
+) -> None:
+    machine = Machine(tmp_path, kind=kind)
     spec = a_run("trap '' TERM; (setsid sleep 60 &) ; echo up; while :; do sleep 60; done")
     await machine.runs.start(spec)
     await machine.until_prints(spec.attempt_id, "up")

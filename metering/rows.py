@@ -18,6 +18,7 @@ COMPONENTS = frozenset({"gpu_s", "cpu_s", "qpu_s", "shot"})
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://kyoyo.invalid/metering")
 _STEP = Decimal("0.000001")
 _MOST_TRIES = 12
+_LONGEST_NUMBER = 60  # digits; more is no quantity, and not worth writing out
 _TOO_MUCH = Decimal(10) ** 14  # numeric(20, 6)
 
 
@@ -77,8 +78,8 @@ def canonical(row: UsageRow) -> str:
 
 
 def components_text(components: Mapping[str, Decimal]) -> dict[str, str]:
-    """Component → plain decimal text; 1.0 and 1.00 are the same."""
-    return {name: f"{Decimal(amount).normalize():f}" for name, amount in components.items()}
+    """Component → exact decimal text; 1.0 and 1.00 are the same."""
+    return {name: _exact(amount) for name, amount in components.items()}
 
 
 def fingerprint(row: UsageRow, revision: int) -> bytes:
@@ -166,3 +167,14 @@ def derive(of_row: UUID, components: Mapping[str, Decimal], before: Mapping[str,
 
 def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _exact(amount: Decimal) -> str:
+    if not amount.is_finite():
+        return str(amount)
+    if amount == 0:
+        return "0"
+    if abs(amount.adjusted()) > _LONGEST_NUMBER:
+        return str(amount)
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

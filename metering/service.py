@@ -9,9 +9,15 @@ from uuid import UUID
 from accounts.service import append_audit
 from hpc_adapters.contract import UsageRow
 from infra.db.connection import Conn
+from metering.definitions import calculate
 from metering.errors import Unreadable, UnreadableRow
+from metering.kpi import Facts
+from metering.periods import Period
+from metering.report import Report
 from metering.rows import Derived, check, derive, is_news, next_revision
 from metering.store import collection as store
+from metering.store import facts as facts_store
+from metering.windows import clipped
 from pricing.model import BillableAttempt, UsageToRate
 from pricing.service import billing_of, record_usage
 
@@ -92,3 +98,21 @@ def _to_rate(usage: Derived, row: UsageRow) -> UsageToRate:
         started_at=row.started_at,
         ended_at=row.ended_at,
     )
+
+
+async def facts_of(conn: Conn, period: Period, *, as_known_at: datetime) -> Facts:
+    """What the figures of a period may use, as known at an instant. Also for whoever needs the persons themselves."""
+    window = clipped(period.window, as_known_at)
+    return Facts(
+        window=window,
+        members=await facts_store.members(conn, as_known_at=as_known_at),
+        uses=await facts_store.uses(conn, window, as_known_at=as_known_at),
+        units=await facts_store.units(conn, as_known_at=as_known_at),
+        money=await facts_store.money(conn, period, as_known_at=as_known_at),
+    )
+
+
+async def kpis(conn: Conn, period: Period, *, as_known_at: datetime) -> Report:
+    """Every figure for a period, as known at an instant. Give it one snapshot: transaction(…, snapshot=True)."""
+    facts = await facts_of(conn, period, as_known_at=as_known_at)
+    return Report(period=period, as_known_at=as_known_at, figures=calculate(facts))

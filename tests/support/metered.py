@@ -305,9 +305,10 @@ async def open_world(database: Database) -> World:
     async with transaction(database.portal, role=Role.OPERATOR) as conn:
         for offering in (market.GPU_OFFERING, market.QPU_OFFERING):
             await pricing.create_offering(conn, replace(offering, backend=CLUSTER), now=market.NOW)
-        await market._record_market(conn)
+        for reference in market.MARKET:
+            await pricing.record_market_reference(conn, reference, now=market.NOW)
         await market.publish(conn, GPU, [market.gpu_price("330")])
-        await market.publish(conn, QPU, market._QPU_PRICES)
+        await market.publish(conn, QPU, list(market.QPU_PRICES))
     return World(database, Scripted())
 
 

@@ -1,4 +1,4 @@
-"""Figures over rated lines: what was given as a discount. Pure."""
+"""Figures over the whole house: what was given as a discount, and whether the books are whole. Pure."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ class DiscountTotals:
     def waived_micro_yen(self) -> int:
         """What ran and was not charged: lost work, or beyond a ceiling."""
         return self.price_micro_yen - self.charged_micro_yen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """The ledger as a whole."""
+
+    imbalance_micro_yen: int
+    """Sum of every posting ever made: 0, or the books are wrong."""
+    open_holds: int

@@ -11,7 +11,7 @@ from pricing.service.catalogue import (
     quote,
     record_market_reference,
 )
-from pricing.service.documents import charges_by_job, discount_totals, draft_invoice, statement, usage_by_job
+from pricing.service.documents import books, charges_by_job, discount_totals, draft_invoice, statement, usage_by_job
 from pricing.service.jobs import admission, billing_of, open_attempt, place_hold
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
@@ -30,6 +30,7 @@ __all__ = [
     "admission",
     "balance",
     "billing_of",
+    "books",
     "charges_by_job",
     "close_attempt",
     "create_offering",

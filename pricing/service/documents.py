@@ -10,7 +10,7 @@ from uuid import UUID
 from infra.db.connection import Conn
 from pricing import invoicing
 from pricing.days import Month
-from pricing.figures import DiscountTotals
+from pricing.figures import Books, DiscountTotals
 from pricing.invoicing import Invoice, JobCover
 from pricing.ledger.balances import draw
 from pricing.model import JobMoney
@@ -23,6 +23,11 @@ from pricing.store import ledger as ledger_store
 async def charges_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, JobMoney]:
     """The money of those of these jobs that have a quote."""
     return await store.money_of_jobs(conn, job_ids)
+
+
+async def books(conn: Conn) -> Books:
+    """Whether the ledger as a whole sums to zero, and how many holds are open; as an operator or the worker."""
+    return await store.books(conn)
 
 
 async def usage_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Decimal]]:

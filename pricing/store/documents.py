@@ -9,7 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from infra.db.connection import Conn
-from pricing.figures import DiscountTotals
+from pricing.figures import Books, DiscountTotals
 from pricing.invoicing import UsageSum
 from pricing.model import Component, JobMoney
 
@@ -80,6 +80,16 @@ async def usage_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, dict[
     for row in rows:
         found.setdefault(row["job_id"], {})[row["component"]] = row["quantity"]
     return found
+
+
+async def books(conn: Conn) -> Books:
+    """Over all organisations: for a role that sees them all."""
+    row = await conn.fetchrow(
+        """SELECT (SELECT coalesce(sum(amount_micro_yen), 0)::bigint FROM pricing.ledger_entry) AS imbalance_micro_yen,
+                  (SELECT count(*) FROM pricing.hold WHERE closed_at IS NULL) AS open_holds"""
+    )
+    assert row is not None
+    return Books(**row)
 
 
 async def money_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, JobMoney]:

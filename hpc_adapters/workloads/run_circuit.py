@@ -34,14 +34,12 @@ _RECURSION = 5_000  # frames; the depth of what we recurse over is limited befor
 def main(arguments: list[str]) -> int:
     job = CircuitJob(**json.loads(Path(arguments[0]).read_bytes()))
     try:
-        result = run(job, Path(arguments[1]).read_bytes())
-        code = 0
+        leave(run(job, Path(arguments[1]).read_bytes()))
     except CircuitRefused as refused:
-        result = {"error": {"code": refused.code, "facts": refused.facts}}
-        code = _DEVICE_ERROR if refused.code == "device-failed" else _USER_ERROR
         tell("refused", code=refused.code, **refused.facts)
-    leave(result)
-    return code
+        leave({"error": {"code": refused.code, "facts": refused.facts}})
+        return _DEVICE_ERROR if refused.code == "device-failed" else _USER_ERROR
+    return 0
 
 
 def run(job: CircuitJob, program: bytes) -> dict[str, Any]:
@@ -105,12 +103,10 @@ def tell(event: str, **facts: object) -> None:
 
 
 def leave(result: dict[str, Any]) -> None:
-    """Write `result.json` at once or not at all."""
+    """Write `result.json` at once or not at all. CircuitRefused: it is larger than anybody would take."""
     body = json.dumps(result, sort_keys=True).encode()
     if len(body) > RESULT_BYTES:
-        error = {"code": "result-too-large", "facts": {"bytes": len(body), "max_bytes": RESULT_BYTES}}
-        tell("refused", code=error["code"])
-        body = json.dumps({"error": error}).encode()
+        raise CircuitRefused("result-too-large", bytes=len(body), max_bytes=RESULT_BYTES)
     Path("result.json.new").write_bytes(body)
     Path("result.json.new").rename("result.json")
 

@@ -78,8 +78,8 @@ def used(service: ServiceTime, ending: Seen, executed: timedelta | None) -> Mapp
 
     `executed`: how long its execution phase has lasted, None when it never reached the device. Succeeded: the whole
     model. Stopped (cancelled, out of walltime) or still running: the wall time of the execution phase up to the whole
-    model, and the shots of that time. Any other end is the program's error before the device was reached, or the
-    device's own failure: nothing.
+    model, and the shots of that time. Any other end is the program's error, or the device's own failure, and leaves no
+    counts: nothing.
     """
     if ending is Seen.SUCCEEDED:
         used_us = service.full_us

@@ -221,6 +221,14 @@ async def test_loops_branches_own_gates_and_modifiers_give_what_the_language_say
     assert outcome.result["counts"] == {"101": 100}
 
 
+async def test_counts_that_nobody_would_store_are_no_result_and_cost_nothing(device: Device) -> None:
+    spread = HEAD.replace("[3]", "[20]") + "h q;\n" + END
+    outcome = await device.outcome(await device.submit(spread, shots=60_000))
+    assert (outcome.end.seen, outcome.end.detail) == (Seen.FAILED, "result-too-large")
+    assert outcome.result["error"]["facts"]["max_bytes"] == 1_000_000
+    assert outcome.row.components == {"qpu_s": 0, "shot": 0}
+
+
 async def test_a_cancelled_circuit_uses_the_time_and_shots_that_ran(device: Device) -> None:
     ref = await device.submit(GHZ, shots=200_000)  # 2.1 s of the device
     await device.said(ref, b" executing ")

@@ -12,6 +12,9 @@ WHAT_DECIDES := pyproject.toml client/pyproject.toml constraints.txt infra/setup
 # Two test workers, up to four where there are more processors: each may start torch, qiskit or Chromium.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 2 : n > 4 ? 4 : n)))
 
+export HYPOTHESIS_PROFILE ?= ci
+test-long: export HYPOTHESIS_PROFILE = nightly
+
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -25,7 +28,7 @@ test: $(DEV) system-test ## All tests but the long ones, real parts included (AR
 	@$(BIN)/pytest -m "not long" -n $(WORKERS) $(ARGS)
 
 test-long: $(DEV) system-test ## The long fault, fuzz and simulation runs
-	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m long -n $(WORKERS) --timeout 3600 $(ARGS)
+	@$(BIN)/pytest -m long -n $(WORKERS) --timeout 3600 $(ARGS)
 
 check: $(DEV) ## Format, lint, types, import contracts, unit tests: under a minute when warm
 	@$(BIN)/ruff format --check --quiet .

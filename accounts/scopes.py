@@ -11,7 +11,7 @@ class Scope(StrEnum):
     JOBS_WRITE = "jobs:write"  # estimate, submit and cancel
     MONEY_READ = "money:read"  # balance, statement, usage in yen, draft invoice
     MEMBERS_WRITE = "members:write"  # members and projects
-    TOKENS_WRITE = "tokens:write"  # one's own API tokens
+    TOKENS_WRITE = "tokens:write"  # one's own API tokens; staff tokens are made by operators
     OPERATE = "operate"  # organisations, prices, grants, queue, backends
     REPORT_READ = "report:read"  # KPIs and reports over all organisations
 
@@ -37,7 +37,7 @@ SCOPES: Mapping[OrgRole | StaffRole, frozenset[Scope]] = {
     OrgRole.MEMBER: _SUBMITS,
     OrgRole.BILLING: frozenset({Scope.MONEY_READ, Scope.TOKENS_WRITE}),
     StaffRole.OPERATOR: frozenset({Scope.OPERATE, Scope.TOKENS_WRITE}),
-    StaffRole.OFFICER: frozenset({Scope.REPORT_READ, Scope.TOKENS_WRITE}),
+    StaffRole.OFFICER: frozenset({Scope.REPORT_READ}),
     StaffRole.AUDITOR: frozenset({Scope.REPORT_READ}),
 }
 

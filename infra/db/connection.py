@@ -148,10 +148,12 @@ async def _acquired(pool: Pool) -> AsyncIterator[Conn]:
 
 
 async def _set_up(conn: Conn, *, role: Role | None, organisation_id: UUID | None, lease: Lease | None) -> None:
-    if organisation_id is not None:
-        await conn.execute("SELECT set_config('kyoyo.organisation_id', $1, true)", str(organisation_id))
-    if role is not None:
-        await conn.execute("SELECT set_config('role', $1, true)", role.value)
+    if role is not None or organisation_id is not None:  # one round trip
+        await conn.execute(
+            "SELECT set_config('kyoyo.organisation_id', $1, true), set_config('role', $2, true)",
+            str(organisation_id or ""),
+            role.value if role else "none",
+        )
     if lease is not None:
         await conn.execute("SELECT infra.fence($1, $2)", lease.loop, lease.token)
 

@@ -97,7 +97,8 @@ async def migrate(
 ) -> list[Migration]:
     """Brings the database up to the files and returns those applied (with dry_run: those that would be).
 
-    The URL's role must be a superuser, or own the database and be allowed to make roles and to become kyoyo_owner.
+    The URL's role is a superuser; or, where roles.sql has been applied by one, it owns the database and may become
+    kyoyo_owner.
     A migration that fails leaves nothing of itself; those before it stay. MigrationRefused.
     """
     files = read_files(folder)

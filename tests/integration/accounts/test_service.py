@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -281,6 +282,18 @@ async def test_membership_refusals(world: Database) -> None:
             await service.end_membership(conn, actor=owner, organisation_id=ORG, person_id=KEN, now=NOW)
         with pytest.raises(LastOwner):
             await service.end_membership(conn, actor=owner, organisation_id=ORG, person_id=AYA, now=NOW)
+
+
+async def test_two_owners_cannot_remove_each_other_at_the_same_time(world: Database) -> None:
+    async with transaction(world.owner) as conn:
+        await _join(conn, KEN, OrgRole.OWNER)
+
+    async def remove(person: UUID) -> None:
+        async with transaction(world.portal, role=Role.TENANT, organisation_id=ORG) as conn:
+            await service.end_membership(conn, actor=None, organisation_id=ORG, person_id=person, now=NOW)
+
+    outcomes = await asyncio.gather(remove(AYA), remove(KEN), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["LastOwner", "NoneType"]
 
 
 async def test_an_administrator_neither_makes_nor_removes_an_owner(world: Database) -> None:

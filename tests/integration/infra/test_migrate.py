@@ -111,6 +111,27 @@ async def test_whoever_migrates_the_tables_belong_to_the_owner_role(empty: str, 
     assert await _fetch(empty, "SELECT relowner::regrole::text FROM pg_class WHERE relname = 't'") == "kyoyo_owner"
 
 
+async def test_a_login_without_special_rights_migrates_once_the_roles_are_there(empty: str, folder: Path) -> None:
+    login = f"migrator_{uuid4().hex}"
+    await postgres.execute(
+        empty,
+        (MIGRATIONS.parent / "roles.sql").read_text(encoding="utf-8"),
+        f"CREATE ROLE {login} LOGIN; GRANT kyoyo_owner TO {login}",
+        f"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO {login}', current_database()); END $$",
+    )
+    try:
+        assert len(await migrate(empty, user=login, folder=folder)) == 1
+    finally:
+        await postgres.execute(
+            empty, f"REASSIGN OWNED BY {login} TO postgres; DROP OWNED BY {login}; DROP ROLE {login}"
+        )
+
+
+async def test_roles_are_made_for_several_databases_at_the_same_time(empty: str, database: Database) -> None:
+    roles = (MIGRATIONS.parent / "roles.sql").read_text(encoding="utf-8")
+    await asyncio.gather(*(postgres.execute(url, roles) for url in (empty, database.url) * 5))
+
+
 async def test_who_serves_can_tell_whether_the_database_fits(empty: str, database: Database) -> None:
     for pool in (database.portal, database.worker):
         async with pool.acquire() as conn:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import accounts.service as accounts
 import pricing.service as pricing
+import scheduler.service as scheduler
 from accounts.model import CustomerClass
 from accounts.scopes import scopes_of
 from infra.db.connection import Conn, Pool, Role, transaction
@@ -45,8 +46,11 @@ async def seed(pool: Pool, *, now: datetime, new_id: Callable[[], UUID]) -> Keys
                 startup_token = tokens[0]
         for offering in world.OFFERINGS:
             await pricing.create_offering(conn, offering, now=now)
-        for offering in world.OFFERINGS:
             await seeding.prices(offering.id)
+        for resource_type, nu_per_hour in world.NU_PER_HOUR.items():
+            await scheduler.publish_exchange_rate(
+                conn, actor=None, resource_type=resource_type, nu_per_hour=nu_per_hour, effective_at=now, now=now
+            )
         return Keys(startup=startup_token, operator=operator_token, officer=officer_token)
 
 
@@ -111,7 +115,7 @@ class _Seeding:
                     )
                     for tariff, reference in zip(tariffs, references, strict=True)
                 ],
-                published_by=None,
+                actor=None,
                 now=self.now,
             )
 

@@ -120,6 +120,9 @@ OFFERINGS = (
     ),
 )
 
+NU_PER_HOUR = {"gpu:demo": 1.0, "qpu:demo": 50.0}
+"""The exchange table of the fair share: normalised units per hour of a resource."""
+
 _SOURCE = "DEMO DATA / デモ用の架空の価格: 3 cloud providers' public on-demand list prices, mean"
 _OBSERVED = date(2026, 11, 1)
 TARIFFS = (

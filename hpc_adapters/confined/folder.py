@@ -6,7 +6,7 @@ readable and writable by the server's user only; the job gets `work` and `files`
     request.json    what was asked; the folder appears in one rename, complete, so its existence is the acceptance
     files/          the run's read-only files and `.start`, the first program inside the sandbox
     work/           the job's working folder, owned by the job's user id
-    alive.lock      locked by the supervisor and by the sandbox's first process, for life; its mtime is the heartbeat
+    alive.lock      two locks, held for life by the supervisor and by the sandbox; its mtime is the heartbeat
     gate/           made once: whoever makes it may start the job
     started.json    written before the job starts
     cancel          exists when somebody wishes the end
@@ -28,9 +28,9 @@ REQUEST, STARTED, END, CANCEL, GATE, LOCK = "request.json", "started.json", "end
 FILES, WORK, START = "files", "work", ".start"
 STDOUT, STDERR, RESULT = "stdout", "stderr", "result.json"
 VANISHED = "supervisor-vanished"
+SUPERVISOR, SANDBOX = 0, 1  # who holds which byte of the lock file
 
 _FLOCK = "hhqqi4x"  # struct flock on 64-bit Linux
-_WRITE_LOCK = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 Json = dict[str, Any]
 
@@ -98,44 +98,30 @@ def pass_gate(folder: str) -> bool:
     return True
 
 
-def acquire(folder: str) -> int | None:
-    """The lock's descriptor; None: somebody lives. The lock is the open file's: children that inherit it hold it."""
+def acquire(folder: str, who: int) -> int | None:
+    """The descriptor of a lock; None: it is held. A lock is the open file's: children that inherit it hold it, too."""
     fd = os.open(path(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _lock(who))
     except (BlockingIOError, PermissionError):
         os.close(fd)
         return None
     return fd
 
 
-def is_alive(folder: str) -> bool:
-    """Whether somebody holds the lock. Asks without taking it, so asking never disturbs a start."""
+def is_alive(folder: str, who: int) -> bool:
+    """Whether a lock is held. Asks without taking it, so asking never disturbs a start."""
     try:
         fd = os.open(path(folder, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WRITE_LOCK)
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _lock(who))
     finally:
         os.close(fd)
     held: bool = struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK
     return held
 
 
-def bury(folder: str, *, now_us: int) -> None:
-    """Write the end of a run whose supervisor died behind the gate. Only with the lock in hand.
-
-    The best known end is the last heartbeat: never in the future, never before the start.
-    """
-    if exists(folder, END):
-        return
-    started = read_json(folder, STARTED)
-    started_us = None if started is None else int(started["started_us"])
-    heartbeat_us = os.stat(path(folder, LOCK)).st_mtime_ns // 1000  # noqa: PTH116  see `path`
-    ended_us = max(min(heartbeat_us, now_us), started_us or 0)
-    write_json(
-        folder,
-        END,
-        {"started_us": started_us, "ended_us": ended_us, "ending": "node_failed", "detail": VANISHED},
-    )
+def _lock(who: int) -> bytes:
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, who, 1, 0)

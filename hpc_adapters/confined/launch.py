@@ -26,15 +26,17 @@ class Launched:
     status: int
 
 
-def launch(place: str, request: folder.Json, *, lock: int, group: Group | None) -> Launched:
+def launch(place: str, request: folder.Json, *, group: Group | None) -> Launched:
     """Fork; the child becomes bubblewrap (or, without walls, the start script)."""
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     status_read, status_write = os.pipe()
+    supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            _become(place, request, lock, group, stdio=(out_write, err_write), status=status_write)
+            _die_with(supervisor)
+            _become(place, request, group, stdio=(out_write, err_write), status=status_write)
         except BaseException as error:  # noqa: BLE001  whatever it was: this process must not live on as a second supervisor
             os.write(2, f"kyoyo: cannot start: {error}\n".encode())
         os._exit(126)
@@ -43,9 +45,7 @@ def launch(place: str, request: folder.Json, *, lock: int, group: Group | None) 
     return Launched(pid, out_read, err_read, status_read)
 
 
-def _become(
-    place: str, request: folder.Json, lock: int, group: Group | None, *, stdio: tuple[int, int], status: int
-) -> None:
+def _become(place: str, request: folder.Json, group: Group | None, *, stdio: tuple[int, int], status: int) -> None:
     os.setsid()
     os.umask(0o022)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
@@ -58,14 +58,21 @@ def _become(
     _limit(request)
     start = folder.path(folder.path(place, folder.FILES), folder.START)
     if request["sandbox"] == sandbox.NONE:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.chdir(folder.path(place, folder.WORK))
         os.execve("/bin/sh", ["/bin/sh", start], sandbox.CLEAN_ENVIRONMENT)  # noqa: S606  a fixed program
-    argv = _walled(place, request, lock, status)
+    argv = _walled(place, request, status)
     os.execvpe(argv[0], argv, sandbox.CLEAN_ENVIRONMENT)  # noqa: S606  our own words only
 
 
-def _walled(place: str, request: folder.Json, lock: int, status: int) -> list[str]:
+def _die_with(supervisor: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != supervisor:
+        os._exit(126)  # it died before we could ask
+
+
+def _walled(place: str, request: folder.Json, status: int) -> list[str]:
+    lock = folder.acquire(place, folder.SANDBOX)
+    assert lock is not None, "the supervisor's lock lets only one of us be here"
     kind, uid = request["sandbox"], request["uid"]
     descriptors = {name: _held(content) for name, content in sandbox.accounts(kind, uid).items()}
     descriptors |= {"sync": lock, "status": status}

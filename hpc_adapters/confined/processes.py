@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -55,6 +56,24 @@ def _pin(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except OSError:
         return None
+
+
+def of_run(*, work: str, mark: str) -> list[int]:
+    """Every process of a run on this machine: its sandbox (which binds its `work`), and what has its mark."""
+    binds, marks = b"\0" + work.encode() + b"\0", mark.encode()
+    found = []
+    for name in os.listdir("/proc"):  # noqa: PTH208  the supervisor does not load pathlib
+        if name.isdigit():
+            line = _read(int(name), "cmdline")
+            if (line.startswith(b"bwrap\0") and binds in line) or marks in _read(int(name), "environ").split(b"\0"):
+                found.append(int(name))
+    return found
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """A signal to a process that may have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def memory_mb(pids: list[int], *, suspect_mb: int) -> int:

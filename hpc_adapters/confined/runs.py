@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from hpc_adapters.confined import cgroup, folder, reading, request, sandbox
+from hpc_adapters.confined import folder, reading, request, sandbox, vanished
 from hpc_adapters.confined.model import RunSpec, RunState
 from hpc_adapters.confined.times import to_us
 from hpc_adapters.contract import Isolation, LogChunk, Stream
@@ -72,7 +72,7 @@ class ConfinedRuns:
     def set_going_now(self, attempt_id: UUID) -> None:
         """The second half of `start`, for an accepted run; harmless when it is going or over."""
         place = self._place(attempt_id)
-        if not folder.exists(place, folder.END) and not folder.is_alive(place):
+        if not folder.exists(place, folder.END) and not folder.is_alive(place, folder.SUPERVISOR):
             self._supervise(place)
 
     async def state(self, attempt_id: UUID) -> RunState | None:
@@ -118,7 +118,9 @@ class ConfinedRuns:
         if known is not None:
             return known
         place = self._place(attempt_id)
-        alive = folder.is_alive(place)  # asked first: what dies after the question has written its end before
+        alive = folder.is_alive(
+            place, folder.SUPERVISOR
+        )  # asked first: what dies after the question has written its end before
         state = reading.state_of(place)
         if state is None:
             return None
@@ -138,12 +140,11 @@ class ConfinedRuns:
         return reading.state_of(place) or state
 
     def _bury(self, place: str, attempt_id: UUID) -> None:
-        lock = folder.acquire(place)
+        lock = folder.acquire(place, folder.SUPERVISOR)
         if lock is None:
             return  # it lives: it was on its way when we asked
         try:
-            folder.bury(place, now_us=to_us(self._clock()))
-            cgroup.find(str(attempt_id)).remove()
+            vanished.bury(place, str(attempt_id), now_us=to_us(self._clock()))
         finally:
             os.close(lock)
 

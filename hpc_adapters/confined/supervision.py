@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
@@ -40,7 +39,7 @@ class Supervision:
         self._started_us = folder.utc_us()
         folder.write_json(self._place, folder.STARTED, {"started_us": self._started_us, "supervisor": os.getpid()})
         self._began = time.monotonic()
-        self._child = launch(self._place, self._request, lock=self._lock, group=self._group)
+        self._child = launch(self._place, self._request, group=self._group)
         cap = self._request["stdout_cap_bytes"]
         self._copies = {
             "stdout": CappedCopy(self._child.stdout, folder.path(self._place, folder.STDOUT), cap_bytes=cap),
@@ -143,8 +142,7 @@ class Supervision:
         """Wait until no process of the run is left. As subreaper we inherit every orphan."""
         while True:
             for pid in processes.descendants(os.getpid()):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                processes.send(pid, signal.SIGKILL)
             try:
                 pid, _ = os.waitpid(-1, 0)
             except ChildProcessError:

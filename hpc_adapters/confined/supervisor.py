@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 
-from hpc_adapters.confined import cgroup, folder
+from hpc_adapters.confined import folder, vanished
 from hpc_adapters.confined.supervision import Supervision
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -19,7 +19,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 def main() -> None:
     """Take the lock of the run's folder, detach, supervise. Ends at once when another one lives."""
     place = sys.argv[1]
-    lock = folder.acquire(place)
+    lock = folder.acquire(place, folder.SUPERVISOR)
     if lock is None or folder.exists(place, folder.END):
         return
     if os.fork():
@@ -33,8 +33,7 @@ def supervise(place: str, lock: int) -> None:
     request = folder.read_json(place, folder.REQUEST)
     assert request is not None, "the folder appears complete or not at all"
     if not folder.pass_gate(place):
-        cgroup.find(request["attempt_id"]).remove()
-        folder.bury(place, now_us=folder.utc_us())
+        vanished.bury(place, request["attempt_id"], now_us=folder.utc_us())
         return
     if folder.exists(place, folder.CANCEL):
         end = {"started_us": None, "ended_us": folder.utc_us(), "ending": "cancelled", "detail": "before-start"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from hpc_adapters.confined import folder
+from hpc_adapters.confined import folder, sandbox
 from hpc_adapters.confined.model import Phase, RunSpec
 from hpc_adapters.contract import Seen, Stream
 from infra.clock import new_id
@@ -91,6 +92,30 @@ async def test_a_submitter_killed_at_any_moment_leaves_a_run_that_can_be_started
     assert await machine.runs.all_ids() == [spec.attempt_id]
 
 
+@pytest.mark.parametrize("kind", [None, sandbox.USER, sandbox.NONE])
+async def test_a_supervisor_killed_while_it_builds_the_walls_leaves_nobody_unwatched(
+    tmp_path: Path, kind: str | None
+) -> None:
+    """1. The supervisor forks, and bubblewrap forks in turn. 2. kill -9 of the supervisor, before bubblewrap has asked
+    the kernel to die with it. 3. Its half-built sandbox would go on for ever, or run the job with nobody watching.
+    """
+    machine = Machine(tmp_path, kind=kind)
+    for delay_ms in range(0, 24, 2):
+        spec = a_run("echo started >> log; sleep 60")
+        await machine.runs.start(spec)
+        await asyncio.sleep(delay_ms / 1000)
+        for supervisor in machine.supervisors(spec.attempt_id):
+            os.kill(supervisor, signal.SIGKILL)
+        state = await machine.runs.state(spec.attempt_id)
+        if state is not None and state.phase is Phase.STARTING:  # killed before the gate: looking has set it going
+            await machine.runs.cancel(spec.attempt_id)
+        state = await machine.until_over(spec.attempt_id)
+        assert state.ending in {Seen.NODE_FAILED, Seen.CANCELLED}
+        assert machine.processes(spec.attempt_id) == set()
+        log = machine.work(spec.attempt_id) / "log"
+        assert not log.exists() or starts(machine, spec) <= 1  # an empty log: killed between opening and writing
+
+
 async def test_a_run_accepted_by_a_process_that_died_is_set_going_by_looking(machine: Machine) -> None:
     spec = a_run(LOGGED)
     await asyncio.to_thread(machine.runs.accept_now, spec)
@@ -111,9 +136,9 @@ async def test_a_run_whose_supervisor_died_between_gate_and_program_has_vanished
     spec = a_run(LOGGED)
     await asyncio.to_thread(machine.runs.accept_now, spec)
     place = str(machine.root / str(spec.attempt_id))
-    lock = folder.acquire(place)
+    lock = folder.acquire(place, folder.SUPERVISOR)
     assert lock is not None
-    assert folder.acquire(place) is None
+    assert folder.acquire(place, folder.SUPERVISOR) is None
     assert folder.pass_gate(place)
     state = await machine.runs.state(spec.attempt_id)
     assert state is not None

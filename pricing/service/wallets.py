@@ -45,9 +45,12 @@ async def issue_grant(
     AmountNotPositive, GrantExpired, NoWallet; AlreadyBooked: the id stands for another grant.
     """
     _require_positive(amount_micro_yen)
-    if expires_at <= now:
-        raise GrantExpired(expires_at=expires_at.isoformat())
     await store.lock_wallet(conn, organisation_id)
+    granted = templates.issue_grant(
+        organisation_id=organisation_id, lot_id=grant_id, amount_micro_yen=amount_micro_yen, at=now
+    )
+    if expires_at <= now and not await store.is_posted(conn, granted.id):
+        raise GrantExpired(expires_at=expires_at.isoformat())
     is_same = await store.add_lot(
         conn,
         lot_id=grant_id,
@@ -60,9 +63,6 @@ async def issue_grant(
     )
     if not is_same:
         raise AlreadyBooked(id=str(grant_id))
-    granted = templates.issue_grant(
-        organisation_id=organisation_id, lot_id=grant_id, amount_micro_yen=amount_micro_yen, at=now
-    )
     await _post(conn, granted, key=grant_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 

@@ -31,7 +31,7 @@ def a_version(
 ) -> PriceVersion:
     references: dict[UUID, MarketReference] = {each.id: each for each in MARKET}
     return PriceVersion(
-        id=an_id("version"),
+        id=an_id("version", offering.id, ServiceClass.STANDARD, "first"),  # as tests.support.market publishes it
         offering_id=offering.id,
         customer_class=CustomerClass.STARTUP,
         service_class=ServiceClass.STANDARD,

@@ -1,0 +1,456 @@
+"""The books of one organisation, twice: in memory from the pure modules, and in PostgreSQL through the service.
+
+Both take the same calls and draw the same picture, so that a stateful test can run either, or both side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from infra.db.connection import transaction
+from pricing import charging, service
+from pricing.charging import JobFacts, Key, Line
+from pricing.errors import InsufficientFunds
+from pricing.ledger import balances, templates
+from pricing.ledger.balances import LotBalance, Part
+from pricing.ledger.entries import Account, Bucket, Transaction
+from pricing.ledger.templates import ChargeMove
+from pricing.model import BillableAttempt, Ending, LotKind, Quote, UsageToRate
+from tests.support.market import GPU, Market, an_id, gpu_price
+from tests.support.prices import a_version
+
+VERSION = a_version(prices=[gpu_price("330")])
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class JobPicture:
+    charged_micro_yen: int
+    overrun_micro_yen: int
+    held_micro_yen: int
+    hold_open: bool
+    settled: frozenset[UUID]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything that must be the same, however the facts arrived."""
+
+    customer: Mapping[tuple[str, UUID | None], int]
+    house: Mapping[str, int]
+    jobs: Mapping[UUID, JobPicture]
+
+
+class Books(Protocol):
+    def grant(self, key: object, amount: int, expires_at: datetime, now: datetime) -> None: ...
+    def pay_in(self, key: object, amount: int, now: datetime) -> None: ...
+    def give_credit(self, key: object, amount: int, now: datetime) -> None: ...
+    def submit(self, quote: Quote, now: datetime) -> bool: ...
+    def open_attempt(self, attempt: BillableAttempt) -> None: ...
+    def close(self, attempt_id: UUID, ending: Ending, ended_at: datetime, now: datetime, *, last: bool) -> None: ...
+    def use(self, attempt_id: UUID, usages: Sequence[UsageToRate], now: datetime, *, final: bool) -> None: ...
+    def waive(self, usage_record_id: UUID, now: datetime) -> None: ...
+    def expire(self, now: datetime) -> None: ...
+    def picture(self) -> Picture: ...
+
+
+@dataclass
+class _Job:
+    quote: Quote
+    parts: Sequence[Part]
+    attempts: dict[UUID, BillableAttempt] = field(default_factory=dict)
+    usages: dict[UUID, dict[UUID, UsageToRate]] = field(default_factory=dict)
+    parked: dict[UUID, UUID] = field(default_factory=dict)
+    live: dict[Key, Line] = field(default_factory=dict)
+    hold_open: bool = True
+
+    def facts(self) -> JobFacts:
+        replaced = {usage.supersedes for of_one in self.usages.values() for usage in of_one.values()}
+        return JobFacts(
+            version=VERSION,
+            ceiling_micro_yen=self.quote.ceiling_micro_yen,
+            hold_open=self.hold_open,
+            attempts=list(self.attempts.values()),
+            usages={
+                attempt: [
+                    usage
+                    for usage in of_one.values()
+                    if usage.usage_record_id not in replaced and VERSION.component(usage.component)
+                ]
+                for attempt, of_one in self.usages.items()
+            },
+            parked=frozenset(attempt for record, attempt in self.parked.items() if record not in replaced),
+            booked=dict(self.live),
+        )
+
+
+class PureBooks:
+    """The pure modules, and dictionaries where the store would be."""
+
+    def __init__(self, organisation: UUID) -> None:
+        self.organisation = organisation
+        self.lots: dict[UUID, LotBalance] = {}
+        self.transactions: dict[UUID, Transaction] = {}
+        self.balance: Counter[Account] = Counter()
+        self.jobs: dict[UUID, _Job] = {}
+        self.waived: set[UUID] = set()
+
+    def grant(self, key: object, amount: int, expires_at: datetime, now: datetime) -> None:
+        self._lot(an_id(key), LotKind.GRANT, expires_at)
+        self._post(
+            templates.issue_grant(organisation_id=self.organisation, lot_id=an_id(key), amount_micro_yen=amount, at=now)
+        )
+
+    def pay_in(self, key: object, amount: int, now: datetime) -> None:
+        lot = self._single(LotKind.PREPAID)
+        self._post(
+            templates.receive_payment(
+                organisation_id=self.organisation,
+                lot_id=lot,
+                payment_id=an_id(key),
+                amount_micro_yen=amount,
+                at=now,
+            )
+        )
+
+    def give_credit(self, key: object, amount: int, now: datetime) -> None:
+        lot = self._single(LotKind.CREDIT)
+        self._post(
+            templates.open_credit_line(
+                organisation_id=self.organisation,
+                lot_id=lot,
+                credit_id=an_id(key),
+                amount_micro_yen=amount,
+                at=now,
+            )
+        )
+
+    def submit(self, quote: Quote, now: datetime) -> bool:
+        if quote.job_id in self.jobs:
+            return True
+        claim = balances.claim(
+            self._lots(), ceiling_micro_yen=quote.ceiling_micro_yen, tax_rate_bp=quote.tax_rate_bp, now=now
+        )
+        if not claim.suffices:
+            return False
+        self.jobs[quote.job_id] = _Job(quote, claim.parts)
+        self._post(templates.hold(organisation_id=self.organisation, job_id=quote.job_id, parts=claim.parts, at=now))
+        return True
+
+    def open_attempt(self, attempt: BillableAttempt) -> None:
+        self.jobs[attempt.job_id].attempts.setdefault(attempt.attempt_id, attempt)
+
+    def close(self, attempt_id: UUID, ending: Ending, ended_at: datetime, now: datetime, *, last: bool) -> None:
+        job = self._job_of(attempt_id)
+        if job.attempts[attempt_id].ending is None:
+            self._change(job, attempt_id, ending=ending, closed_at=ended_at, last=last)
+        self._balance_books(job, attempt_id, now)
+
+    def use(self, attempt_id: UUID, usages: Sequence[UsageToRate], now: datetime, *, final: bool) -> None:
+        job = self._job_of(attempt_id)
+        for usage in usages:
+            job.usages.setdefault(attempt_id, {}).setdefault(usage.usage_record_id, usage)
+            if VERSION.component(usage.component) is None and usage.usage_record_id not in self.waived:
+                job.parked[usage.usage_record_id] = attempt_id
+        if final and job.attempts[attempt_id].accounting_final_at is None:
+            self._change(job, attempt_id, accounting_final_at=now)
+        self._balance_books(job, attempt_id, now)
+
+    def waive(self, usage_record_id: UUID, now: datetime) -> None:
+        self.waived.add(usage_record_id)
+        for job in self.jobs.values():
+            attempt_id = job.parked.pop(usage_record_id, None)
+            if attempt_id is not None:
+                self._balance_books(job, attempt_id, now)
+
+    def expire(self, now: datetime) -> None:
+        for lot in self._lots():
+            if lot.is_expired(now) and lot.available_micro_yen:
+                before = [each for each in self.transactions.values() if each.template == "expire"]
+                ordinal = sum(entry.account.lot_id == lot.lot_id for each in before for entry in each.entries)
+                self._post(
+                    templates.expire(
+                        organisation_id=self.organisation,
+                        lot_id=lot.lot_id,
+                        ordinal=ordinal,
+                        amount_micro_yen=lot.available_micro_yen,
+                        at=now,
+                    )
+                )
+
+    def picture(self) -> Picture:
+        held: Counter[UUID] = Counter()
+        for each in self.transactions.values():
+            for entry in each.entries:
+                if entry.account.bucket is Bucket.HELD and each.job_id is not None:
+                    held[each.job_id] += entry.amount_micro_yen
+        return Picture(
+            customer={
+                (account.bucket.value, account.lot_id): amount
+                for account, amount in self.balance.items()
+                if account.organisation_id and amount
+            },
+            house={
+                account.bucket.value: amount
+                for account, amount in self.balance.items()
+                if not account.organisation_id and amount
+            },
+            jobs={job_id: _picture_of(job, held[job_id]) for job_id, job in self.jobs.items()},
+        )
+
+    def _balance_books(self, job: _Job, attempt_id: UUID, now: datetime) -> None:
+        outcome = charging.outcome(job.facts())
+        for line in outcome.lines:
+            if job.live.pop(line.key, None) is None:
+                job.live[line.key] = line
+        before, after = (
+            balances.draw(job.parts, net_micro_yen=net, tax_rate_bp=job.quote.tax_rate_bp)
+            for net in (outcome.charged_before_micro_yen, outcome.charged_after_micro_yen)
+        )
+        if before != after or outcome.overrun_micro_yen:
+            move = ChargeMove(
+                organisation_id=self.organisation,
+                job_id=job.quote.job_id,
+                attempt_id=attempt_id,
+                revision=len(self.transactions),
+                before=before,
+                after=after,
+                overrun_micro_yen=outcome.overrun_micro_yen,
+                at=now,
+            )
+            self._post(templates.settle(move) if job.hold_open else templates.refund(move))
+        if outcome.releases:
+            rest = balances.remainder(job.parts, after)
+            if rest:
+                self._post(
+                    templates.release(organisation_id=self.organisation, job_id=job.quote.job_id, rest=rest, at=now)
+                )
+            job.hold_open = False
+        for settled in outcome.settled:
+            self._change(job, settled, settled_at=now)
+        if any(part.expires_at is not None and part.expires_at <= now for part in job.parts):
+            self.expire(now)
+
+    def _post(self, new: Transaction) -> None:
+        if new.id in self.transactions:
+            assert self.transactions[new.id].entries == new.entries, "LedgerConflict"
+            return
+        self.transactions[new.id] = new
+        for entry in new.entries:
+            self.balance[entry.account] += entry.amount_micro_yen
+            if entry.account.lot_id is not None:
+                assert self.balance[entry.account] >= 0, f"overdraft of {entry.account} by {new.template}"
+
+    def _lots(self) -> list[LotBalance]:
+        return [
+            replace(
+                lot,
+                available_micro_yen=self.balance[Account(Bucket.AVAILABLE, self.organisation, lot.lot_id)],
+                held_micro_yen=self.balance[Account(Bucket.HELD, self.organisation, lot.lot_id)],
+            )
+            for lot in self.lots.values()
+        ]
+
+    def _lot(self, lot_id: UUID, kind: LotKind, expires_at: datetime | None) -> None:
+        empty = LotBalance(lot_id=lot_id, kind=kind, expires_at=expires_at, available_micro_yen=0)
+        self.lots.setdefault(lot_id, empty)
+
+    def _single(self, kind: LotKind) -> UUID:
+        lot_id = templates.transaction_id("lot", self.organisation, kind)
+        self._lot(lot_id, kind, None)
+        return lot_id
+
+    def _job_of(self, attempt_id: UUID) -> _Job:
+        return next(job for job in self.jobs.values() if attempt_id in job.attempts)
+
+    def _change(self, job: _Job, attempt_id: UUID, **facts: object) -> None:
+        job.attempts[attempt_id] = replace(job.attempts[attempt_id], **facts)
+
+
+def _picture_of(job: _Job, held: int) -> JobPicture:
+    return JobPicture(
+        charged_micro_yen=sum(line.charged_micro_yen for line in job.live.values()),
+        overrun_micro_yen=sum(line.overrun_micro_yen for line in job.live.values()),
+        held_micro_yen=held,
+        hold_open=job.hold_open,
+        settled=frozenset(each.attempt_id for each in job.attempts.values() if each.settled_at),
+    )
+
+
+class PostgresBooks:
+    """The service on PostgreSQL, each call as the role that makes it in production."""
+
+    def __init__(self, market: Market, runner: asyncio.Runner) -> None:
+        self.market = market
+        self.runner = runner
+
+    def grant(self, key: object, amount: int, expires_at: datetime, now: datetime) -> None:
+        self._as_operator(
+            lambda conn: service.issue_grant(
+                conn,
+                grant_id=an_id(key),
+                organisation_id=self.market.organisation,
+                amount_micro_yen=amount,
+                expires_at=expires_at,
+                reason="test",
+                actor=None,
+                now=now,
+            )
+        )
+
+    def pay_in(self, key: object, amount: int, now: datetime) -> None:
+        self._as_operator(
+            lambda conn: service.receive_payment(
+                conn,
+                payment_id=an_id(key),
+                organisation_id=self.market.organisation,
+                amount_micro_yen=amount,
+                reason="test",
+                actor=None,
+                now=now,
+            )
+        )
+
+    def give_credit(self, key: object, amount: int, now: datetime) -> None:
+        self._as_operator(
+            lambda conn: service.open_credit_line(
+                conn,
+                credit_id=an_id(key),
+                organisation_id=self.market.organisation,
+                amount_micro_yen=amount,
+                reason="test",
+                actor=None,
+                now=now,
+            )
+        )
+
+    def submit(self, quote: Quote, now: datetime) -> bool:
+        async def place() -> bool:
+            try:
+                async with self.market.as_tenant() as conn:
+                    await service.place_hold(conn, quote=quote, now=now)
+            except InsufficientFunds:
+                return False
+            return True
+
+        return self._run(place())
+
+    def open_attempt(self, attempt: BillableAttempt) -> None:
+        self._as_worker(
+            lambda conn: service.open_attempt(
+                conn,
+                attempt_id=attempt.attempt_id,
+                job_id=attempt.job_id,
+                organisation_id=attempt.organisation_id,
+                project_id=attempt.project_id,
+                person_id=attempt.person_id,
+                offering_id=GPU,
+                now=attempt.opened_at,
+            )
+        )
+
+    def close(self, attempt_id: UUID, ending: Ending, ended_at: datetime, now: datetime, *, last: bool) -> None:
+        self._as_worker(
+            lambda conn: service.close_attempt(
+                conn, attempt_id=attempt_id, ending=ending, ended_at=ended_at, last=last, now=now
+            )
+        )
+
+    def use(self, attempt_id: UUID, usages: Sequence[UsageToRate], now: datetime, *, final: bool) -> None:
+        self._as_worker(lambda conn: service.record_usage(conn, usages, attempt_id=attempt_id, final=final, now=now))
+
+    def waive(self, usage_record_id: UUID, now: datetime) -> None:
+        self._as_worker(lambda conn: service.waive_parked(conn, usage_record_id=usage_record_id, now=now))
+
+    def expire(self, now: datetime) -> None:
+        self._as_worker(lambda conn: service.expire_grants(conn, organisation_id=self.market.organisation, now=now))
+
+    def picture(self) -> Picture:
+        return self._run(_picture_in(self.market))
+
+    def _as_operator(self, call) -> None:
+        self._run(_within(self.market.as_operator(), call))
+
+    def _as_worker(self, call) -> None:
+        self._run(_within(self.market.as_worker(), call))
+
+    def _run(self, coroutine: Coroutine[object, object, T]) -> T:
+        return self.runner.run(coroutine)
+
+
+async def _within(context, call) -> None:
+    async with context as conn:
+        await call(conn)
+
+
+_CUSTOMER = """SELECT bucket::text, lot_id, amount_micro_yen FROM pricing.ledger_balance
+    WHERE organisation_id = $1 AND amount_micro_yen <> 0"""
+_ENTRIES = """SELECT e.bucket::text, e.lot_id, e.organisation_id IS NULL AS house,
+    sum(e.amount_micro_yen)::bigint AS amount
+    FROM pricing.ledger_entry e JOIN pricing.ledger_transaction t ON t.id = e.transaction_id
+    WHERE t.organisation_id = $1 GROUP BY 1, 2, 3 HAVING sum(e.amount_micro_yen) <> 0"""
+_JOBS = """SELECT h.job_id, h.closed_at IS NULL AS hold_open,
+    (SELECT coalesce(sum(l.charged_micro_yen), 0)::bigint FROM pricing.rated_line l
+      WHERE l.job_id = h.job_id) AS charged,
+    (SELECT coalesce(sum(l.price_micro_yen - l.charged_micro_yen), 0)::bigint FROM pricing.rated_line l
+      WHERE l.job_id = h.job_id AND l.waiver IN ('beyond_ceiling', 'late_correction')) AS overrun,
+    (SELECT coalesce(sum(e.amount_micro_yen), 0)::bigint FROM pricing.ledger_entry e
+       JOIN pricing.ledger_transaction t ON t.id = e.transaction_id
+      WHERE t.job_id = h.job_id AND e.bucket = 'held') AS held,
+    ARRAY(SELECT attempt_id FROM pricing.billable_attempt a
+           WHERE a.job_id = h.job_id AND settled_at IS NOT NULL) AS settled
+    FROM pricing.hold h WHERE h.organisation_id = $1"""
+
+
+async def _picture_in(market: Market) -> Picture:
+    """Read with SQL of its own, as somebody who sees everything."""
+    async with transaction(market.database.owner) as conn:
+        projection = await conn.fetch(_CUSTOMER, market.organisation)
+        entries = await conn.fetch(_ENTRIES, market.organisation)
+        jobs = await conn.fetch(_JOBS, market.organisation)
+    customer = {(row[0], row[1]): row[2] for row in projection}
+    assert customer == {(row["bucket"], row["lot_id"]): row["amount"] for row in entries if not row["house"]}
+    return Picture(
+        customer=customer,
+        house={row["bucket"]: row["amount"] for row in entries if row["house"]},
+        jobs={
+            row["job_id"]: JobPicture(
+                charged_micro_yen=row["charged"],
+                overrun_micro_yen=row["overrun"],
+                held_micro_yen=row["held"],
+                hold_open=row["hold_open"],
+                settled=frozenset(row["settled"]),
+            )
+            for row in jobs
+        },
+    )
+
+
+class TwinBooks:
+    """Two implementations side by side: every answer and every picture must agree."""
+
+    def __init__(self, one: Books, other: Books) -> None:
+        self.both = (one, other)
+
+    def submit(self, quote: Quote, now: datetime) -> bool:
+        one, other = (books.submit(quote, now) for books in self.both)
+        assert one == other, "one admits what the other refuses"
+        return one
+
+    def picture(self) -> Picture:
+        one, other = (books.picture() for books in self.both)
+        assert one == other
+        return one
+
+    def __getattr__(self, name: str):
+        def on_both(*arguments: object, **options: object) -> None:
+            for books in self.both:
+                getattr(books, name)(*arguments, **options)
+
+        return on_both

@@ -107,7 +107,8 @@ async def money_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, JobMo
     money = {}
     for row in rows:
         facts = dict(row)
-        money[facts.pop("job_id")] = JobMoney(**facts)
+        job_id = facts.pop("job_id")
+        money[job_id] = JobMoney(**facts)
     return money
 
 

@@ -43,7 +43,9 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:
     if pool is None or not pool.online:
         return _wait(job, Why.BACKEND_OFFLINE, {"backend": job.backend})
     if not job.needs.fits(pool.total):
-        return _wait(job, Why.EXCEEDS_MACHINE, {"needed": plain(job.needs), "total": plain(pool.total)})
+        return _wait(
+            job, Why.EXCEEDS_MACHINE, {"needed": plain(job.needs), "total": plain(pool.total, asked=job.needs)}
+        )
     return None
 
 

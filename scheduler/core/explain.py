@@ -63,7 +63,7 @@ def _format(text: str, facts: Mapping[str, object], language: int) -> str:
 
 def _shown(value: object, language: int) -> str:
     if isinstance(value, Mapping):
-        parts = [UNITS[unit][language].format(amount) for unit, amount in value.items() if unit in UNITS]
+        parts = [UNITS[unit][language].format(value[unit]) for unit in UNITS if unit in value]
         return ("、", ", ")[language].join(parts) or ("なし", "none")[language]
     if isinstance(value, str) and "T" in value:
         return _moment(value)

@@ -28,10 +28,14 @@ def total(amounts: Iterable[Resources]) -> Resources:
     return summed
 
 
-def plain(amount: Resources) -> dict[str, int]:
-    """As JSON, without what is zero."""
-    named = {"gpus": amount.gpus, "qpus": amount.qpus, "cpus": amount.cpus, "memory_mb": amount.memory_mb}
-    return {name: number for name, number in named.items() if number}
+def plain(amount: Resources, *, asked: Resources | None = None) -> dict[str, int]:
+    """As JSON: the kinds of unit that are asked for (or of which there are any)."""
+    wanted, given = _named(asked or amount), _named(amount)
+    return {name: given[name] for name, number in wanted.items() if number}
+
+
+def _named(amount: Resources) -> dict[str, int]:
+    return {"gpus": amount.gpus, "qpus": amount.qpus, "cpus": amount.cpus, "memory_mb": amount.memory_mb}
 
 
 def _each(combine: Callable[[int, int], int], a: Resources, b: Resources) -> Resources:

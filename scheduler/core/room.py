@@ -37,7 +37,7 @@ class Room:
     def refusal(self, job: Waiting) -> tuple[Why, dict[str, object]] | None:
         """Why it cannot start now; None: it can. The first that does not fit gets the reservation (EASY backfill)."""
         if not job.needs.fits(self.free):
-            facts: dict[str, object] = {"needed": plain(job.needs), "free": plain(self.free)}
+            facts: dict[str, object] = {"needed": plain(job.needs), "free": plain(self.free, asked=job.needs)}
             if self.reservation is None:
                 self.reservation = self._reserve(job.needs)
                 facts["earliest"] = self.reservation.at.isoformat()

@@ -31,7 +31,6 @@ from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
 from scheduler.store import attempts as attempt_store
 from scheduler.store import planning as store
-from scheduler.store.faults import stops_the_loop
 
 _log = structlog.get_logger(__name__)
 
@@ -177,7 +176,7 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Handover | Non
             applied = await apply(conn, deps, attempt.id, Dispatched(at=now), now=now)
             return _Handover(attempt.id, request) if applied.changed else None
     except Exception as problem:
-        if stops_the_loop(problem):
+        if items.stops_the_loop(problem):
             raise
         await _park(deps, start, problem, now)
         return None

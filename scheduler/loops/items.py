@@ -8,8 +8,8 @@ from typing import TypeVar
 import structlog
 
 from hpc_adapters.errors import Unavailable
+from infra.db.faults import is_stale_leader, passes
 from scheduler.loops import metrics
-from scheduler.store.faults import stops_the_loop
 
 _log = structlog.get_logger(__name__)
 _Item = TypeVar("_Item")
@@ -28,6 +28,11 @@ async def each(loop: str, items: Iterable[_Item], work: Callable[[_Item], Awaita
                 raise
             report(loop, item, problem)
     return moved
+
+
+def stops_the_loop(problem: Exception) -> bool:
+    """A stale leader must stop, and without a database nothing goes on; anything else is one item's matter."""
+    return is_stale_leader(problem) or passes(problem)
 
 
 def report(loop: str, item: object, problem: Exception) -> None:

@@ -1,0 +1,70 @@
+"""Every reason and every event has its sentence, in both languages, and no fact stays unfilled."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from scheduler.core.events import Event
+from scheduler.core.explain import what_happened, why_it_waits
+from scheduler.core.lifecycle import LEGAL
+from scheduler.core.model import EndReason, State
+from scheduler.core.reasons import Why
+from scheduler.core.wording import ENDS, EVENTS, WAITS
+
+FACTS = {
+    "position": 3,
+    "needed": {"gpus": 2, "memory_mb": 512},
+    "free": {},
+    "total": {"gpus": 1},
+    "until": "2026-04-01T03:00:00+00:00",
+    "running": 4,
+    "max": 4,
+    "backend": "h200",
+    "code": "declaration-expired",
+}
+SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended"}  # never noted, or only as an end
+
+
+@pytest.mark.parametrize("why", Why)
+def test_every_reason_has_both_sentences(why: Why) -> None:
+    sentence = why_it_waits(why, FACTS)
+    assert "?" not in sentence.ja + sentence.en
+    assert "{" not in sentence.ja + sentence.en
+    assert sentence.ja.endswith("(順番: 3番目)")
+    assert sentence.en.endswith("(position 3 in line)")
+
+
+def test_a_reason_speaks_of_amounts_and_times_as_people_do() -> None:
+    sentence = why_it_waits(Why.NO_CAPACITY, {"needed": {"gpus": 2, "memory_mb": 512}, "free": {}})
+    assert sentence.ja == "空き資源が足りません。必要: GPU 2基、メモリ 512 MB / 空き: なし"
+    assert sentence.en == "Not enough is free. Needed: 2 GPU, 512 MB of memory; free: none."
+    assert "2026-04-01 12:00:00 JST" in why_it_waits(Why.RETRY_LATER, FACTS).ja
+
+
+def test_an_old_row_without_its_facts_does_not_break_a_page() -> None:
+    assert "?" in why_it_waits(Why.NO_CAPACITY, {}).en
+
+
+@pytest.mark.parametrize("kind", sorted({each.__name__ for each in get_args(Event)} - SILENT))
+def test_every_noted_event_has_both_sentences(kind: str) -> None:
+    sentence = what_happened(kind, State.QUEUED, {"detail": "no-room"})
+    assert kind not in {sentence.ja, sentence.en}
+
+
+@pytest.mark.parametrize(("state", "reason"), list(product([s for s in State if not LEGAL[s]], [None, *EndReason])))
+def test_every_end_has_both_sentences(state: State, reason: str | None) -> None:
+    sentence = what_happened("Ended", state, {"exit_code": 3}, reason)
+    assert "{" not in sentence.ja + sentence.en
+
+
+def test_a_refusal_by_the_machine_names_its_code() -> None:
+    assert "(too-many-qubits)" in what_happened("Refused", State.FAILED, {}, "refused:too-many-qubits").en
+
+
+@pytest.mark.parametrize("words", [*WAITS.values(), *EVENTS.values(), *ENDS.values()])
+def test_both_languages_use_the_same_facts(words: tuple[str, str]) -> None:
+    ja, en = ({part.split("}")[0] for part in text.split("{")[1:]} for text in words)
+    assert ja == en

@@ -47,7 +47,7 @@ def fair_order(waiting: Iterable[Waiting], standings: Mapping[UUID, Standing]) -
     """
     queues = _queues(waiting)
     charged = {organisation: standings[organisation].used_micro_nu for organisation in queues}
-    # use / weight over a common denominator: exact, and whole numbers compare ten times faster than fractions
+    # use / weight over a common denominator: exact, and whole numbers compare much faster than fractions
     common = math.lcm(*(standings[organisation].weight for organisation in queues))
 
     def turn(organisation: UUID) -> tuple[bool, int, datetime, UUID, UUID]:

@@ -1,0 +1,134 @@
+"""`kyoyod`: the server's command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from infra.db.migrate import MigrationRefused, migrate
+from portal.audit import print_audit
+from portal.bootstrap import database_urls, start_embedded
+from portal.demo.command import demo
+from portal.logs import configure
+from portal.openapi import COMMITTED, document, is_current, write
+from portal.serve import serve_portal
+from portal.settings import Settings, SettingsWrong
+from portal.up import run_up
+from portal.worker import run_worker
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command(name="demo")(demo)
+
+_WRONG_SETTINGS = 2
+_UNEXPLAINED = 1
+
+
+@app.command()
+def up() -> None:
+    """Portal and worker together, each started again when it dies; with the embedded database when no other is set."""
+    configure()
+    settings = _settings()
+    _run(run_up(settings, announce=typer.echo))
+
+
+@app.command()
+def portal() -> None:
+    """The portal alone: the API and the pages."""
+    configure()
+    settings = _settings()
+    _run(serve_portal(settings, database_urls(settings)))
+
+
+@app.command()
+def worker() -> None:
+    """The loops alone: dispatch, observe, meter, settle. Several may run; one leads each loop."""
+    configure()
+    settings = _settings()
+    _run(run_worker(settings, database_urls(settings)))
+
+
+@app.command(name="migrate")
+def migrate_database(
+    *, dry_run: Annotated[bool, typer.Option(help="Only tell what would be applied.")] = False
+) -> None:
+    """Brings the database up to this version."""
+    settings = _settings()
+    urls = database_urls(settings)
+    try:
+        applied = asyncio.run(migrate(urls.owner, dry_run=dry_run))
+    except MigrationRefused as refused:
+        _fail(str(refused))
+    for each in applied:
+        typer.echo(f"{'would apply' if dry_run else 'applied'} {each.number:04}_{each.name}")
+    if not applied:
+        typer.echo("nothing to apply")
+
+
+@app.command()
+def audit(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+    """Re-derives balances, charges and figures from the facts. Exit code 1: a difference is unexplained."""
+    configure()
+    settings = _settings()
+    unexplained = asyncio.run(print_audit(settings, database_urls(settings), as_json=as_json))
+    if unexplained:
+        raise typer.Exit(_UNEXPLAINED)
+
+
+@app.command()
+def openapi(
+    *,
+    do_write: Annotated[bool, typer.Option("--write", help="Renew the committed document.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 1: the committed document is old.")] = False,
+) -> None:
+    """The API's description."""
+    if do_write:
+        write()
+        typer.echo(str(COMMITTED))
+    elif check:
+        raise typer.Exit(0 if is_current() else 1)
+    else:
+        typer.echo(document(), nl=False)
+
+
+@app.command()
+def stop_database() -> None:
+    """Ends the embedded database of this data folder."""
+    start_embedded(_settings()).stop()
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings()
+        settings.require_allowed()
+    except ValidationError as wrong:
+        _fail("\n".join(f"KYOYO_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in wrong.errors()))
+    except SettingsWrong as wrong:
+        _fail(str(wrong))
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except SettingsWrong as wrong:
+        _fail(str(wrong))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(_WRONG_SETTINGS)
+
+
+def main() -> None:
+    """Entry point."""
+    app(prog_name="kyoyod")
+
+
+if __name__ == "__main__":
+    main()

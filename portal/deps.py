@@ -1,0 +1,51 @@
+"""What the portal is made of: handed to create_app() by bootstrap, or by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+
+from hpc_adapters.contract import Backend
+from infra.clock import Clock, new_id, new_secret, utc_now
+from infra.db.connection import Pool
+from portal.auth.sessions import Sessions
+from portal.metrics import Metrics
+from portal.streams import Streams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request, page or stream may cost."""
+
+    body_bytes: int = 2 * 1024 * 1024
+    page_items: int = 200
+    log_chunk_bytes: int = 65_536
+    streams: int = 200
+    live_poll_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalDeps:
+    """pool logs in as kyoyo_portal. backends are only read: logs and health."""
+
+    pool: Pool
+    backends: Mapping[str, Backend]
+    sessions: Sessions
+    clock: Clock = utc_now
+    new_id: Callable[[], UUID] = new_id
+    new_secret: Callable[[], bytes] = new_secret
+    limits: Limits = Limits()
+    metrics: Metrics = field(default_factory=Metrics)
+    streams: Streams = field(default_factory=Streams)
+    log: Any = None
+    """A structlog logger; None logs nothing."""
+
+
+def deps_of(request: Request) -> PortalDeps:
+    """The dependencies of the application that serves this request."""
+    deps: PortalDeps = request.app.state.deps
+    return deps

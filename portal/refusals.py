@@ -1,0 +1,140 @@
+"""Every "no" of the house: its HTTP status, and under its code the two sentences that a person reads.
+
+The sentences are in locale/<language>/refusals.toml: `[code] message = … remedy = …`. A test walks all subclasses of
+Refusal and demands a status here and both sentences in both languages. See infra/decisions/0008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from accounts import errors as accounts
+from infra.refusal import Refusal
+from metering import errors as metering
+from portal import errors as portal
+from portal.language import Language, catalogue
+from portal.present import Facts
+from pricing import errors as pricing
+from scheduler import errors as scheduler
+
+STATUS: Mapping[type[Refusal], HTTPStatus] = {
+    # who asks
+    portal.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    accounts.InvalidToken: HTTPStatus.UNAUTHORIZED,
+    accounts.ScopeMissing: HTTPStatus.FORBIDDEN,
+    portal.CustomersOnly: HTTPStatus.FORBIDDEN,
+    portal.OriginNotTrusted: HTTPStatus.FORBIDDEN,
+    accounts.OwnerRequired: HTTPStatus.FORBIDDEN,
+    accounts.ScopeNotHeld: HTTPStatus.FORBIDDEN,
+    accounts.TokenForAnother: HTTPStatus.FORBIDDEN,
+    accounts.OrganisationSuspended: HTTPStatus.FORBIDDEN,
+    accounts.DeclarationMissing: HTTPStatus.FORBIDDEN,
+    accounts.DeclarationExpired: HTTPStatus.FORBIDDEN,
+    # how it is asked
+    portal.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    portal.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    scheduler.IdempotencyKeyMissing: HTTPStatus.BAD_REQUEST,
+    scheduler.IdempotencyKeyInvalid: HTTPStatus.BAD_REQUEST,
+    scheduler.BadCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.BadLimit: HTTPStatus.UNPROCESSABLE_ENTITY,
+    portal.PageNotFound: HTTPStatus.NOT_FOUND,
+    portal.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    accounts.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
+    accounts.InvalidSlug: HTTPStatus.UNPROCESSABLE_ENTITY,
+    accounts.InvalidEmail: HTTPStatus.UNPROCESSABLE_ENTITY,
+    accounts.InvalidCorporateNumber: HTTPStatus.UNPROCESSABLE_ENTITY,
+    accounts.InvalidPeriod: HTTPStatus.UNPROCESSABLE_ENTITY,
+    accounts.InvalidTokenLifetime: HTTPStatus.UNPROCESSABLE_ENTITY,
+    accounts.UnknownScope: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.MonthInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    metering.UnknownPeriod: HTTPStatus.UNPROCESSABLE_ENTITY,
+    # what is asked for is not there
+    accounts.OrganisationNotFound: HTTPStatus.NOT_FOUND,
+    accounts.PersonNotFound: HTTPStatus.NOT_FOUND,
+    accounts.ProjectNotFound: HTTPStatus.NOT_FOUND,
+    accounts.TokenNotFound: HTTPStatus.NOT_FOUND,
+    accounts.NotAMember: HTTPStatus.NOT_FOUND,
+    scheduler.JobNotFound: HTTPStatus.NOT_FOUND,
+    portal.NoResult: HTTPStatus.NOT_FOUND,
+    portal.NoSuchAttempt: HTTPStatus.NOT_FOUND,
+    portal.LogsGone: HTTPStatus.GONE,
+    # it contradicts what is there
+    accounts.OrganisationExists: HTTPStatus.CONFLICT,
+    accounts.PersonExists: HTTPStatus.CONFLICT,
+    accounts.ProjectExists: HTTPStatus.CONFLICT,
+    accounts.AlreadyMember: HTTPStatus.CONFLICT,
+    accounts.LastOwner: HTTPStatus.CONFLICT,
+    scheduler.IdempotencyKeyReused: HTTPStatus.CONFLICT,
+    pricing.AlreadyBooked: HTTPStatus.CONFLICT,
+    scheduler.ShareExists: HTTPStatus.CONFLICT,
+    scheduler.ExchangeRateExists: HTTPStatus.CONFLICT,
+    pricing.OfferingExists: HTTPStatus.CONFLICT,
+    pricing.PriceVersionExists: HTTPStatus.CONFLICT,
+    # what is wanted cannot be had
+    scheduler.MissingScript: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.ScriptTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    scheduler.ScriptNotText: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.MissingShebang: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.NegativeWalltime: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.NegativeGpus: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.NegativeShots: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.AttemptsOutOfRange: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.TooManyArguments: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.BadArgument: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.TooManyVariables: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.BadVariable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.KindMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.GpusNotOffered: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.ArgumentsNotOffered: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    pricing.UnknownOffering: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.OfferingRetired: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.NoPrice: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.GpusRequired: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.TooManyGpus: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.WalltimeRequired: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.WalltimeTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.ShotsRequired: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.TooManyShots: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.NoWallet: HTTPStatus.PAYMENT_REQUIRED,
+    pricing.InsufficientFunds: HTTPStatus.PAYMENT_REQUIRED,
+    # prices and money that an operator enters
+    pricing.AmountNotPositive: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.GrantExpired: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.PriceNotBelowMarket: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.PriceAboveList: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.PriceComponentsWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.PriceBackdated: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.MarketReferenceUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.MoreThanOwed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.InvalidShare: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.InvalidExchangeRate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    # for a moment
+    portal.BackendAway: HTTPStatus.SERVICE_UNAVAILABLE,
+    portal.DatabaseAway: HTTPStatus.SERVICE_UNAVAILABLE,
+    portal.TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A refusal in words: what is wrong, and what one can do about it."""
+
+    status: HTTPStatus
+    code: str
+    message: str
+    remedy: str
+
+
+def say(refusal: Refusal, language: Language) -> Said:
+    """A refusal for a person who reads this language."""
+    texts = catalogue(language)
+    facts = Facts(refusal.facts, texts)
+    return Said(
+        status=STATUS[type(refusal)],
+        code=refusal.code,
+        message=texts.texts[f"refusal.{refusal.code}.message"].format_map(facts),
+        remedy=texts.texts[f"refusal.{refusal.code}.remedy"].format_map(facts),
+    )

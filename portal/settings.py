@@ -1,0 +1,183 @@
+"""What an operator sets: the environment (KYOYO_…); secrets also from files (KYOYO_…_FILE), never with a default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psutil
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PORTAL_LOGIN = "kyoyo_portal"
+WORKER_LOGIN = "kyoyo_worker"
+AUDITOR_LOGIN = "kyoyo_auditor"
+_MEGABYTE = 2**20
+
+
+class SettingsWrong(Exception):
+    """The settings do not fit together. The message says what to change."""
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class LocalMachine(BaseModel):
+    """The machine under us as a small cluster. software: folders that jobs may read; "python": our own Python."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["local"]
+    gpus: int = Field(default=2, ge=0)
+    cpus: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    memory_mb: int = Field(default_factory=lambda: psutil.virtual_memory().total // _MEGABYTE // 2, ge=64)
+    software: tuple[str, ...] = ("python",)
+    root: Path | None = None
+    """Where its jobs live; default: backends/<name> in the data folder."""
+
+
+class AerDevice(BaseModel):
+    """A simulated quantum device; the same words as hpc_adapters.quantum.aer.device.DeviceSettings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["aer"]
+    qubits: int = Field(default=7, ge=1)
+    max_shots: int = Field(default=100_000, ge=1)
+    base_us: int = Field(default=500_000, ge=0)
+    per_kshot_us: int = Field(default=250_000, ge=0)
+    slots: int = Field(default=1, ge=1)
+    paced: bool = True
+    memory_mb: int = Field(default=1024, ge=1)
+    cpus: int = Field(default=1, ge=1)
+    root: Path | None = None
+
+
+class SimulatedCluster(BaseModel):
+    """A cluster in memory, for trying things out: it forgets everything when the process ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["simulated"]
+    gpus: int = Field(default=8, ge=0)
+    cpus: int = Field(default=64, ge=1)
+    memory_mb: int = Field(default=262_144, ge=64)
+    qpus: int = Field(default=0, ge=0)
+    seed: int = 0
+
+
+Machine = Annotated[LocalMachine | AerDevice | SimulatedCluster, Field(discriminator="kind")]
+_FILE = TypeAdapter(dict[str, dict[str, Machine]])
+DEFAULT_MACHINES: Mapping[str, LocalMachine | AerDevice | SimulatedCluster] = {
+    "local": LocalMachine(kind="local"),
+    "aer-7": AerDevice(kind="aer"),
+}
+
+
+class Settings(BaseSettings):
+    """database_url: the owner's, for `migrate`; portal and worker log in under their own names on the same server
+    unless they have a URL of their own. Without any: PostgreSQL from a Python package, in the data folder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="KYOYO_", extra="ignore", frozen=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    data_dir: Path = Path("var/kyoyo")
+    backends_file: Path | None = None
+
+    database_url: SecretStr | None = None
+    database_url_file: Path | None = None
+    portal_database_url: SecretStr | None = None
+    portal_database_url_file: Path | None = None
+    portal_password_file: Path | None = None
+    worker_database_url: SecretStr | None = None
+    worker_database_url_file: Path | None = None
+    worker_password_file: Path | None = None
+    auditor_database_url: SecretStr | None = None
+    auditor_database_url_file: Path | None = None
+    auditor_password_file: Path | None = None
+    allow_embedded: bool = False
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    public_url: str | None = None
+    """Where people reach the portal, when that is not host and port; https there makes the cookies secure."""
+    portal_connections: int = Field(default=10, ge=1)
+    worker_connections: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source_each(self) -> Self:
+        for name in ("database_url", "portal_database_url", "worker_database_url", "auditor_database_url"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"KYOYO_{name.upper()} and KYOYO_{name.upper()}_FILE are both set: keep one")
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        """Whether people depend on it."""
+        return self.environment is Environment.PRODUCTION
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the one from the Python package."""
+        return self.owner_url() is None and self._secret("portal_database_url") is None
+
+    @property
+    def address(self) -> str:
+        """The portal's address for people."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def require_allowed(self) -> None:
+        """SettingsWrong: production without a database of its own."""
+        if self.is_production and self.is_embedded and not self.allow_embedded:
+            raise SettingsWrong(
+                "production needs a PostgreSQL of its own: set KYOYO_DATABASE_URL (or KYOYO_DATABASE_URL_FILE). "
+                "KYOYO_ALLOW_EMBEDDED=1 uses the embedded one all the same."
+            )
+
+    def owner_url(self) -> str | None:
+        """The database as its owner; None: none is configured."""
+        return self._secret("database_url")
+
+    def portal_url(self, owner_url: str) -> str:
+        """The database as the portal logs in."""
+        return self._secret("portal_database_url") or as_login(owner_url, PORTAL_LOGIN, self.portal_password_file)
+
+    def worker_url(self, owner_url: str) -> str:
+        """The database as the worker logs in."""
+        return self._secret("worker_database_url") or as_login(owner_url, WORKER_LOGIN, self.worker_password_file)
+
+    def auditor_url(self, owner_url: str) -> str:
+        """The database as the audit reads it."""
+        return self._secret("auditor_database_url") or as_login(owner_url, AUDITOR_LOGIN, self.auditor_password_file)
+
+    def machines(self) -> Mapping[str, LocalMachine | AerDevice | SimulatedCluster]:
+        """The configured machines by name. SettingsWrong."""
+        if self.backends_file is None:
+            return DEFAULT_MACHINES
+        try:
+            told = _FILE.validate_python(tomllib.loads(self.backends_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as wrong:
+            raise SettingsWrong(f"{self.backends_file}: {wrong}") from wrong
+        if set(told) != {"backends"} or not told["backends"]:
+            raise SettingsWrong(f"{self.backends_file} must have tables [backends.NAME] and nothing else")
+        return told["backends"]
+
+    def _secret(self, name: str) -> str | None:
+        held: SecretStr | None = getattr(self, name)
+        path: Path | None = getattr(self, f"{name}_file")
+        if path is not None:
+            return path.read_text(encoding="utf-8").strip()
+        return held.get_secret_value() if held is not None else None
+
+
+def as_login(url: str, login: str, password_file: Path | None) -> str:
+    """The same database under another name: the owner's password does not come along."""
+    parts = urlsplit(url)
+    password = password_file.read_text(encoding="utf-8").strip() if password_file else None
+    user = quote(login, safe="") + (f":{quote(password, safe='')}" if password else "")
+    return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}"))

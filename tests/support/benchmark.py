@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 
 class Result(TypedDict):
-    """What a line says. ratio: figure to limit, or to peer: 1.0 is as good as it."""
+    """What a line says. ratio: figure to limit, or to peer: 1.0 is as good as it. facts: sizes and side figures."""
 
     name: str
     figure: float
@@ -14,3 +14,4 @@ class Result(TypedDict):
     limit: NotRequired[float]
     peer: NotRequired[float]
     ratio: float
+    facts: NotRequired[dict[str, object]]

@@ -31,6 +31,7 @@ WAKE_CHANNEL = "kyoyo_wake"
 _ACQUIRE_TIMEOUT_S = 20.0
 _COMMAND_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 10.0
+_LONGEST_STALL = "15s"  # a leader's transaction that does nothing for so long is ended
 _SESSION = {
     "TimeZone": "UTC",
     "statement_timeout": "30s",
@@ -155,7 +156,13 @@ async def _set_up(conn: Conn, *, role: Role | None, organisation_id: UUID | None
             role.value if role else "none",
         )
     if lease is not None:
-        await conn.execute("SELECT infra.fence($1, $2)", lease.loop, lease.token)
+        # Its successor waits for this transaction; a stalled process must not make it wait long.
+        await conn.execute(
+            "SELECT infra.fence($1, $2), set_config('idle_in_transaction_session_timeout', $3, true)",
+            lease.loop,
+            lease.token,
+            _LONGEST_STALL,
+        )
 
 
 async def _roll_back(conn: Conn, tx: asyncpg.transaction.Transaction) -> None:

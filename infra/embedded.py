@@ -11,6 +11,8 @@ which is made when missing, and every folder above the data is opened (o+rx) for
 from __future__ import annotations
 
 import fcntl
+import signal
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +21,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 if TYPE_CHECKING:
     from types import ModuleType
+
+_STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class EmbeddedDatabase:
 
     def stop(self) -> None:
         """Ends the server, for everybody who uses it. Data stays; start() on the same folder continues with it."""
-        self._server.stop()
+        stop(self.data_dir)
 
 
 def is_available() -> bool:
@@ -54,6 +61,7 @@ def start(data_dir: Path) -> EmbeddedDatabase:
 
     ImportError: the extra `embedded` is not installed.
     """
+    data_dir = data_dir.resolve()
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     # Not the package's own start(): that counts the processes that use a server, and a killed one is counted for ever.
     server = _package().get_server(data_dir, cleanup_mode=None, start=False)
@@ -61,6 +69,30 @@ def start(data_dir: Path) -> EmbeddedDatabase:
         server.ensure_pgdata_inited()
         server.ensure_postgres_running()
     return EmbeddedDatabase(url=str(server.get_uri()), data_dir=data_dir, _server=server)
+
+
+def stop(data_dir: Path) -> None:
+    """Ends the server of this folder, if one runs: its sessions end, what is committed stays. Up to half a minute."""
+    data_dir = data_dir.resolve()
+    postmaster = _postmaster(data_dir)
+    if postmaster is None:
+        return
+    postmaster.send_signal(signal.SIGINT)  # PostgreSQL's "fast shutdown"
+    for _ in range(round(_STOP_TIMEOUT_S / _POLL_S)):
+        if _postmaster(data_dir) is None:
+            return
+        time.sleep(_POLL_S)
+    postmaster.kill()
+
+
+def _postmaster(data_dir: Path) -> psutil.Process | None:
+    """The running server of a folder. A number in its file that is somebody else's by now is none."""
+    try:
+        process = psutil.Process(int((data_dir / "postmaster.pid").read_text().splitlines()[0]))
+        ours = process.status() != psutil.STATUS_ZOMBIE and str(data_dir) in process.cmdline()
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return None
+    return process if ours else None
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -108,10 +107,5 @@ def _sweep_dead_runs() -> None:
 
 
 def _discard(folder: Path) -> None:
-    postmaster = folder / "pg" / "postmaster.pid"
-    if postmaster.exists():
-        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-            process = psutil.Process(int(postmaster.read_text().splitlines()[0]))
-            process.send_signal(signal.SIGINT)  # "fast": ends sessions, writes a checkpoint
-            process.wait(10)
+    embedded.stop(folder / "pg")
     shutil.rmtree(folder, ignore_errors=True)

@@ -638,6 +638,7 @@ CREATE UNIQUE INDEX attempt_one_live ON scheduler.attempt (job_id, phase)
     WHERE state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING');
 CREATE INDEX attempt_live ON scheduler.attempt (state, queued_at) WHERE state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING');
 CREATE INDEX attempt_job ON scheduler.attempt (job_id);
+CREATE INDEX attempt_queued ON scheduler.attempt (organisation_id) WHERE state = 'QUEUED';  -- the quota at submission
 CREATE INDEX attempt_ended ON scheduler.attempt (ended_at) WHERE dispatched_at IS NOT NULL;
 COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: projection of its events. Written only through scheduler.core.lifecycle.advance().';
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from hpc_adapters.contract import Window
 from infra.db.connection import Conn
@@ -83,3 +84,15 @@ async def money(conn: Conn, period: Period, *, as_known_at: datetime) -> Money:
         as_known_at,
     )
     return Money(**{name: int(amount or 0) for name, amount in (row or {}).items()})
+
+
+async def organisations_with_lines(conn: Conn, period: Period) -> list[UUID]:
+    """Who was charged, or used something without charge, in the accounting days of a period."""
+    rows = await conn.fetch(
+        """SELECT DISTINCT organisation_id FROM pricing.rated_line
+           WHERE accounting_date >= infra.jst_date($1) AND accounting_date < infra.jst_date($2)
+           ORDER BY organisation_id""",
+        period.since,
+        period.until,
+    )
+    return [row["organisation_id"] for row in rows]

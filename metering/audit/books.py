@@ -1,0 +1,294 @@
+"""A job's money as its facts demand it, and what its books say. Pure.
+
+The rules, in this module's own words: a quantity costs quantity × price ÷ per, rounded down to a micro-yen. An attempt
+that ended by itself, failed or was cancelled by its user is charged; every other costs nothing. A job is never charged
+more than its ceiling; once its hold is closed its charge never grows. Grants pay first, without tax; the rest is taxed
+as a whole, the tax rounded down to a micro-yen. What was used and not charged is the house's overrun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from itertools import groupby, permutations
+from math import ceil, floor
+from uuid import UUID
+
+from metering.audit.model import Difference
+
+CHARGED_ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
+_MOST_ORDERS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Of `per` units, in micro-yen."""
+
+    per: Decimal
+    price: int
+    list: int
+    market: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    id: UUID
+    ending: str | None
+    accounting_final: bool
+
+    @property
+    def is_rated(self) -> bool:
+        return self.ending is not None and self.accounting_final
+
+    @property
+    def is_charged(self) -> bool:
+        return self.is_rated and self.ending in CHARGED_ENDINGS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    id: UUID
+    row_id: UUID
+    attempt_id: UUID
+    component: str
+    quantity: Decimal
+    supersedes: UUID | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rated:
+    """Sum of the rated lines of one usage record."""
+
+    quantity: Decimal = Decimal(0)
+    price: int = 0
+    list: int = 0
+    market: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """Sums of a job's ledger entries by bucket, and what its hold claimed by kind of lot."""
+
+    earned: int = 0
+    overrun: int = 0
+    tax: int = 0
+    owed: int = 0
+    held: int = 0
+    claimed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Everything about one job's money."""
+
+    job_id: UUID
+    gpus: int
+    shots: int
+    walltime_s: int
+    ceiling: int
+    tax_rate_bp: int
+    promised: Mapping[str, tuple[Decimal, int]]
+    """Component → most quantity and its amount, as quoted."""
+    closed_at: datetime | None
+    prices: Mapping[str, Price]
+    attempts: Sequence[Attempt]
+    usages: Sequence[Usage]
+    rated: Mapping[UUID, Rated]
+    charged_on_lines: int
+    posted: Posted
+
+
+def check(book: Book) -> list[Difference]:
+    """Everything in which the books differ from the facts."""
+    return [*_promise(book), *_lines(book), *_charge(book)]
+
+
+# --- the promise ----------------------------------------------------------------------------------------------------
+
+
+def _promise(book: Book) -> Iterable[Difference]:
+    """Ceiling: each component's most quantity at its price, rounded up, added up."""
+    most = {name: quantity for name, (quantity, _) in book.promised.items()}
+    wanted = {"gpu_s": Decimal(book.gpus * book.walltime_s), "shot": Decimal(book.shots)}
+    for name, quantity in wanted.items():
+        if name in book.prices and most.get(name, Decimal(0)) != quantity:
+            yield _of(book, "promised-quantity-differs", f"{quantity} {name}", most.get(name, 0))
+    if unpriced := sorted(most.keys() - book.prices.keys()):
+        yield _of(book, "promised-without-price", "a price for each component", ", ".join(unpriced))
+        return
+    ceiling = sum(ceil(_worth(quantity, book.prices[name], "price")) for name, quantity in most.items())
+    if ceiling != book.ceiling:
+        yield _of(book, "ceiling-differs", ceiling, book.ceiling)
+    claimed, wanted_claim = sum(book.posted.claimed.values()), _cover(book, book.ceiling).total
+    if claimed != wanted_claim:
+        yield _of(book, "hold-differs", wanted_claim, claimed)
+
+
+# --- rated lines ----------------------------------------------------------------------------------------------------
+
+
+def _lines(book: Book) -> Iterable[Difference]:
+    """Each record that counts stands rated in full at the frozen price; every other one stands at nothing."""
+    standing = {usage.id for usage in _counting(book.usages) if _attempt(book, usage).is_rated}
+    for usage in book.usages:
+        price = book.prices.get(usage.component)
+        wanted = Rated() if usage.id not in standing or price is None else _rated(usage.quantity, price)
+        found = book.rated.get(usage.id, Rated())
+        if found != wanted:
+            yield Difference(
+                check="rated-line-differs",
+                subject=f"usage-record:{usage.id}",
+                expected=_told(wanted),
+                found=_told(found),
+            )
+    for stranger in book.rated.keys() - {usage.id for usage in book.usages}:
+        yield Difference(
+            check="rated-line-without-usage",
+            subject=f"usage-record:{stranger}",
+            expected="a usage record",
+            found=_told(book.rated[stranger]),
+        )
+
+
+def _rated(quantity: Decimal, price: Price) -> Rated:
+    return Rated(
+        quantity=quantity,
+        price=floor(_worth(quantity, price, "price")),
+        list=floor(_worth(quantity, price, "list")),
+        market=floor(_worth(quantity, price, "market")),
+    )
+
+
+# --- the charge -----------------------------------------------------------------------------------------------------
+
+
+def _charge(book: Book) -> Iterable[Difference]:
+    possible = possible_charges(book)
+    posted = book.posted.earned + book.posted.overrun
+    told = " or ".join(map(str, sorted(possible)))
+    if posted not in possible:
+        yield _of(book, "charge-differs", told, posted)
+    if book.charged_on_lines not in possible:
+        yield _of(book, "charge-on-lines-differs", told, book.charged_on_lines)
+    if posted != book.charged_on_lines:
+        yield _of(book, "lines-differ-from-ledger", posted, book.charged_on_lines)
+    yield from _postings(book, posted)
+
+
+def _postings(book: Book, charge: int) -> Iterable[Difference]:
+    """Tax, debt, overrun and what is still held follow from the charge."""
+    drawn = _cover(book, charge)
+    posted = book.posted
+    still_held = _cover(book, book.ceiling).total - drawn.total if book.closed_at is None else 0
+    for check_name, wanted, found in (
+        ("tax-differs", drawn.tax, posted.tax),
+        ("debt-differs", -drawn.on_credit, posted.owed),
+        ("overrun-differs", charge - _used(book, _counting(book.usages)), posted.overrun),
+        ("held-differs", still_held, posted.held),
+    ):
+        if wanted != found:
+            yield _of(book, check_name, wanted, found)
+
+
+def possible_charges(book: Book) -> set[int]:
+    """What the job may have been charged. More than one only when several records came at the same instant at or after
+    the closing of the hold: their order, which decides then, is not known.
+    """
+    moments = [
+        (at, [list(of_row) for _, of_row in groupby(sorted(together, key=_row_key), key=_row_key)])
+        for at, together in groupby(sorted(book.usages, key=lambda each: each.recorded_at), key=lambda u: u.recorded_at)
+    ]
+    if book.closed_at is None:
+        return {min(_used(book, _counting(book.usages)), book.ceiling)}
+    closed_at = book.closed_at
+    before = [usage for at, rows in moments if at < closed_at for row in rows for usage in row]
+    states = {min(_used(book, _counting(before)), book.ceiling)}
+    known = before
+    for at, rows in moments:
+        if at >= closed_at:
+            states = {
+                charge
+                for state in states
+                for order in _orders(rows)
+                for charge in _after(book, known, order, state, closes=at == closed_at)
+            }
+            known = [*known, *(usage for row in rows for usage in row)]
+    return states
+
+
+def _orders(rows: list[list[Usage]]) -> Iterable[Sequence[list[Usage]]]:
+    return permutations(rows) if len(rows) <= _MOST_ORDERS else [rows]
+
+
+def _after(
+    book: Book, known: Sequence[Usage], order: Sequence[list[Usage]], charge: int, *, closes: bool
+) -> Iterable[int]:
+    """The charge after records that came one by one. closes: the hold was closed after one of them."""
+    seen, used = list(known), []
+    for row in order:
+        seen += row
+        used.append(_used(book, _counting(seen)))
+    if not closes:
+        yield min([charge, *used])
+        return
+    for closing in range(len(used)):
+        yield min([book.ceiling, *used[closing:]])
+
+
+def _used(book: Book, counting: Iterable[Usage]) -> int:
+    """Worth of what is charged, before the ceiling."""
+    return sum(
+        floor(_worth(usage.quantity, book.prices[usage.component], "price"))
+        for usage in counting
+        if usage.component in book.prices and _attempt(book, usage).is_charged
+    )
+
+
+# --- who pays -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cover:
+    total: int
+    tax: int
+    on_credit: int
+
+
+def _cover(book: Book, net: int) -> _Cover:
+    """What an amount without tax takes from what the hold claimed: grants, then prepaid, then credit."""
+    claimed = book.posted.claimed
+    granted = min(net, claimed.get("grant", 0))
+    tax = (net - granted) * book.tax_rate_bp // 10_000
+    gross = net - granted + tax
+    return _Cover(total=granted + gross, tax=tax, on_credit=max(0, gross - claimed.get("prepaid", 0)))
+
+
+def _worth(quantity: Decimal, price: Price, at: str) -> Fraction:
+    return Fraction(quantity) * int(getattr(price, at)) / Fraction(price.per)
+
+
+def _counting(usages: Iterable[Usage]) -> list[Usage]:
+    known = list(usages)
+    replaced = {usage.supersedes for usage in known}
+    return [usage for usage in known if usage.id not in replaced]
+
+
+def _attempt(book: Book, usage: Usage) -> Attempt:
+    unknown = Attempt(id=usage.attempt_id, ending=None, accounting_final=False)
+    return next((each for each in book.attempts if each.id == usage.attempt_id), unknown)
+
+
+def _row_key(usage: Usage) -> str:
+    return str(usage.row_id)
+
+
+def _told(rated: Rated) -> str:
+    return f"{rated.quantity.normalize():f} worth {rated.price} (list {rated.list}, market {rated.market})"
+
+
+def _of(book: Book, check_name: str, expected: object, found: object) -> Difference:
+    return Difference(check=check_name, subject=f"job:{book.job_id}", expected=str(expected), found=str(found))

@@ -1,0 +1,116 @@
+"""Is every attempt alive or ended, as its events say, once started, once settled?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from metering.audit.store.questions import Question
+
+# The states of an attempt are in the order of its life: those before 'SUCCEEDED' are live.
+QUESTIONS: Sequence[Question] = (
+    Question(
+        check="job-lost",
+        sql="""
+            SELECT 'job:' || j.id AS subject, 'a live attempt, or an ended one that is the last' AS expected,
+                   coalesce(string_agg(format('%s %s', a.ordinal, a.state), ', ' ORDER BY a.ordinal), 'no attempt')
+                       AS found
+            FROM scheduler.job j
+            LEFT JOIN scheduler.attempt a ON a.job_id = j.id
+            LEFT JOIN pricing.billable_attempt b ON b.attempt_id = a.id
+            GROUP BY j.id
+            HAVING NOT coalesce(bool_or(a.state < 'SUCCEEDED' OR b.last), false)""",
+    ),
+    Question(
+        check="two-live-attempts",
+        sql="""
+            SELECT format('job:%s/%s', job_id, phase) AS subject, 'at most 1 live attempt' AS expected,
+                   count(*) AS found
+            FROM scheduler.attempt WHERE state < 'SUCCEEDED' GROUP BY job_id, phase HAVING count(*) > 1""",
+    ),
+    Question(
+        check="attempt-of-no-job",
+        sql="""
+            SELECT 'attempt:' || a.id AS subject, 'a job of the same organisation' AS expected,
+                   coalesce(j.organisation_id::text, 'none') AS found
+            FROM scheduler.attempt a LEFT JOIN scheduler.job j ON j.id = a.job_id
+            WHERE j.organisation_id IS DISTINCT FROM a.organisation_id""",
+    ),
+    Question(
+        check="attempt-differs-from-its-story",
+        sql="""
+            WITH told AS (
+                SELECT attempt_id, count(*) AS events, max(seq) AS last_seq,
+                       (array_agg(state ORDER BY seq DESC))[1] AS state
+                FROM scheduler.attempt_event GROUP BY attempt_id)
+            SELECT 'attempt:' || coalesce(a.id, e.attempt_id) AS subject,
+                   format('%s after %s events, the last is number %s', e.state, e.events, e.last_seq) AS expected,
+                   format('%s in version %s', a.state, a.version) AS found
+            FROM scheduler.attempt a FULL JOIN told e ON e.attempt_id = a.id
+            WHERE a.id IS NULL OR e.state IS DISTINCT FROM a.state
+               OR coalesce(e.events, 0) <> a.version OR coalesce(e.last_seq, 0) <> a.version""",
+    ),
+    Question(
+        check="attempt-moved-after-its-end",
+        sql="""
+            SELECT 'attempt:' || e.attempt_id AS subject, 'nothing after the end' AS expected,
+                   string_agg(format('%s %s', e.seq, e.state), ', ' ORDER BY e.seq) AS found
+            FROM scheduler.attempt_event e
+            WHERE EXISTS (SELECT FROM scheduler.attempt_event b WHERE b.attempt_id = e.attempt_id AND b.seq < e.seq
+                          AND b.state >= 'SUCCEEDED' AND b.state <> e.state)
+            GROUP BY e.attempt_id""",
+    ),
+    Question(
+        check="attempt-started-twice",
+        sql="""
+            SELECT 'attempt:' || attempt_id AS subject, 'at most 1 start' AS expected, count(*) AS found
+            FROM (SELECT attempt_id, state, lag(state) OVER (PARTITION BY attempt_id ORDER BY seq) AS before
+                  FROM scheduler.attempt_event) AS move
+            WHERE state = 'RUNNING' AND before IS DISTINCT FROM 'RUNNING'
+            GROUP BY attempt_id HAVING count(*) > 1""",
+    ),
+    Question(
+        check="attempt-not-billable",
+        sql="""
+            SELECT 'attempt:' || coalesce(a.id, b.attempt_id) AS subject,
+                   format('%s/%s/%s/%s/%s', j.id, j.organisation_id, j.project_id, j.person_id, j.offering_id)
+                       AS expected,
+                   format('%s/%s/%s/%s/%s', b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id)
+                       AS found
+            FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id
+            FULL JOIN pricing.billable_attempt b ON b.attempt_id = a.id
+            WHERE (j.id, j.organisation_id, j.project_id, j.person_id, j.offering_id)
+                  IS DISTINCT FROM (b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id)""",
+    ),
+    Question(
+        check="ending-differs",
+        sql="""
+            SELECT 'attempt:' || a.id AS subject, a.state AS expected, coalesce(b.ending::text, 'open') AS found
+            FROM scheduler.attempt a JOIN pricing.billable_attempt b ON b.attempt_id = a.id
+            WHERE NOT CASE
+                WHEN a.state < 'SUCCEEDED' THEN b.ending IS NULL
+                WHEN a.state = 'SUCCEEDED' THEN b.ending IS NOT DISTINCT FROM 'succeeded'
+                WHEN a.state = 'PREEMPTED' THEN coalesce(b.ending IN ('preempted', 'never_ran'), false)
+                WHEN a.state = 'LOST' THEN coalesce(b.ending IN ('lost', 'never_ran'), false)
+                WHEN a.state = 'FAILED' THEN coalesce(b.ending IN ('failed', 'never_ran'), false)
+                ELSE coalesce(b.ending IN ('cancelled', 'lost', 'never_ran'), false) END""",
+    ),
+    Question(
+        check="attempt-never-settled",
+        sql="""
+            SELECT 'attempt:' || b.attempt_id AS subject, 'settled' AS expected,
+                   format('ended as %s at %s, not settled', b.ending, b.closed_at) AS found,
+                   CASE WHEN b.closed_at > $1 THEN 'its accounting may still come' END AS explanation
+            FROM pricing.billable_attempt b WHERE b.ending IS NOT NULL AND b.settled_at IS NULL""",
+    ),
+    Question(
+        check="settled-before-its-end",
+        sql="""
+            SELECT 'attempt:' || b.attempt_id AS subject, 'an end, and a complete record if it is charged' AS expected,
+                   format('settled at %s, ending %s, accounting final at %s', b.settled_at, b.ending,
+                          b.accounting_final_at) AS found
+            FROM pricing.billable_attempt b
+            WHERE b.settled_at IS NOT NULL
+              AND (b.ending IS NULL
+                   OR b.ending IN ('succeeded', 'failed', 'cancelled') AND b.accounting_final_at IS NULL)""",
+    ),
+)

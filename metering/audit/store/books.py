@@ -1,0 +1,103 @@
+"""Reads what is known of the money of every job."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from infra.db.connection import Conn
+from metering.audit.books import Attempt, Book, Posted, Price, Rated, Usage
+
+_JOBS = """
+    SELECT j.id, j.gpus, j.shots, j.walltime_s, q.ceiling_micro_yen, q.tax_rate_bp, q.lines, q.price_version_id,
+           h.closed_at
+    FROM scheduler.job j JOIN pricing.quote q ON q.job_id = j.id JOIN pricing.hold h ON h.job_id = j.id
+    ORDER BY j.id"""
+_PRICES = """
+    SELECT price_version_id, component, per, price_micro_yen, list_micro_yen, market_micro_yen
+    FROM pricing.price_component"""
+_ATTEMPTS = """
+    SELECT job_id, attempt_id, ending::text, accounting_final_at IS NOT NULL AS accounting_final
+    FROM pricing.billable_attempt"""
+_USAGES = """
+    SELECT b.job_id, u.id, u.accounting_row_id, u.attempt_id, u.component, u.quantity, u.supersedes, u.recorded_at
+    FROM metering.usage_record u JOIN pricing.billable_attempt b ON b.attempt_id = u.attempt_id"""
+_RATED = """
+    SELECT job_id, usage_record_id, sum(quantity) AS quantity, sum(price_micro_yen) AS price,
+           sum(list_micro_yen) AS list, sum(market_micro_yen) AS market, sum(charged_micro_yen) AS charged
+    FROM pricing.rated_line GROUP BY job_id, usage_record_id"""
+_POSTED = """
+    SELECT t.job_id, e.bucket::text AS bucket, sum(e.amount_micro_yen) AS amount
+    FROM pricing.ledger_transaction t JOIN pricing.ledger_entry e ON e.transaction_id = t.id
+    WHERE t.job_id IS NOT NULL AND e.bucket IN ('earned', 'overrun', 'tax', 'owed', 'held') GROUP BY 1, 2"""
+_CLAIMED = """
+    SELECT t.job_id, l.kind::text AS kind, sum(e.amount_micro_yen) AS amount
+    FROM pricing.ledger_transaction t JOIN pricing.ledger_entry e ON e.transaction_id = t.id
+    JOIN pricing.lot l ON l.id = e.lot_id
+    WHERE t.template = 'hold' AND e.bucket = 'held' GROUP BY 1, 2"""
+
+
+async def books(conn: Conn) -> list[Book]:
+    prices: dict[UUID, dict[str, Price]] = defaultdict(dict)
+    for row in await conn.fetch(_PRICES):
+        prices[row["price_version_id"]][row["component"]] = Price(
+            per=row["per"], price=row["price_micro_yen"], list=row["list_micro_yen"], market=row["market_micro_yen"]
+        )
+    attempts = await _by_job(conn, _ATTEMPTS)
+    usages = await _by_job(conn, _USAGES)
+    rated = await _by_job(conn, _RATED)
+    posted = await _by_job(conn, _POSTED)
+    claimed = await _by_job(conn, _CLAIMED)
+    return [
+        Book(
+            job_id=job["id"],
+            gpus=job["gpus"],
+            shots=job["shots"],
+            walltime_s=job["walltime_s"],
+            ceiling=job["ceiling_micro_yen"],
+            tax_rate_bp=job["tax_rate_bp"],
+            promised={
+                name: (Decimal(line["quantity"]), line["amount_micro_yen"]) for name, line in job["lines"].items()
+            },
+            closed_at=job["closed_at"],
+            prices=prices.get(job["price_version_id"], {}),
+            attempts=[_attempt(row) for row in attempts[job["id"]]],
+            usages=[_usage(row) for row in usages[job["id"]]],
+            rated={row["usage_record_id"]: _rated(row) for row in rated[job["id"]]},
+            charged_on_lines=int(sum(row["charged"] for row in rated[job["id"]])),
+            posted=Posted(
+                **{row["bucket"]: int(row["amount"]) for row in posted[job["id"]]},
+                claimed={row["kind"]: int(row["amount"]) for row in claimed[job["id"]]},
+            ),
+        )
+        for job in await conn.fetch(_JOBS)
+    ]
+
+
+async def _by_job(conn: Conn, sql: str) -> defaultdict[UUID, list[Any]]:
+    grouped: defaultdict[UUID, list[Any]] = defaultdict(list)
+    for row in await conn.fetch(sql):
+        grouped[row["job_id"]].append(row)
+    return grouped
+
+
+def _attempt(row: Any) -> Attempt:
+    return Attempt(id=row["attempt_id"], ending=row["ending"], accounting_final=row["accounting_final"])
+
+
+def _usage(row: Any) -> Usage:
+    return Usage(
+        id=row["id"],
+        row_id=row["accounting_row_id"],
+        attempt_id=row["attempt_id"],
+        component=row["component"],
+        quantity=row["quantity"],
+        supersedes=row["supersedes"],
+        recorded_at=row["recorded_at"],
+    )
+
+
+def _rated(row: Any) -> Rated:
+    return Rated(quantity=row["quantity"], price=int(row["price"]), list=int(row["list"]), market=int(row["market"]))

@@ -15,7 +15,7 @@ from itertools import count
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -300,6 +300,7 @@ def test_postgres_tells_the_same_story_as_the_pure_modules() -> None:
                 max_examples=20,
                 stateful_step_count=30,
                 deadline=None,
+                phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking on a database takes minutes
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
             ),
         )

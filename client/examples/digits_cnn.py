@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-THREADS = min(2, len(os.sched_getaffinity(0)))
+THREADS = 1  # the network is small: more threads would mostly wait for each other, above all on a busy machine
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))  # before torch is imported: it reads this once
 
 import torch  # noqa: E402

@@ -1,142 +1,45 @@
-"""`kyoyod demo`: sets the stage, plays, checks itself, and ends with 0 only when everything is as promised."""
+"""`kyoyod demo`, as the command line knows it. What it needs beyond a server is imported only when it runs."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
-from time import monotonic
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from kyoyo import KyoyoError
-from kyoyo.texts import language_of
-from portal.demo import finale, ground, world
-from portal.demo.ground import InUse, NotOurs
-from portal.demo.house import AuditFailed, House
-from portal.demo.promises import broken, to_json
-from portal.demo.screen import Screen
-from portal.demo.script import play
-from portal.demo.stage import OutOfTime, ProcessDied
-from portal.demo.summary import summarise
-from portal.language import Catalogue, Language, catalogue
-
-LIMIT_S = 480
-"""The whole run: far more than it needs, far less than anybody waits."""
-NOT_AS_PROMISED = 1
-STOPPED = 143
 BACKENDS = ("local",)
-"""Where the GPU offering may run. Each name is a case in ground.py, which knows what must be set up for it."""
+"""Where the GPU offering may run. ground.py knows what must be set up for each."""
+USAGE = 2
+PIPED_WIDTH = 120
 
 
 def demo(
     *,
-    once: Annotated[
-        bool, typer.Option("--once", help="End after the summary instead of leaving the portal running.")
-    ] = False,
-    port: Annotated[int, typer.Option(help="Port of the portal; 0: a free one.")] = 0,
+    once: Annotated[bool, typer.Option("--once", help="End after the summary, also on a terminal.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the portal; 0: a free one.")] = 0,
     data_dir: Annotated[Path, typer.Option(help="The demo's own folder; it is cleared first.")] = Path("var/demo"),
-    backend: Annotated[str, typer.Option(envvar="BACKEND", help="Where the GPU jobs run.")] = "local",
+    backend: Annotated[str, typer.Option(envvar="BACKEND", help="Where the GPU jobs run.")] = BACKENDS[0],
 ) -> None:
-    """The whole system on this machine from nothing, and the first day of a startup, acted through the real client."""
+    """The whole system on this machine from nothing, and a startup's first day, acted through the real client."""
+    try:
+        from rich.console import Console  # noqa: PLC0415  only here
+
+        from kyoyo.texts import language_of  # noqa: PLC0415  the client is no part of a server
+        from portal.demo.performance import perform  # noqa: PLC0415  imports the client
+        from portal.demo.screen import Screen  # noqa: PLC0415  imports the client
+        from portal.language import Language, catalogue  # noqa: PLC0415  only here
+    except ImportError as missing:
+        typer.echo(f"kyoyod demo needs the client: pip install ./client ({missing})", err=True)
+        raise typer.Exit(USAGE) from missing
     texts = catalogue(Language(language_of(os.environ)))
-    console = Console(emoji=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     screen = Screen(console, texts)
     if backend not in BACKENDS:
         screen.say("unknown_backend", backend=backend, known=", ".join(BACKENDS), style="red")
-        raise typer.Exit(2)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        with ground.cleared(data_dir.resolve()) as folder:
-            complaints = _run(folder, port or ground.free_port(), screen, texts, stay=console.is_terminal and not once)
-    except (NotOurs, InUse) as wrong:
-        screen.say("not_ours" if isinstance(wrong, NotOurs) else "in_use", path=str(wrong), style="red")
-        raise typer.Exit(2) from wrong
-    except (ProcessDied, OutOfTime, TimeoutError, KyoyoError, AuditFailed) as wrong:
-        _tell(screen, wrong)
-        raise typer.Exit(NOT_AS_PROMISED) from wrong
-    if complaints:
-        raise typer.Exit(NOT_AS_PROMISED)
-
-
-def _run(folder: Path, port: int, screen: Screen, texts: Catalogue, *, stay: bool) -> list[str]:
-    """The complaints; the house is gone when it returns."""
-    began_s = monotonic()
-    screen.act("title")
-    screen.say("notice", style="dim")
-    house = House(folder, port)
-    try:
-        with screen.busy("start"):
-            house.open()
-        with house.children.watched(limit_s=LIMIT_S):
-            house.wait_until_ready()
-            screen.say("started", address=house.address)
-            complaints = _perform(house, screen, texts)
-        screen.say("took", seconds=round(monotonic() - began_s))
-        if stay:
-            _stay(house, screen, texts)
-    finally:
-        with screen.busy("stopping"):
-            house.close()
-    return complaints
-
-
-def _perform(house: House, screen: Screen, texts: Catalogue) -> list[str]:
-    language = texts.language.value
-    with house.client(house.keys.startup, language) as startup:
-        played = play(startup, screen)
-        statement = startup.statement(house.month)
-    with house.client(house.keys.officer, language) as officer:
-        kpi = officer.kpi(house.month)
-    with screen.busy("audits"):
-        unexplained = house.audit()
-    summary = summarise(played, books=house.books(), unexplained=unexplained, kpi=kpi)
-    path = house.folder / "summary.json"
-    path.write_text(to_json(summary) + "\n", encoding="utf-8")
-    finale.show(screen, texts, jobs=played.jobs, summary=summary, statement=statement, kpi=kpi)
-    screen.say("summary_at", path=path)
-    complaints = broken(summary)
-    screen.say("broken" if complaints else "kept", style="bold red" if complaints else "bold green")
-    for complaint in complaints:
-        screen.line(f"  - {complaint}", style="red")
-    return complaints
-
-
-def _stay(house: House, screen: Screen, texts: Catalogue) -> None:
-    """Until Ctrl-C, or until a process dies."""
-    startup = world.STARTUP.people[0]
-    screen.say("looks", style="bold")
-    for key, person, token in (
-        ("link_startup", startup, house.keys.startup),
-        ("link_operator", world.OPERATOR, house.keys.operator),
-        ("link_officer", world.OFFICER, house.keys.officer),
-    ):
-        screen.line(f"  {screen.text(key, name=person.name)}")
-        screen.line(f"    {house.address}/{texts.language.value}/sign-in#{token}")
-    try:
-        with house.children.watched(limit_s=0):
-            while True:
-                signal.pause()
-    except KeyboardInterrupt:
-        return
-
-
-def _tell(screen: Screen, wrong: Exception) -> None:
-    match wrong:
-        case ProcessDied():
-            screen.say("died", name=wrong.name, code=wrong.code, style="bold red")
-            screen.line(wrong.tail)
-        case OutOfTime():
-            screen.say("too_slow", seconds=wrong.limit_s, what="kyoyod demo", style="bold red")
-        case KyoyoError():
-            screen.say("refused", code=wrong.code, detail=wrong.detail, style="bold red")
-        case _:
-            screen.line(str(wrong), style="bold red")
-
-
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(STOPPED)  # so that everything that was started is ended
+        raise typer.Exit(USAGE)
+    is_terminal = console.is_terminal
+    raise typer.Exit(
+        perform(once=once, port=port, folder=data_dir.resolve(), screen=screen, texts=texts, is_terminal=is_terminal)
+    )

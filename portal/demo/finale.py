@@ -67,6 +67,8 @@ def _statement(screen: Screen, texts: Catalogue, statement: Json) -> None:
     rows.append(["", screen.text("balance_then"), *(yen(Decimal(statement["closing"][name])) for name in _MOVES)])
     columns = [screen.text(key) for key in ("at", "movement", "available", "held", "owed")]
     screen.table(screen.text("table_statement", month=statement["month"]), columns, rows, right=3)
+    totals = {name.removesuffix("_yen"): yen(Decimal(amount)) for name, amount in statement["totals"].items()}
+    screen.say("equation", style="dim", **totals)
 
 
 _MOVES = ("available_yen", "held_yen", "owed_yen")

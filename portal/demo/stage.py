@@ -71,17 +71,21 @@ class Children:
             return log.read().decode("utf-8", errors="replace").partition("\n")[2].rstrip()
 
     def stop(self) -> None:
-        """SIGTERM to the last started first; SIGKILL to what does not listen."""
-        running, self._running = self._running, {}
-        for child in reversed(running.values()):
-            child.terminate()
-            try:
-                child.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-            if child.stdin:
-                child.stdin.close()
+        """All, the last started first."""
+        for name in reversed(list(self._running)):
+            self.stop_one(name)
+
+    def stop_one(self, name: str) -> None:
+        """SIGTERM; SIGKILL to the whole session when it does not listen."""
+        child = self._running.pop(name)
+        child.terminate()
+        try:
+            child.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        if child.stdin:
+            child.stdin.close()
 
     @contextmanager
     def watched(self, *, limit_s: int) -> Iterator[None]:

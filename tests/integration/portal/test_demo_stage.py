@@ -25,6 +25,7 @@ def test_the_death_of_a_child_interrupts_whatever_the_demo_waits_for(tmp_path: P
     began = time.monotonic()
     with pytest.raises(ProcessDied) as died, children.watched(limit_s=50):
         time.sleep(40)
+    children.stop()
     assert time.monotonic() - began < 30
     assert (died.value.name, died.value.code) == ("worker", 7)
     assert died.value.tail.endswith("is wrong")

@@ -1,0 +1,266 @@
+"""Two hundred short jobs while somebody keeps killing the portal and the worker.
+
+1. A startup submits 200 jobs to the `local` backend over HTTP, with the real client, four at a time.
+2. At moments that a fixed seed draws, either process gets SIGKILL and is started again at once: between a commit and a
+   submit, between a submit and its commit, in the middle of a collection window, with a request on the wire.
+3. In the end every job has run once by its own log, every attempt is settled, the ledger balances and the audit, which
+   shares no code with any of it, finds nothing to explain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random  # noqa: TID251  one seeded instance
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import pricing.service as pricing
+from infra.clock import new_id, utc_now
+from infra.db.connection import Role, transaction
+from kyoyo import Client, Job, Unavailable
+from portal.demo import world
+from portal.demo.seed import seed
+from pricing.units import micro
+from tests.support.database import Database
+
+SEED = 20261121
+JOBS = 200
+JOBS_AT_ONCE = 4
+DEATHS = 8  # of each process, at most: a loaded machine needs seconds for each new start
+PATIENCE_S = 240
+GRANT_YEN = "100000"
+SCRIPT = '#!/bin/sh\necho "ran $KYOYO_ATTEMPT_ID"\nsleep 0.05\n'
+BACKENDS = f"""\
+[backends.{world.GPU_BACKEND}]
+kind = "local"
+gpus = 8
+cpus = 16
+memory_mb = 16384
+
+[backends.{world.QPU_BACKEND}]
+kind = "aer"
+"""
+
+pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.timeout(PATIENCE_S * 2)]
+
+
+class Victim:
+    """One process of the service, which can be killed and comes back."""
+
+    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
+        self._command, self._environment, self._log = command, {**os.environ, **environment}, log
+        self.deaths = 0
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "portal", self._command],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill_and_restart(self) -> None:
+        assert self._process.poll() is None, f"{self._command} ended by itself, see {self._log}"
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self.deaths += 1
+        self.start()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def service(environment: Mapping[str, str], logs: Path) -> Iterator[dict[str, Victim]]:
+    victims = {command: Victim(command, environment, logs / f"{command}.log") for command in ("portal", "worker")}
+    try:
+        yield victims
+    finally:
+        for victim in victims.values():
+            victim.stop()
+
+
+Ready = Callable[[], Awaitable[object]]
+"""Something that changes once a process that was just started does its work."""
+
+
+async def keep_killing(victim: Victim, ready: Ready, chance: random.Random, *, until: asyncio.Event) -> None:
+    """Kills again and again, mostly at a moment of work, one time in five while it still starts."""
+    for _ in range(DEATHS):
+        if until.is_set():
+            return
+        if chance.random() < 0.8:
+            await ready()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(chance.uniform(0.1, 3.0)):
+                await until.wait()
+        if not until.is_set():
+            await asyncio.to_thread(victim.kill_and_restart)
+
+
+async def portal_listens(port: int) -> None:
+    while True:
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.1)
+
+
+async def worker_leads(database: Database) -> None:
+    """A worker that has just come takes every loop, with a new token: after the kill before, under a new name."""
+    leaders = "SELECT coalesce(sum(token), 0) FROM infra.leader"
+    before = await database.owner.fetchval(leaders)
+    async with asyncio.timeout(PATIENCE_S):
+        while await database.owner.fetchval(leaders) == before:  # noqa: ASYNC110  the event is in another process
+            await asyncio.sleep(0.1)
+
+
+def patiently(call: Callable[[], Job]) -> Job:
+    """What a person does when the command says "not reachable": call again, with the same key."""
+    for _ in range(30):
+        with suppress(Unavailable):
+            return call()
+    return call()
+
+
+def submit_all(client: Client, folder: Path, numbers: range) -> list[Job]:
+    """Each call has one Idempotency-Key, whatever happens to the portal meanwhile."""
+    jobs = []
+    for number in numbers:
+        script = folder / f"job-{number}.sh"
+        script.write_text(SCRIPT)
+        again = partial(client.submit, script, time=60, gpus=1, name=f"short {number}", key=f"crash-{number}")
+        jobs.append(patiently(again))
+    return jobs
+
+
+async def grant_enough(database: Database) -> None:
+    """Two hundred ceilings of a minute are more than the demo's startup owns."""
+    organisation_id = await database.owner.fetchval(
+        "SELECT id FROM accounts.organisation WHERE slug = $1", world.STARTUP.slug
+    )
+    async with transaction(database.portal, role=Role.OPERATOR) as conn:
+        await pricing.issue_grant(
+            conn,
+            grant_id=new_id(),
+            organisation_id=organisation_id,
+            amount_micro_yen=micro(GRANT_YEN),
+            expires_at=utc_now() + timedelta(days=30),
+            reason="crash test",
+            actor=None,
+            now=utc_now(),
+        )
+
+
+def settings_of(database: Database, folder: Path) -> Mapping[str, str]:
+    (folder / "backends.toml").write_text(BACKENDS)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {
+        "KYOYO_DATABASE_URL": database.url,
+        "KYOYO_DATA_DIR": str(folder),
+        "KYOYO_BACKENDS_FILE": str(folder / "backends.toml"),
+        "KYOYO_HOST": "127.0.0.1",
+        "KYOYO_PORT": str(port),
+    }
+
+
+async def work(environment: Mapping[str, str], token: str, folder: Path) -> list[Job]:
+    """Submit everything and wait until each job has ended, as a patient user does."""
+    url = f"http://127.0.0.1:{environment['KYOYO_PORT']}"
+    await portal_listens(int(environment["KYOYO_PORT"]))
+    with Client(url, token, environment={}) as client:
+        shares = [range(first, JOBS, JOBS_AT_ONCE) for first in range(JOBS_AT_ONCE)]
+        submitted = await asyncio.gather(*(asyncio.to_thread(submit_all, client, folder, share) for share in shares))
+        jobs = [job for share in submitted for job in share]
+        for job in jobs:
+            await asyncio.to_thread(job.wait, timeout_s=PATIENCE_S)
+        return jobs
+
+
+async def until_settled(database: Database) -> None:
+    """Until the worker has collected and settled the last attempt."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (await imbalance_and_open_holds(database))[1]:  # noqa: ASYNC110  the event is in another process
+            await asyncio.sleep(0.5)
+
+
+async def ended_states(database: Database) -> dict[str, int]:
+    rows = await database.owner.fetch("SELECT state::text, count(*) FROM scheduler.attempt GROUP BY state")
+    return {row["state"]: row["count"] for row in rows}
+
+
+async def imbalance_and_open_holds(database: Database) -> tuple[int, int]:
+    return (
+        abs(
+            await database.owner.fetchval("SELECT coalesce(sum(amount_micro_yen), 0)::bigint FROM pricing.ledger_entry")
+        ),
+        await database.owner.fetchval("SELECT count(*) FROM pricing.hold WHERE closed_at IS NULL"),
+    )
+
+
+def real_starts(root: Path) -> list[int]:
+    """How often the user's code started in each attempt's folder, by what it printed itself."""
+    return [(folder / "stdout").read_text().count("ran ") for folder in root.iterdir() if (folder / "stdout").exists()]
+
+
+def unexplained(environment: Mapping[str, str]) -> int:
+    audit = subprocess.run(
+        [sys.executable, "-m", "portal", "audit", "--json"],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert audit.returncode in {0, 1}, audit.stderr.decode()
+    return int(json.loads(audit.stdout)["unexplained"])
+
+
+async def test_kills_at_random_moments_lose_no_job_run_none_twice_and_cost_no_yen(
+    database: Database, tmp_path: Path
+) -> None:
+    keys = await seed(database.portal, now=utc_now(), new_id=new_id)
+    await grant_enough(database)
+    environment = settings_of(database, tmp_path)
+    done = asyncio.Event()
+    with service(environment, tmp_path) as victims:
+        killers = [
+            (victims["portal"], partial(portal_listens, int(environment["KYOYO_PORT"]))),
+            (victims["worker"], partial(worker_leads, database)),
+        ]
+        async with asyncio.TaskGroup() as group:
+            for number, (victim, ready) in enumerate(killers):
+                group.create_task(keep_killing(victim, ready, random.Random(SEED + number), until=done))
+            jobs = await work(environment, keys.startup, tmp_path)
+            done.set()
+        deaths = {name: victim.deaths for name, victim in victims.items()}
+        await until_settled(database)
+    assert min(deaths.values()) >= 3, f"nothing was proven: {deaths}"
+
+    assert len({job.id for job in jobs}) == JOBS
+    assert await ended_states(database) == {"SUCCEEDED": JOBS}
+    assert real_starts(tmp_path / "backends" / world.GPU_BACKEND) == [1] * JOBS
+    assert await imbalance_and_open_holds(database) == (0, 0)
+    assert unexplained(environment) == 0

@@ -158,7 +158,7 @@ async def _book(case: _Case, facts: JobFacts, result: Outcome, *, at: datetime) 
         for net in (result.charged_before_micro_yen, result.charged_after_micro_yen)
     )
     if before != after or result.overrun_micro_yen:
-        revision = await store.revision_of(case.conn, case.attempt.attempt_id)
+        revision = await store.revision_of(case.conn, case.attempt)
         move = ChargeMove(
             organisation_id=case.attempt.organisation_id,
             job_id=job_id,

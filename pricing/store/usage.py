@@ -132,12 +132,13 @@ async def close_hold(conn: Conn, job_id: UUID, *, now: datetime) -> None:
     await conn.execute("UPDATE pricing.hold SET closed_at = $2 WHERE job_id = $1", job_id, now)
 
 
-async def revision_of(conn: Conn, attempt_id: UUID) -> int:
-    """How often an attempt has been settled or corrected so far."""
+async def revision_of(conn: Conn, attempt: BillableAttempt) -> int:
+    """How often an attempt has been settled or corrected so far. Its job leads there: that is what is indexed."""
     count: int = await conn.fetchval(
         """SELECT count(*) FROM pricing.ledger_transaction
-           WHERE attempt_id = $1 AND template IN ('settle', 'refund', 'adjust')""",
-        attempt_id,
+           WHERE job_id = $1 AND attempt_id = $2 AND template IN ('settle', 'refund', 'adjust')""",
+        attempt.job_id,
+        attempt.attempt_id,
     )
     return count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from accounts import service as accounts
@@ -20,15 +20,15 @@ from scheduler.store import planning, reads
 from scheduler.views import QueueView, StandingView
 
 
-async def queue_view(conn: Conn, *, now: datetime) -> QueueView:
-    """For operators: all that lives, and every organisation's standing."""
+async def queue_view(conn: Conn, *, now: datetime, half_life: timedelta = policy.HALF_LIFE) -> QueueView:
+    """For operators: all that lives, and every organisation's standing. half_life: as the dispatcher has it."""
     entries = await reads.live(conn)
-    return QueueView(entries=entries, standings=await _standings(conn, now=now))
+    return QueueView(entries=entries, standings=await _standings(conn, now=now, half_life=half_life))
 
 
-async def _standings(conn: Conn, *, now: datetime) -> list[StandingView]:
+async def _standings(conn: Conn, *, now: datetime, half_life: timedelta) -> list[StandingView]:
     shares = await planning.shares(conn, at=now)
-    used = await planning.used_micro_nu(conn, at=now, half_life=policy.HALF_LIFE)
+    used = await planning.used_micro_nu(conn, at=now, half_life=half_life)
     held = await planning.held(conn)
     line = await planning.line(conn)
     queued = Counter(each.organisation_id for each in line.waiting)

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
 
 import asyncpg
 import pytest
 
-from hpc_adapters.contract import (
-    Capabilities,
-    Capacity,
-    Health,
-    JobRequest,
-    LogChunk,
-    Observation,
-    Ref,
-    Stream,
-    UsageRow,
-    Window,
-)
-from hpc_adapters.errors import Forgotten, Unavailable
+from hpc_adapters.contract import JobRequest, Ref
+from hpc_adapters.errors import Unavailable
 from hpc_adapters.simulated.behaviour import Behaviour
 from hpc_adapters.simulated.faults import Answer, Faults
 from infra.db.connection import Lease
@@ -31,6 +19,7 @@ from scheduler.core.reasons import Why
 from scheduler.loops import dispatch
 from scheduler.loops.deps import Settings
 from tests.support.database import Database
+from tests.support.interposed import Interposed, Killed, interpose, raising
 from tests.support.scheduled import CLUSTER, World, a_submission, open_world
 
 LONG = Behaviour(run_s=120).script().body
@@ -39,69 +28,6 @@ LONG = Behaviour(run_s=120).script().body
 @pytest.fixture
 async def world(database: Database) -> World:
     return await open_world(database)
-
-
-class Interposed:
-    """A simulated backend with something of one's own before some of its calls."""
-
-    def __init__(self, world: World, **before: Callable[..., object]) -> None:
-        self._inner = world.backend
-        self._before = before
-
-    def _pass(self, call: str, *arguments: object) -> None:
-        if call in self._before:
-            self._before[call](*arguments)
-
-    def capabilities(self) -> Capabilities:
-        return self._inner.capabilities()
-
-    async def capacity(self) -> Capacity:
-        self._pass("capacity")
-        return await self._inner.capacity()
-
-    async def submit(self, request: JobRequest) -> Ref:
-        self._pass("submit", request)
-        return await self._inner.submit(request)
-
-    async def find(self, attempt_id: UUID) -> Ref | None:
-        self._pass("find", attempt_id)
-        return await self._inner.find(attempt_id)
-
-    async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
-        self._pass("observe", refs)
-        return await self._inner.observe(refs)
-
-    async def cancel(self, ref: Ref) -> None:
-        self._pass("cancel", ref)
-        await self._inner.cancel(ref)
-
-    async def accounting(self, window: Window) -> Sequence[UsageRow]:
-        return await self._inner.accounting(window)
-
-    async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
-        self._pass("logs", ref)
-        return await self._inner.logs(ref, stream, offset, limit)
-
-    async def health(self) -> Health:
-        return await self._inner.health()
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def interpose(world: World, **before: Callable[..., object]) -> None:
-    world.backends = {CLUSTER: Interposed(world, **before)}
-
-
-def raising(problem: BaseException) -> Callable[..., object]:
-    def fail(*_: object) -> object:
-        raise problem
-
-    return fail
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing of ours runs after it."""
 
 
 # -- the answer to a submission ----------------------------------------------------------------------------------------

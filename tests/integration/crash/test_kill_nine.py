@@ -1,7 +1,7 @@
-"""Two hundred short jobs while somebody keeps killing the portal and the worker.
+"""Hundreds of short jobs while somebody keeps killing the portal and the worker.
 
-1. A startup submits 200 jobs to the `local` backend over HTTP, with the real client, four at a time.
-2. At moments that a fixed seed draws, either process gets SIGKILL and is started again at once: between a commit and a
+1. A startup submits jobs to the `local` backend over HTTP, with the real client, four at a time.
+2. At moments that a seed draws, either process gets SIGKILL and is started again at once: between a commit and a
    submit, between a submit and its commit, in the middle of a collection window, with a request on the wire.
 3. In the end every job has run once by its own log, every attempt is settled, the ledger balances and the audit, which
    shares no code with any of it, finds nothing to explain.
@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,7 @@ from portal.demo.seed import seed
 from pricing.units import micro
 from tests.support.database import Database
 
-SEED = 20261121
-JOBS = 200
 JOBS_AT_ONCE = 4
-DEATHS = 8  # of each process, at most: a loaded machine needs seconds for each new start
 PATIENCE_S = 240
 GRANT_YEN = "100000"
 SCRIPT = '#!/bin/sh\necho "ran $KYOYO_ATTEMPT_ID"\nsleep 0.05\n'
@@ -53,6 +51,15 @@ kind = "aer"
 """
 
 pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.timeout(PATIENCE_S * 2)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How hard it is tried. deaths: of each process, at most; a loaded machine needs seconds for each new start."""
+
+    seed: int
+    jobs: int
+    deaths: int
 
 
 class Victim:
@@ -103,9 +110,11 @@ Ready = Callable[[], Awaitable[object]]
 """Something that changes once a process that was just started does its work."""
 
 
-async def keep_killing(victim: Victim, ready: Ready, chance: random.Random, *, until: asyncio.Event) -> None:
+async def keep_killing(
+    victim: Victim, ready: Ready, chance: random.Random, *, deaths: int, until: asyncio.Event
+) -> None:
     """Kills again and again, mostly at a moment of work, one time in five while it still starts."""
-    for _ in range(DEATHS):
+    for _ in range(deaths):
         if until.is_set():
             return
         if chance.random() < 0.8:
@@ -186,12 +195,12 @@ def settings_of(database: Database, folder: Path) -> Mapping[str, str]:
     }
 
 
-async def work(environment: Mapping[str, str], token: str, folder: Path) -> list[Job]:
+async def work(environment: Mapping[str, str], token: str, folder: Path, *, number: int) -> list[Job]:
     """Submit everything and wait until each job has ended, as a patient user does."""
     url = f"http://127.0.0.1:{environment['KYOYO_PORT']}"
     await portal_listens(int(environment["KYOYO_PORT"]))
     with Client(url, token, environment={}) as client:
-        shares = [range(first, JOBS, JOBS_AT_ONCE) for first in range(JOBS_AT_ONCE)]
+        shares = [range(first, number, JOBS_AT_ONCE) for first in range(JOBS_AT_ONCE)]
         submitted = await asyncio.gather(*(asyncio.to_thread(submit_all, client, folder, share) for share in shares))
         jobs = [job for share in submitted for job in share]
         for job in jobs:
@@ -238,8 +247,16 @@ def unexplained(environment: Mapping[str, str]) -> int:
     return int(json.loads(audit.stdout)["unexplained"])
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(seed=20261121, jobs=200, deaths=8),
+        pytest.param(Plan(seed=20261122, jobs=800, deaths=40), marks=[pytest.mark.long, pytest.mark.timeout(3_000)]),
+    ],
+    ids=["short", "long"],
+)
 async def test_kills_at_random_moments_lose_no_job_run_none_twice_and_cost_no_yen(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, plan: Plan
 ) -> None:
     keys = await seed(database.portal, now=utc_now(), new_id=new_id)
     await grant_enough(database)
@@ -252,15 +269,17 @@ async def test_kills_at_random_moments_lose_no_job_run_none_twice_and_cost_no_ye
         ]
         async with asyncio.TaskGroup() as group:
             for number, (victim, ready) in enumerate(killers):
-                group.create_task(keep_killing(victim, ready, random.Random(SEED + number), until=done))
-            jobs = await work(environment, keys.startup, tmp_path)
+                group.create_task(
+                    keep_killing(victim, ready, random.Random(f"{plan.seed}:{number}"), deaths=plan.deaths, until=done)
+                )
+            jobs = await work(environment, keys.startup, tmp_path, number=plan.jobs)
             done.set()
         deaths = {name: victim.deaths for name, victim in victims.items()}
         await until_settled(database)
     assert min(deaths.values()) >= 3, f"nothing was proven: {deaths}"
 
-    assert len({job.id for job in jobs}) == JOBS
-    assert await ended_states(database) == {"SUCCEEDED": JOBS}
-    assert real_starts(tmp_path / "backends" / world.GPU_BACKEND) == [1] * JOBS
+    assert len({job.id for job in jobs}) == plan.jobs
+    assert await ended_states(database) == {"SUCCEEDED": plan.jobs}
+    assert real_starts(tmp_path / "backends" / world.GPU_BACKEND) == [1] * plan.jobs
     assert await imbalance_and_open_holds(database) == (0, 0)
     assert unexplained(environment) == 0

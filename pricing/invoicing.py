@@ -143,27 +143,30 @@ def _group(rate_bp: int, usage: Sequence[UsageSum], covers: Sequence[JobCover], 
     charged = [each.charged_micro_yen for each in of_rate] + ([-granted] if granted else [])
     taxable = to_yen(sum(charged), rounding)
     charged_yen = shown_yen(charged, taxable)
-    discounts = [each.list_micro_yen - each.price_micro_yen for each in of_rate]
+    listed = [each.list_micro_yen for each in of_rate]
     waived = [each.price_micro_yen - each.charged_micro_yen for each in of_rate]
-    discount_yen = shown_yen(discounts, to_yen(sum(discounts), rounding))
+    list_yen = shown_yen(listed, to_yen(sum(listed), rounding))
     waived_yen = shown_yen(waived, to_yen(sum(waived), rounding))
-    lines = [
-        InvoiceLine(
-            offering_id=each.offering_id,
-            component=each.component,
-            quantity=each.quantity,
-            list_yen=charged_yen[i] + discount_yen[i] + waived_yen[i],
-            discount_yen=discount_yen[i],
-            waived_yen=waived_yen[i],
-            charged_yen=charged_yen[i],
-            charged_micro_yen=each.charged_micro_yen,
-        )
-        for i, each in enumerate(of_rate)
-    ]
+    lines = [_line(*shown) for shown in zip(of_rate, list_yen, waived_yen, charged_yen, strict=False)]
     if granted:
         lines.append(_grant_line(charged_yen[-1], granted))
     tax = round_div(taxable * rate_bp, _BASIS_POINTS, rounding)
     return RateGroup(tax_rate_bp=rate_bp, lines=tuple(lines), taxable_yen=taxable, tax_yen=tax)
+
+
+def _line(usage: UsageSum, list_yen: int, waived_yen: int, charged_yen: int) -> InvoiceLine:
+    """The discount is what makes the line add up. Fractions alone never make it negative: then the list gives way."""
+    list_yen = max(list_yen, waived_yen + charged_yen)
+    return InvoiceLine(
+        offering_id=usage.offering_id,
+        component=usage.component,
+        quantity=usage.quantity,
+        list_yen=list_yen,
+        discount_yen=list_yen - waived_yen - charged_yen,
+        waived_yen=waived_yen,
+        charged_yen=charged_yen,
+        charged_micro_yen=usage.charged_micro_yen,
+    )
 
 
 def _grant_line(charged_yen: int, granted_micro_yen: int) -> InvoiceLine:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import groupby, permutations
+from itertools import groupby, permutations, product
 from math import ceil, floor
 from uuid import UUID
 
 from metering.audit.model import Difference
 
 CHARGED_ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
-_MOST_ORDERS = 5
+_MOST_PERMUTED = 3
+_CLOCKS = timedelta(minutes=2)
+"""A loop's facts carry the instant at which its tick began: two loops differ by the length of a tick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +39,11 @@ class Price:
 class Attempt:
     id: UUID
     ending: str | None
-    accounting_final: bool
+    accounting_final_at: datetime | None
 
     @property
     def is_rated(self) -> bool:
-        return self.ending is not None and self.accounting_final
+        return self.ending is not None and self.accounting_final_at is not None
 
     @property
     def is_charged(self) -> bool:
@@ -195,48 +197,59 @@ def _postings(book: Book, charge: int) -> Iterable[Difference]:
 
 
 def possible_charges(book: Book) -> set[int]:
-    """What the job may have been charged. More than one only when several records came at the same instant at or after
-    the closing of the hold: their order, which decides then, is not known.
+    """What the job may have been charged. One amount, unless records came together with the closing of the hold, or
+    within the difference of two loops' clocks: then their order, which decides, is not known.
     """
-    moments = [
-        (at, [list(of_row) for _, of_row in groupby(sorted(together, key=_row_key), key=_row_key)])
-        for at, together in groupby(sorted(book.usages, key=lambda each: each.recorded_at), key=lambda u: u.recorded_at)
-    ]
     if book.closed_at is None:
         return {min(_used(book, _counting(book.usages)), book.ceiling)}
-    closed_at = book.closed_at
-    before = [usage for at, rows in moments if at < closed_at for row in rows for usage in row]
-    states = {min(_used(book, _counting(before)), book.ceiling)}
-    known = before
-    for at, rows in moments:
-        if at >= closed_at:
-            states = {
-                charge
-                for state in states
-                for order in _orders(rows)
-                for charge in _after(book, known, order, state, closes=at == closed_at)
-            }
-            known = [*known, *(usage for row in rows for usage in row)]
-    return states
+    complete_at = _complete_at(book)
+    if complete_at is None:
+        return {0}
+    # The hold is closed after the last charged attempt's accounting is complete, whatever the clocks say.
+    before = [usage for usage in book.usages if usage.recorded_at < complete_at]
+    later = [usage for usage in book.usages if usage.recorded_at >= complete_at]
+    return {
+        charge
+        for order in _orders(later)
+        for charge in _charges(book, before, order, closed_at=book.closed_at, complete_at=complete_at)
+    }
 
 
-def _orders(rows: list[list[Usage]]) -> Iterable[Sequence[list[Usage]]]:
-    return permutations(rows) if len(rows) <= _MOST_ORDERS else [rows]
-
-
-def _after(
-    book: Book, known: Sequence[Usage], order: Sequence[list[Usage]], charge: int, *, closes: bool
+def _charges(
+    book: Book, before: list[Usage], order: Sequence[list[Usage]], *, closed_at: datetime, complete_at: datetime
 ) -> Iterable[int]:
-    """The charge after records that came one by one. closes: the hold was closed after one of them."""
-    seen, used = list(known), []
+    """For each place in the order at which the hold may have been closed: from then on the charge only falls."""
+    seen, used = list(before), [_used(book, _counting(before))]
     for row in order:
         seen += row
         used.append(_used(book, _counting(seen)))
-    if not closes:
-        yield min([charge, *used])
-        return
-    for closing in range(len(used)):
-        yield min([book.ceiling, *used[closing:]])
+    moments = [row[0].recorded_at for row in order]
+    first = 1 if complete_at in moments else 0
+    for place in range(first, len(used)):
+        too_soon = any(at < closed_at - _CLOCKS for at in moments[place:])
+        too_late = any(at > closed_at + _CLOCKS and at != complete_at for at in moments[:place])
+        if not (too_soon or too_late):
+            yield min([book.ceiling, *used[place:]])
+
+
+def _complete_at(book: Book) -> datetime | None:
+    """When the last charged attempt's accounting was known to be complete; None: nothing is charged."""
+    moments = [each.accounting_final_at for each in book.attempts if each.is_charged]
+    return max((at for at in moments if at is not None), default=None)
+
+
+def _orders(usages: Iterable[Usage]) -> Iterable[list[list[Usage]]]:
+    """Rows, each with its usages, in every order that their instants allow."""
+    by_instant: list[list[list[Usage]]] = []
+    for _, together in groupby(sorted(usages, key=lambda each: each.recorded_at), key=lambda each: each.recorded_at):
+        rows = [list(of_row) for _, of_row in groupby(sorted(together, key=_row_key), key=_row_key)]
+        by_instant.append(rows)
+    for choice in product(*(_arrangements(rows) for rows in by_instant)):
+        yield [row for rows in choice for row in rows]
+
+
+def _arrangements(rows: list[list[Usage]]) -> Iterable[Sequence[list[Usage]]]:
+    return permutations(rows) if len(rows) <= _MOST_PERMUTED else [rows]
 
 
 def _used(book: Book, counting: Iterable[Usage]) -> int:
@@ -278,7 +291,7 @@ def _counting(usages: Iterable[Usage]) -> list[Usage]:
 
 
 def _attempt(book: Book, usage: Usage) -> Attempt:
-    unknown = Attempt(id=usage.attempt_id, ending=None, accounting_final=False)
+    unknown = Attempt(id=usage.attempt_id, ending=None, accounting_final_at=None)
     return next((each for each in book.attempts if each.id == usage.attempt_id), unknown)
 
 

@@ -19,7 +19,7 @@ _PRICES = """
     SELECT price_version_id, component, per, price_micro_yen, list_micro_yen, market_micro_yen
     FROM pricing.price_component"""
 _ATTEMPTS = """
-    SELECT job_id, attempt_id, ending::text, accounting_final_at IS NOT NULL AS accounting_final
+    SELECT job_id, attempt_id, ending::text, accounting_final_at
     FROM pricing.billable_attempt"""
 _USAGES = """
     SELECT b.job_id, u.id, u.accounting_row_id, u.attempt_id, u.component, u.quantity, u.supersedes, u.recorded_at
@@ -84,7 +84,7 @@ async def _by_job(conn: Conn, sql: str) -> defaultdict[UUID, list[Any]]:
 
 
 def _attempt(row: Any) -> Attempt:
-    return Attempt(id=row["attempt_id"], ending=row["ending"], accounting_final=row["accounting_final"])
+    return Attempt(id=row["attempt_id"], ending=row["ending"], accounting_final_at=row["accounting_final_at"])
 
 
 def _usage(row: Any) -> Usage:

@@ -29,6 +29,7 @@ def create_app(deps: PortalDeps) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
     )

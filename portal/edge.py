@@ -119,8 +119,8 @@ class _Exchange:
 
 def route_of(scope: Scope) -> str:
     """The route's template, so that ids make no new series; every unknown path is one."""
-    route: Any = scope.get("route")
-    return str(getattr(route, "path", None) or "unmatched")
+    included: Any = scope.get("fastapi", {}).get("effective_route_context")  # knows its path with every prefix
+    return str(getattr(included or scope.get("route"), "path", None) or "unmatched")
 
 
 def _method_of(scope: Scope) -> str:

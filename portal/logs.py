@@ -17,7 +17,10 @@ _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):[^@/\s]+@")
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Takes tokens, passwords in URLs and whatever is named like a secret out of an entry."""
-    return {name: "[redacted]" if name.lower() in _SECRET_NAMES else _clean(value) for name, value in event.items()}
+    return {
+        name: "[redacted]" if name.lower() in _SECRET_NAMES and isinstance(value, str) else _clean(value)
+        for name, value in event.items()
+    }
 
 
 def _clean(value: object) -> object:

@@ -50,7 +50,10 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return answer(request, invalid_request(error.errors()))
+    problems = error.errors()
+    if any(tuple(each["loc"]) == ("path", "language") for each in problems):
+        return answer(request, PageNotFound())  # no address of a page at all
+    return answer(request, invalid_request(problems))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -38,6 +38,7 @@ async def any_language(request: Request) -> Response:
     return RedirectResponse(f"/{language.value}/", HTTPStatus.SEE_OTHER)
 
 
+@router.get("/{language}")
 @router.get("/{language}/")
 async def begin(visitor: AnyVisitor, language: PageLanguage) -> Response:
     """To the first page of one's role."""

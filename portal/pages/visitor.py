@@ -84,21 +84,34 @@ def require_same_origin(request: Request) -> None:
         raise OriginNotTrusted
 
 
-def needs(scope: Scope, given: Any = signed_in) -> Any:
+def needs(scope: Scope) -> Any:
     """A FastAPI dependency: a visitor with this scope. ScopeMissing."""
 
-    async def check(visitor: Annotated[Visitor, Depends(given)]) -> Visitor:
-        if scope not in visitor.caller.principal.scopes:
-            raise ScopeMissing(scope=scope.value)
-        return visitor
+    async def check(visitor: Annotated[Visitor, Depends(signed_in)]) -> Visitor:
+        return _with(scope, visitor)
 
     return Depends(check)
+
+
+def may(scope: Scope) -> Any:
+    """The same for a form that changes something. ScopeMissing, OriginNotTrusted."""
+
+    async def check(visitor: Annotated[Visitor, Depends(signed_in_form)]) -> Visitor:
+        return _with(scope, visitor)
+
+    return Depends(check)
+
+
+def _with(scope: Scope, visitor: Visitor) -> Visitor:
+    if scope not in visitor.caller.principal.scopes:
+        raise ScopeMissing(scope=scope.value)
+    return visitor
 
 
 AnyVisitor = Annotated[Visitor, Depends(signed_in)]
 AnyForm = Annotated[Visitor, Depends(signed_in_form)]
 JobsVisitor = Annotated[Visitor, needs(Scope.JOBS_READ)]
-JobsForm = Annotated[Visitor, needs(Scope.JOBS_WRITE, signed_in_form)]
+JobsForm = Annotated[Visitor, may(Scope.JOBS_WRITE)]
 MoneyVisitor = Annotated[Visitor, needs(Scope.MONEY_READ)]
 OperatorVisitor = Annotated[Visitor, needs(Scope.OPERATE)]
 OfficerVisitor = Annotated[Visitor, needs(Scope.REPORT_READ)]

@@ -57,7 +57,7 @@ def require_size(offering: Offering, size: JobSize) -> None:
 def priced_components(
     offering: Offering, prices: Sequence[NewPrice], references: Mapping[UUID, MarketReference]
 ) -> tuple[PriceComponent, ...]:
-    """The components of a version to be published, each with its market price, if all may be published.
+    """The components of a version to be published, by name, each with its market price, if all may be published.
 
     PriceComponentsWrong, MarketReferenceUnknown, PriceAboveList, PriceNotBelowMarket.
     """
@@ -65,7 +65,8 @@ def priced_components(
     needed = PRICED[offering.kind]
     if sorted(given) != sorted(needed):
         raise PriceComponentsWrong(needed=sorted(needed), given=sorted(given))
-    return tuple(_priced(offering, price, references.get(price.market_reference_id)) for price in prices)
+    in_order = sorted(prices, key=lambda price: price.component)
+    return tuple(_priced(offering, price, references.get(price.market_reference_id)) for price in in_order)
 
 
 def _priced(offering: Offering, price: NewPrice, reference: MarketReference | None) -> PriceComponent:

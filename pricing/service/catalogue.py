@@ -156,15 +156,18 @@ async def publish_price(
         raise PriceBackdated(valid_from=valid_from.isoformat())
     if not await store.add_price_version(conn, version, published_by=actor, now=now):
         raise PriceVersionExists(offering=offering_id, valid_from=valid_from.isoformat())
-    facts: dict[str, object] = {
-        "offering": offering_id,
-        "customer_class": customer_class.value,
-        "service_class": service_class.value,
-        "valid_from": valid_from.isoformat(),
+    await _trace(conn, "price.publish", f"price_version:{version.id}", _told(version), actor=actor, now=now)
+    return version
+
+
+def _told(version: PriceVersion) -> dict[str, object]:
+    return {
+        "offering": version.offering_id,
+        "customer_class": version.customer_class.value,
+        "service_class": version.service_class.value,
+        "valid_from": version.valid_from.isoformat(),
         "price_yen": {each.component.value: yen_text(each.price_micro_yen) for each in version.components},
     }
-    await _trace(conn, "price.publish", f"price_version:{price_version_id}", facts, actor=actor, now=now)
-    return version
 
 
 async def _trace(

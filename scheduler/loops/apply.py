@@ -61,7 +61,9 @@ async def apply(
         await store.keep_result(conn, after, result, now=now)
     if after.state is not before.state:
         await _announce(conn, after)
-    _count(after)
+        metrics.TRANSITIONS.labels(after.backend, after.state.value).inc()
+    if after.doubt is Doubt.UNKNOWN:
+        metrics.UNREADABLE.labels(after.backend).inc()
     return Applied(after, changed=True, effects=effects)
 
 
@@ -118,12 +120,6 @@ async def _announce(conn: Conn, attempt: Attempt) -> None:
     """What now may go on: freed units wake the dispatcher."""
     if attempt.state.is_terminal or attempt.state is State.QUEUED:
         await notify(conn, "dispatch")
-
-
-def _count(attempt: Attempt) -> None:
-    metrics.TRANSITIONS.labels(attempt.backend, attempt.state.value).inc()
-    if attempt.doubt is Doubt.UNKNOWN:
-        metrics.UNREADABLE.labels(attempt.backend).inc()
 
 
 def foreseen(deps: Deps, attempt: Attempt, event: Event) -> tuple[bool, bool]:

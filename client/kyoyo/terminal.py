@@ -31,8 +31,9 @@ def yen(amount: Decimal | None) -> str:
     """An exact amount with as few decimals as it has: ¥1,234.5."""
     if amount is None:
         return "-"
-    plain = amount.normalize() if amount == amount.to_integral() else amount
-    return f"¥{plain:,f}".rstrip("0").rstrip(".") if "." in f"{plain:f}" else f"¥{plain:,f}"
+    plain = f"{abs(amount):,f}"
+    short = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return f"{'-' if amount < 0 else ''}¥{short}"
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import shutil
 import socket
@@ -85,7 +86,7 @@ def free_port() -> int:
 
 
 def _clear(folder: Path) -> None:
-    end_all(folder)  # a killed demo leaves its database and its jobs running
+    asyncio.run(end_all(folder))  # a killed demo leaves its database and its jobs running
     for entry in folder.iterdir():
         if entry.name in _KEPT:
             continue

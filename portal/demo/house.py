@@ -101,7 +101,7 @@ class House:
     def close(self) -> None:
         """Ends everything that was started, in whatever state it is."""
         self.children.stop()
-        end_all(self.folder)
+        asyncio.run(end_all(self.folder))
 
 
 async def _prepare(urls: DatabaseUrls) -> Keys:

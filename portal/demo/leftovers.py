@@ -19,10 +19,10 @@ LOOK_EVERY_S = 0.1
 DAY = timedelta(days=1)
 
 
-def end_all(folder: Path) -> None:
+async def end_all(folder: Path) -> None:
     """No job and no database of this demo folder runs any more. Harmless for a folder where nothing runs."""
     if (folder / BACKENDS_FILE).exists() and (folder / "backends").exists():
-        asyncio.run(_end_jobs(Settings(data_dir=folder, backends_file=folder / BACKENDS_FILE)))
+        await _end_jobs(Settings(data_dir=folder, backends_file=folder / BACKENDS_FILE))
     if (folder / DATABASE / "postmaster.pid").exists():
         embedded.start(folder / DATABASE).stop()
 

@@ -8,10 +8,11 @@ import typer
 
 from kyoyo import settings
 from kyoyo.cli.session import JSON, Session, session_of
-from kyoyo.cli.show import cell, document, table
+from kyoyo.cli.show import document, in_words, per, table
+from kyoyo.client import QUANTUM
 from kyoyo.errors import UsageError
 from kyoyo.models import Fields, Json, Offering, Price
-from kyoyo.terminal import one_line, yen
+from kyoyo.terminal import duration, one_line, yen
 
 
 def login(
@@ -64,34 +65,30 @@ def offerings(ctx: typer.Context, *, wants_json: JSON = False) -> None:
     if wants_json:
         session.answer({"items": [offering.raw for offering in found]})
         return
-    columns = [
-        "offering",
-        "title",
-        "limits",
-        "service_class",
-        "component",
-        "per",
-        "market_yen",
-        "list_yen",
-        "price_yen",
-    ]
-    rows = [_row(offering, price) for offering in found for price in offering.prices]
-    table(session, columns, rows, right=4)
+    columns = ["offering", "title", "limits", "service_class", "per", "market_yen", "list_yen", "price_yen"]
+    rows = [_row(session, offering, price) for offering in found for price in offering.prices]
+    table(session, columns, rows, right=3)
 
 
-def _row(offering: Offering, price: Price) -> list[str]:
-    limits = {name: value for name, value in offering.limits.items() if value}
+def _row(session: Session, offering: Offering, price: Price) -> list[str]:
     return [
         one_line(offering.id),
         one_line(offering.title),
-        cell(limits),
-        one_line(price.service_class),
-        one_line(price.component),
-        f"{price.per.normalize():f}",
+        _limits(session, offering),
+        in_words(session, "service_class", price.service_class),
+        per(session, price),
         yen(price.market_yen),
         yen(price.list_yen),
         yen(price.price_yen),
     ]
+
+
+def _limits(session: Session, offering: Offering) -> str:
+    limits = Fields(offering.limits)
+    if offering.kind == QUANTUM:
+        return session.texts("say.limits_qpu", shots=f"{limits.integer('max_shots', 0):,}")
+    time = duration(limits.integer("max_walltime_s", 0))
+    return session.texts("say.limits_gpu", gpus=limits.integer("max_gpus", 0), time=time)
 
 
 def _who(me: Json) -> str:

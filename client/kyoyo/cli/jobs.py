@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from kyoyo.cli.session import JSON, Session, session_of
-from kyoyo.cli.show import cell, elapsed, pairs, state_text, state_word, table
+from kyoyo.cli.show import cell, elapsed, in_words, pairs, state_text, state_word, table
 from kyoyo.client import Client
 from kyoyo.models import Fields, JobRecord
 from kyoyo.terminal import duration, harmless, one_line, yen
@@ -138,14 +138,14 @@ def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [
         ("id", record.id),
         ("name", one_line(record.name)),
-        ("kind", one_line(record.kind)),
+        ("kind", in_words(session, "kind", record.kind)),
         ("state", state_text(session, record.state)),
         ("waiting", one_line(record.waiting) or "-"),
         ("offering", one_line(record.offering)),
         ("backend", one_line(record.backend)),
         ("project", one_line(record.project)),
-        ("gpus", str(record.gpus)),
-        ("shots", str(record.shots)),
+        ("gpus", str(record.gpus or "-")),
+        ("shots", f"{record.shots:,}" if record.shots else "-"),
         ("time_limit", duration(record.walltime_s)),
         ("submitted_at", cell(record.submitted_at)),
         ("started_at", cell(record.started_at)),

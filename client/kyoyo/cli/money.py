@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from kyoyo.cli.session import JSON, Session, session_of
-from kyoyo.cli.show import document
-from kyoyo.models import Json
+from kyoyo.cli.show import cell, document, table
+from kyoyo.models import Fields, Json
+from kyoyo.terminal import one_line
 
 Month = Annotated[str | None, typer.Option("--month", help="option.month")]
 
@@ -50,7 +51,22 @@ def kpi(
     """Figures of a period."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
-        _show(session, client.kpi(period or session.month(None)))
+        told = client.kpi(period or session.month(None))
+    if session.wants_json:
+        session.answer(told)
+        return
+    rows = Fields(told).items(lambda item: _figure(session, Fields(item)))
+    table(session, ["figure", "resource", "value", "unit"], rows)
+
+
+def _figure(session: Session, item: Fields) -> list[str]:
+    language = session.texts.language
+    return [
+        one_line(item.text(f"name_{language}", item.text("key", ""))),
+        one_line(item.text("resource", "")),
+        cell(item.told.get("value")),
+        one_line(item.text(f"unit_{language}", "")),
+    ]
 
 
 def _show(session: Session, told: Json) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from kyoyo.cli.session import JSON, session_of
-from kyoyo.cli.show import cell, table
+from kyoyo.cli.session import JSON, Session, session_of
+from kyoyo.cli.show import cell, per, table
 from kyoyo.cli.submit import MaxCost, Name, Parsable, Wait, announce, finish
 from kyoyo.models import Offering
 from kyoyo.spec import Choices, spec_of_circuit
@@ -24,8 +24,8 @@ def qpu_ls(ctx: typer.Context, *, wants_json: JSON = False) -> None:
     if wants_json:
         session.answer({"items": [device.raw for device in devices]})
         return
-    columns = ["offering", "title", "qubits", "shots", "component", "per", "price_yen"]
-    table(session, columns, [row for device in devices for row in _rows(device)], right=2)
+    columns = ["offering", "title", "qubits", "max_shots", "per", "price_yen"]
+    table(session, columns, [row for device in devices for row in _rows(session, device)], right=1)
 
 
 def qpu_submit(
@@ -80,15 +80,14 @@ def counts_of(left: object) -> Mapping[str, int] | None:
     return {one_line(str(outcome)): count for outcome, count in found.items()}
 
 
-def _rows(device: Offering) -> list[list[str]]:
+def _rows(session: Session, device: Offering) -> list[list[str]]:
     return [
         [
             one_line(device.id),
             one_line(device.title),
             cell(device.hardware.get("qubits", device.limits.get("max_qubits"))),
             cell(device.limits.get("max_shots")),
-            one_line(price.component),
-            f"{price.per.normalize():f}",
+            per(session, price),
             yen(price.price_yen),
         ]
         for price in device.prices

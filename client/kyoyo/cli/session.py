@@ -41,6 +41,8 @@ class Session:
     pace: Pace | None = None
     now: Callable[[], datetime] = utc_now
     wants_json: bool = False
+    last_line: str = ""
+    """The last line of progress, so that two waits in a row do not say the same twice."""
     texts: Texts = field(init=False)
     out: Console = field(init=False)
     err: Console = field(init=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from kyoyo.cli.session import Session
-from kyoyo.models import JobRecord, Json
+from kyoyo.models import JobRecord, Json, Price
 from kyoyo.terminal import duration, one_line, yen
 
 STATE_STYLE = {
@@ -23,6 +24,10 @@ STATE_STYLE = {
     "PREEMPTED": "yellow",
     "CANCELLING": "yellow",
 }
+
+
+_TIMES = frozenset({"at", "as_of"})
+_WORDS = frozenset({"kind", "status", "component", "role", "service_class"})
 
 
 def state_word(session: Session, state: str) -> str:
@@ -87,13 +92,26 @@ def pairs(session: Session, rows: Sequence[tuple[str, str | Text]]) -> None:
 
 
 def document(session: Session, told: Json) -> None:
-    """A document of the API as it comes: its plain values as pairs, each list as a table."""
-    lists = {name: value for name, value in told.items() if _is_rows(value)}
-    pairs(session, [(name, _amount(name, value)) for name, value in told.items() if name not in lists])
-    for name, rows in lists.items():
+    """A document of the API as it comes: plain values as pairs, a part with a heading, a list of rows as a table."""
+    parts = {name: value for name, value in told.items() if isinstance(value, Mapping) or _is_rows(value)}
+    pairs(session, [(name, in_words(session, name, value)) for name, value in told.items() if name not in parts])
+    for name, part in parts.items():
         session.out.print(Text(f"\n{field_name(session, name)}", style="bold"))
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        table(session, columns, [[_amount(column, row.get(column)) for column in columns] for row in rows])
+        if isinstance(part, Mapping):
+            document(session, part)
+        elif any(_is_rows(value) for row in part for value in row.values()):
+            for row in part:
+                document(session, row)
+        else:
+            _rows(session, part)
+
+
+def _rows(session: Session, rows: Sequence[Json]) -> None:
+    found = list(dict.fromkeys(column for row in rows for column in row))
+    columns = sorted(found, key=lambda name: (name.endswith("_yen"), found.index(name)))
+    figures = sum(name.endswith("_yen") for name in columns)
+    cells = [[in_words(session, column, row.get(column)) for column in columns] for row in rows]
+    table(session, columns, cells, right=figures)
 
 
 @contextmanager
@@ -126,15 +144,32 @@ def _doing(session: Session, name: str, record: JobRecord) -> str:
 
 
 def _line(session: Session, name: str, record: JobRecord) -> None:
-    session.err.print(_doing(session, name, record), markup=False, highlight=False, soft_wrap=True)
+    doing = _doing(session, name, record)
+    if doing != session.last_line:
+        session.err.print(doing, markup=False, highlight=False, soft_wrap=True)
+    session.last_line = doing
 
 
 def _is_rows(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
 
 
-def _amount(name: str, value: object) -> str:
-    """A value whose name ends in _yen is an amount."""
-    if name.endswith("_yen") and isinstance(value, str | int):
-        return f"¥{one_line(str(value))}"
-    return cell(value)
+def per(session: Session, price: Price) -> str:
+    """For what a price is: 3,600 GPU-seconds."""
+    return f"{price.per.normalize():,f} {in_words(session, 'component', price.component)}"
+
+
+def in_words(session: Session, name: str, value: object) -> str:
+    """A field's value for a person: an amount, a time, a machine word in the reader's language, or as it is."""
+    if name == "offering" and value is None:
+        return session.texts("say.grants_cover")
+    if not isinstance(value, str):
+        return cell(value)
+    try:
+        if name.endswith("_yen"):
+            return yen(Decimal(value))
+        if name in _TIMES or name.endswith("_at"):
+            return cell(datetime.fromisoformat(value))
+    except (ValueError, ArithmeticError):
+        return one_line(value)
+    return session.texts.get(f"word.{value}", one_line(value)) if name in _WORDS else one_line(value)

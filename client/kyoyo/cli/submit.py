@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,8 @@ from kyoyo.spec import Choices, JobSpec, spec_of_command, spec_of_script
 from kyoyo.terminal import harmless, one_line, yen
 
 JOB_FAILED = 1
+SETTLE_LIMIT_S = 20.0
+"""How long the end of a job is held back so that its charge can be told with it."""
 
 Script = Annotated[Path, typer.Argument(help="option.script", metavar="SCRIPT")]
 Gpus = Annotated[int | None, typer.Option("--gpus", "-G", min=0, help="option.gpus")]
@@ -165,6 +168,8 @@ def finish(session: Session, job: Job, *, keep_output: Path | None) -> None:
             session.tell("say.output_to", path=str(keep_output))
             _save(job, keep_output)
         record = _wait(session, job)
+        with suppress(TimeoutError):
+            record = job.wait_settled(timeout_s=SETTLE_LIMIT_S)
     except KeyboardInterrupt:
         session.tell("say.still_running", id=job.id)
         raise

@@ -18,7 +18,7 @@ from portal.bootstrap import DatabaseUrls, build_backends
 from portal.serve import when_supervisor_dies
 from portal.settings import Settings
 from portal.supervise import stop_on_signals
-from pricing.loops import expire
+from pricing.loops import expire, watch
 from scheduler.loops import cancel, dispatch, observe, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 
@@ -51,6 +51,7 @@ def loops(pool: Pool, backends: Mapping[str, Backend]) -> Sequence[Loop]:
         Loop("collect", metering(collect), every_s=1.0),
         Loop("capacity", metering(capacity), every_s=10.0),
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
+        Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
     )
 
 

@@ -34,3 +34,13 @@ class Books:
     imbalance_micro_yen: int
     """Sum of every posting ever made: 0, or the books are wrong."""
     open_holds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What should have been settled by now and is not."""
+
+    parked_usage: int
+    """Usage without a price, which waits for a person (service.waive_parked)."""
+    unsettled_attempts: int
+    """Attempts that ended a while ago: their accounting has not come, or part of it is parked."""

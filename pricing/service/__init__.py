@@ -11,7 +11,15 @@ from pricing.service.catalogue import (
     quote,
     record_market_reference,
 )
-from pricing.service.documents import books, charges_by_job, discount_totals, draft_invoice, statement, usage_by_job
+from pricing.service.documents import (
+    books,
+    charges_by_job,
+    discount_totals,
+    draft_invoice,
+    statement,
+    usage_by_job,
+    waiting,
+)
 from pricing.service.jobs import admission, billing_of, open_attempt, place_hold
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
@@ -55,5 +63,6 @@ __all__ = [
     "repay_credit",
     "statement",
     "usage_by_job",
+    "waiting",
     "waive_parked",
 ]

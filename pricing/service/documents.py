@@ -10,7 +10,7 @@ from uuid import UUID
 from infra.db.connection import Conn
 from pricing import invoicing
 from pricing.days import Month
-from pricing.figures import Books, DiscountTotals
+from pricing.figures import Books, DiscountTotals, Waiting
 from pricing.invoicing import Invoice, JobCover
 from pricing.ledger.balances import draw
 from pricing.model import JobMoney
@@ -28,6 +28,11 @@ async def charges_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, J
 async def books(conn: Conn) -> Books:
     """Whether the ledger as a whole sums to zero, and how many holds are open; as an operator or the worker."""
     return await store.books(conn)
+
+
+async def waiting(conn: Conn, *, ended_before: datetime) -> Waiting:
+    """Parked usage, and attempts that ended before then and are not settled; as an operator or the worker."""
+    return await store.waiting(conn, ended_before=ended_before)
 
 
 async def usage_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Decimal]]:

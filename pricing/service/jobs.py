@@ -63,7 +63,7 @@ async def open_attempt(
 ) -> None:
     """From now on usage of this attempt draws on the job's hold. Again: nothing happens.
 
-    HoldClosed, LedgerConflict: faults of ours, not refusals.
+    NoWallet, HoldClosed, LedgerConflict: faults of ours, not refusals.
     """
     new = BillableAttempt(
         attempt_id=attempt_id,
@@ -74,6 +74,7 @@ async def open_attempt(
         offering_id=offering_id,
         opened_at=now,
     )
+    await ledger_store.lock_wallet(conn, organisation_id)  # no release may pass between the look and the row
     if await store.add_attempt(conn, new):
         if await store.hold_closed_at(conn, job_id) is not None:
             raise HoldClosed(f"job {job_id} was released before its attempt {attempt_id} was opened")

@@ -116,15 +116,15 @@ async def _balance_books(case: _Case) -> bool:
         await store.append_lines(case.conn, attempts, result.lines, price_version_id=case.version.id, now=case.now)
     cause = attempts[case.attempt.attempt_id]
     first = cause.attempt_id in result.settled
-    await _book(case, facts, result, at=_effective(cause) if first else case.now)
+    await _book(case, facts, result, at=_effective(cause, case.now) if first else case.now)
     if result.settled:
         await store.mark_settled(case.conn, result.settled, now=case.now)
     return first or cause.settled_at is not None
 
 
-def _effective(attempt: BillableAttempt) -> datetime:
-    """A settlement counts when the attempt ended: never before it was opened, whatever a backend's clock says."""
-    return max(attempt.closed_at or attempt.opened_at, attempt.opened_at)
+def _effective(attempt: BillableAttempt, now: datetime) -> datetime:
+    """A settlement counts when the attempt ended: after its opening and not in the future, whatever a backend says."""
+    return min(max(attempt.closed_at or now, attempt.opened_at), now)
 
 
 async def _facts(case: _Case) -> JobFacts:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from infra.db.connection import Conn
-from pricing.figures import Books, DiscountTotals
+from pricing.figures import Books, DiscountTotals, Waiting
 from pricing.invoicing import UsageSum
 from pricing.model import Component, JobMoney
 
@@ -128,10 +128,13 @@ async def discount_totals(conn: Conn, *, since: date, until: date, as_known_at: 
     return [DiscountTotals(**row) for row in rows]
 
 
-async def parked(conn: Conn) -> list[tuple[UUID, UUID, str, datetime]]:
-    """Usage that waits for a decision, oldest first: record, attempt, reason, since when."""
-    rows = await conn.fetch(
-        """SELECT usage_record_id, attempt_id, reason, parked_at FROM pricing.parked_usage
-           WHERE resolved_at IS NULL ORDER BY parked_at, usage_record_id"""
+async def waiting(conn: Conn, *, ended_before: datetime) -> Waiting:
+    """Over all organisations: for a role that sees them all."""
+    row = await conn.fetchrow(
+        """SELECT (SELECT count(*) FROM pricing.parked_usage WHERE resolved_at IS NULL) AS parked_usage,
+                  (SELECT count(*) FROM pricing.billable_attempt
+                    WHERE settled_at IS NULL AND closed_at < $1) AS unsettled_attempts""",
+        ended_before,
     )
-    return [tuple(row) for row in rows]
+    assert row is not None
+    return Waiting(**row)

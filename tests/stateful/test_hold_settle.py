@@ -273,6 +273,12 @@ TestHoldSettle = HoldSettle.TestCase
 TestHoldSettle.settings = settings(max_examples=80, stateful_step_count=50)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+def test_many_long_stories() -> None:
+    run_state_machine_as_test(HoldSettle, settings=settings(max_examples=2_000, stateful_step_count=100))
+
+
 @contextmanager
 def _a_market() -> Iterator[tuple[Market, asyncio.Runner]]:
     with asyncio.Runner() as runner:
@@ -285,7 +291,8 @@ def _a_market() -> Iterator[tuple[Market, asyncio.Runner]]:
 
 
 @pytest.mark.postgres
-def test_postgres_tells_the_same_story_as_the_pure_modules() -> None:
+@pytest.mark.parametrize("stories", [20, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
+def test_postgres_tells_the_same_story_as_the_pure_modules(stories: int) -> None:
     with _a_market() as (market, runner):
 
         class OnPostgres(HoldSettle):
@@ -297,7 +304,7 @@ def test_postgres_tells_the_same_story_as_the_pure_modules() -> None:
         run_state_machine_as_test(
             OnPostgres,
             settings=settings(
-                max_examples=20,
+                max_examples=stories,
                 stateful_step_count=30,
                 deadline=None,
                 phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking on a database takes minutes

@@ -7,9 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from prometheus_client import REGISTRY
 
 from pricing import service
 from pricing.errors import LedgerConflict, UnknownAttempt
+from pricing.loops import watch
 from pricing.model import Ending, JobMoney, JobSize, UsageToRate
 from pricing.units import micro, yen_text
 from tests.support.market import NOW, QPU, Market, an_id, gpu_usage
@@ -267,6 +269,24 @@ async def test_usage_without_a_price_is_parked_and_its_attempt_waits_for_a_decis
         await service.waive_parked(conn, usage_record_id=stray.usage_record_id, now=AFTER)
     money = await _money(market)
     assert (money.charged_micro_yen, money.settled) == (micro("165"), True)
+
+
+async def test_operators_hear_of_what_is_parked_or_overdue(market: Market) -> None:
+    await market.grant("1000")
+    await market.submit("a")
+    await market.close("a")
+    await market.use("a", gpu_usage("stray", 5, component="qpu_s"))
+    assert await watch.tick(market.database.worker, None, NOW + timedelta(hours=2)) == 0
+    assert _gauges() == (1, 1)
+    async with market.as_worker() as conn:
+        await service.waive_parked(conn, usage_record_id=an_id("usage", "stray"), now=AFTER)
+    await watch.tick(market.database.worker, None, NOW + timedelta(hours=2))
+    assert _gauges() == (0, 0)
+
+
+def _gauges() -> tuple[float | None, float | None]:
+    sample = REGISTRY.get_sample_value
+    return sample("kyoyo_parked_usage"), sample("kyoyo_unsettled_attempts")
 
 
 async def test_a_correction_that_takes_the_place_of_parked_usage_ends_the_wait(market: Market) -> None:

@@ -1,7 +1,8 @@
 """Runs the benchmarks: python -m tests.bench [NAME ...]. One JSON line each.
 
 A benchmark is a module beside this one with `async def run() -> Result`. It measures its limit or peer in the same run
-on the same machine, for a figure alone says nothing. `fresh_database()` of tests.support gives it a database.
+on the same machine, for a figure alone says nothing, and fails when what it measured is not right. `fresh_database()` of
+tests.support gives it a database; KYOYO_BENCH_SCALE makes it larger or smaller. What begins with _ is no benchmark.
 """
 
 from __future__ import annotations

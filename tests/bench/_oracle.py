@@ -75,7 +75,8 @@ class _Started:
     first: dict[str, _First] = field(default_factory=dict)
 
     def decide(self, job: Waiting) -> Why | None:
-        running = Counter(each.organisation_id for each in (*self.snapshot.holding, *self.jobs))
+        running = Counter(each.organisation_id for each in self.snapshot.holding)
+        running.update(each.organisation_id for each in self.jobs)
         if running[job.organisation_id] >= self.snapshot.standings[job.organisation_id].max_running_jobs:
             return Why.RUNNING_QUOTA
         if not _within(astuple(job.needs), self._free(job.backend)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from asyncpg import Record
+
 from infra.db.connection import Conn
 
 _SCHEMA = "plain"
@@ -21,7 +23,7 @@ def plain(table: str) -> str:
     return f"{_SCHEMA}.{table.replace('.', '_')}"
 
 
-async def insert(conn: Conn, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+async def insert(conn: Conn, table: str, rows: Sequence[Mapping[str, object] | Record]) -> None:
     """Rows as they were read from the real table, in one statement each."""
     if rows:
         columns = ", ".join(rows[0].keys())

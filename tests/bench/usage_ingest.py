@@ -136,7 +136,7 @@ async def _charged_twice(database: Database, count: int) -> int:
     """Jobs charged more than they ran: none. Each is charged exactly once, and settled."""
     owner = database.owner
     charged = await owner.fetch("SELECT sum(charged_micro_yen) AS sum FROM pricing.rated_line GROUP BY job_id")
-    more = sum(row["sum"] > micro(_CHARGE_YEN) for row in charged)
+    more: int = sum(row["sum"] > micro(_CHARGE_YEN) for row in charged)
     assert more == 0, f"{more} jobs were charged more than they ran"
     assert [row["sum"] for row in charged] == count * [micro(_CHARGE_YEN)], (
         "a job was charged too little, or not at all"

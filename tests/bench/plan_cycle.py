@@ -35,7 +35,7 @@ async def run() -> Result:
         figure=round(planned, 3),
         unit="processor s",
         peer=round(sort, 3),
-        ratio=planned / sort,
+        ratio=round(planned / sort, 1),
         facts={
             "jobs": len(snapshot.waiting),
             "organisations": _ORGANISATIONS,

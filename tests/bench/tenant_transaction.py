@@ -21,7 +21,11 @@ async def run() -> Result:
         tenant = await _per_second(lambda: _as_tenant(database.portal))
         bare = await _per_second(lambda: _as_owner(database.owner))
     return Result(
-        name="tenant_transaction", figure=round(tenant), unit="transactions/s", peer=round(bare), ratio=tenant / bare
+        name="tenant_transaction",
+        figure=round(tenant),
+        unit="transactions/s",
+        peer=round(bare),
+        ratio=round(tenant / bare, 4),
     )
 
 

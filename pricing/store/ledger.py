@@ -195,7 +195,10 @@ async def movements(conn: Conn, organisation_id: UUID, *, until: datetime) -> li
 async def statement_entries(
     conn: Conn, organisation_id: UUID, *, since: datetime, until: datetime
 ) -> list[StatementEntry]:
-    """An organisation's transactions effective in [since, until), in order; those of the house alone are left out."""
+    """An organisation's transactions effective in [since, until), in order; those of the house alone are left out.
+
+    What a settlement leaves is given back after it, though both are one instant.
+    """
     rows = await conn.fetch(
         """SELECT t.id AS transaction_id, t.template AS kind, t.effective_at, t.recorded_at, t.job_id,
                   coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'available'), 0)::bigint
@@ -205,7 +208,8 @@ async def statement_entries(
            FROM pricing.ledger_transaction t
            JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.organisation_id = t.organisation_id
            WHERE t.organisation_id = $1 AND t.effective_at >= $2 AND t.effective_at < $3
-           GROUP BY t.id ORDER BY t.effective_at, t.recorded_at, t.xact, t.id""",
+           GROUP BY t.id
+           ORDER BY t.effective_at, t.recorded_at, t.xact, t.template = 'release', t.id""",
         organisation_id,
         since,
         until,

@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 from pricing import service
+from pricing.days import Month, day_of
 from pricing.figures import Books
 from tests.support.database import Database
-from tests.support.market import Market, gpu_usage, open_market
+from tests.support.market import NOW, Market, gpu_usage, open_market
 
 
 @pytest.fixture
@@ -35,3 +36,15 @@ async def test_a_jobs_money_is_told_by_its_id(market: Market) -> None:
     assert money[quote.job_id].ceiling_micro_yen == quote.ceiling_micro_yen
     assert money[quote.job_id].held_micro_yen > 0
     assert not money[quote.job_id].settled
+
+
+async def test_a_statement_gives_the_rest_back_after_the_settlement(market: Market) -> None:
+    await market.pay_in("5000")
+    for key in "abcdef":
+        await market.submit(key)
+        await market.close(key)
+        await market.use(key, gpu_usage(key, 60))
+    async with market.as_tenant() as conn:
+        statement = await service.statement(conn, market.organisation, month=Month.of(day_of(NOW)))
+    kinds = [each.kind for each in statement.entries if each.kind in {"settle", "release"}]
+    assert kinds == ["settle", "release"] * 6

@@ -114,7 +114,7 @@ def _settings() -> Settings:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
-    except SettingsWrong as wrong:
+    except (SettingsWrong, MigrationRefused) as wrong:
         _fail(str(wrong))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

@@ -18,7 +18,8 @@ from hpc_adapters.quantum.aer.device import DeviceSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from infra import embedded
 from infra.clock import new_secret, utc_now
-from infra.db.connection import open_pool
+from infra.db.connection import Pool, open_pool, transaction
+from infra.db.migrate import require_current
 from portal.auth.sessions import Sessions, load_key
 from portal.deps import PortalDeps
 from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SimulatedCluster
@@ -106,12 +107,21 @@ def _simulated(name: str, machine: SimulatedCluster, settings: Settings) -> Back
 
 
 @asynccontextmanager
+async def current_pool(url: str, *, size: int) -> AsyncIterator[Pool]:
+    """A pool on a database that this code understands. MigrationRefused: it is older or newer."""
+    async with open_pool(url, size=size) as pool:
+        async with transaction(pool) as conn:
+            await require_current(conn)
+        yield pool
+
+
+@asynccontextmanager
 async def portal_deps(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[PortalDeps]:
     """All that the portal needs, open until the block ends."""
     backends = build_backends(settings)
     key = load_key(settings.data_dir / "session.key", fresh=new_secret())
     try:
-        async with open_pool(urls.portal, size=settings.portal_connections) as pool:
+        async with current_pool(urls.portal, size=settings.portal_connections) as pool:
             yield PortalDeps(
                 pool=pool,
                 backends=backends,

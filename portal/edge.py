@@ -107,7 +107,7 @@ class _Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)
             headers["X-Request-Id"] = self._scope["state"]["request_id"]
             if not self._scope["path"].startswith("/static/"):
                 headers.setdefault("Cache-Control", "no-store")

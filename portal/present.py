@@ -49,9 +49,9 @@ def moment(at: datetime | None, language: Language) -> str:
     return format_datetime(at.astimezone(TOKYO), form, locale=language.babel)
 
 
-def day(on: date | None, language: Language) -> str:
-    """A day; a dash for nothing."""
-    return "–" if on is None else format_date(on, format="long", locale=language.babel)
+def month(first: date, language: Language) -> str:
+    """A month by its first day."""
+    return format_date(first, format="yyyy年M月" if language is Language.JA else "MMMM yyyy", locale=language.babel)
 
 
 def duration(seconds: float, texts: Catalogue) -> str:

@@ -10,11 +10,11 @@ from types import ModuleType
 from hpc_adapters.contract import Backend
 from hpc_adapters.errors import Unavailable
 from infra.clock import new_id, utc_now
-from infra.db.connection import Lease, Pool, open_pool
+from infra.db.connection import Lease, Pool
 from infra.runner import Loop, run
 from metering.loops import capacity, collect
 from metering.loops.deps import Deps as MeteringDeps
-from portal.bootstrap import DatabaseUrls, build_backends
+from portal.bootstrap import DatabaseUrls, build_backends, current_pool
 from portal.serve import when_supervisor_dies
 from portal.settings import Settings
 from portal.supervise import stop_on_signals
@@ -63,7 +63,7 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
     when_supervisor_dies(lambda: running.call_soon_threadsafe(stop.set))
     backends = build_backends(settings)
     try:
-        async with open_pool(urls.worker, size=settings.worker_connections) as pool:
+        async with current_pool(urls.worker, size=settings.worker_connections) as pool:
             await run(loops(pool, backends), url=urls.worker, clock=utc_now, stop=stop, transient=(Unavailable,))
     finally:
         for backend in backends.values():

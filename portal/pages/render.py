@@ -36,7 +36,7 @@ def environment(language: Language) -> Environment:
         "number": partial(present.number, language=language),
         "percent": partial(present.percent, language=language),
         "moment": partial(present.moment, language=language),
-        "day": partial(present.day, language=language),
+        "month": partial(present.month, language=language),
         "duration": partial(present.duration, texts=texts),
         "printable": present.printable,
         "pretty_json": _pretty_json,
@@ -70,7 +70,11 @@ def page(
         .get_template(template)
         .render(who=who, form_token=form_token, here=here or "/", status=status.value, **facts)
     )
-    return HTMLResponse(shown, status.value, headers={"Content-Language": language.value})
+    headers = {
+        "Content-Language": language.value,
+        "Referrer-Policy": "same-origin",  # with no-referrer browsers would hide the Origin of our own forms
+    }
+    return HTMLResponse(shown, status.value, headers)
 
 
 def _pretty_json(value: object) -> str:

@@ -1,0 +1,94 @@
+"""What an operator sets, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, as_login
+
+URL = "postgresql://kyoyo_owner:hunter2@db.example:5432/kyoyo?sslmode=require"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os  # noqa: PLC0415  only here
+
+    for name in [name for name in os.environ if name.startswith("KYOYO_")]:
+        monkeypatch.delenv(name)
+
+
+def test_portal_and_worker_log_in_as_themselves_without_the_owners_password() -> None:
+    settings = Settings(database_url=URL)
+    assert settings.portal_url(URL) == "postgresql://kyoyo_portal@db.example:5432/kyoyo?sslmode=require"
+    assert settings.worker_url(URL) == "postgresql://kyoyo_worker@db.example:5432/kyoyo?sslmode=require"
+
+
+def test_a_password_comes_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("p@ss/word\n")
+    assert as_login(URL, "kyoyo_portal", secret).startswith("postgresql://kyoyo_portal:p%40ss%2Fword@db.example")
+
+
+def test_a_url_comes_from_a_file_or_from_the_environment_but_not_from_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "url"
+    secret.write_text(URL + "\n")
+    monkeypatch.setenv("KYOYO_DATABASE_URL_FILE", str(secret))
+    assert Settings().owner_url() == URL
+    monkeypatch.setenv("KYOYO_DATABASE_URL", URL)
+    with pytest.raises(ValidationError, match="keep one"):
+        Settings()
+
+
+def test_secrets_do_not_show() -> None:
+    assert "hunter2" not in repr(Settings(database_url=URL))
+
+
+def test_the_embedded_database_is_for_development() -> None:
+    Settings().require_allowed()
+    with pytest.raises(SettingsWrong, match="KYOYO_DATABASE_URL"):
+        Settings(environment="production").require_allowed()
+    Settings(environment="production", allow_embedded=True).require_allowed()
+    Settings(environment="production", database_url=URL).require_allowed()
+
+
+def test_the_portal_listens_on_this_machine_alone_unless_told() -> None:
+    assert Settings().host == "127.0.0.1"
+    assert Settings().address == "http://127.0.0.1:8000"
+    assert Settings(public_url="https://kyoyo.example/").address == "https://kyoyo.example"
+
+
+def test_machines_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "backends.toml"
+    path.write_text('[backends.gpu]\nkind = "local"\ngpus = 4\n[backends.qpu]\nkind = "aer"\nqubits = 5\n')
+    machines = Settings(backends_file=path).machines()
+    assert isinstance(machines["gpu"], LocalMachine)
+    assert isinstance(machines["qpu"], AerDevice)
+    assert (machines["gpu"].gpus, machines["qpu"].qubits) == (4, 5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not toml",
+        '[backends.x]\nkind = "abacus"\n',
+        '[backends.x]\nkind = "local"\ngpu = 4\n',
+        '[backends.x]\nkind = "local"\ngpus = -1\n',
+        '[backend.x]\nkind = "local"\n',
+    ],
+)
+def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "backends.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsWrong, match=r"backends\.toml"):
+        Settings(backends_file=path).machines()
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsWrong, match=r"missing\.toml"):
+        Settings(backends_file=tmp_path / "missing.toml").machines()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
+from accounts.model import StaffRole
 from infra.db.migrate import MigrationRefused, migrate
+from infra.refusal import Refusal
 from portal.audit import print_audit
 from portal.bootstrap import database_urls, start_embedded
 from portal.demo.command import demo
+from portal.language import negotiate
 from portal.logs import configure
 from portal.openapi import COMMITTED, document, is_current, write
+from portal.refusals import say
 from portal.serve import serve_portal
 from portal.settings import Settings, SettingsWrong
+from portal.staff import add_staff
 from portal.up import run_up
 from portal.worker import run_worker
 
@@ -76,6 +82,26 @@ def audit(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
     unexplained = asyncio.run(print_audit(settings, database_urls(settings), as_json=as_json))
     if unexplained:
         raise typer.Exit(_UNEXPLAINED)
+
+
+@app.command(name="add-staff")
+def add_to_staff(
+    email: Annotated[str, typer.Argument(help="Address of the new person.")],
+    *,
+    name: Annotated[str, typer.Option(help="Name as it is shown.")],
+    role: Annotated[StaffRole, typer.Option(help="What the person works as.")] = StaffRole.OPERATOR,
+) -> None:
+    """A person who works for the house, with a link to sign in: how the first operator of a fresh house begins."""
+    settings = _settings()
+    try:
+        token = asyncio.run(add_staff(database_urls(settings), name=name, email=email, role=role))
+    except Refusal as refused:
+        said = say(refused, negotiate(os.environ.get("LANG", "").replace("_", "-").partition(".")[0]))
+        _fail(f"{said.message} {said.remedy}")
+    except MigrationRefused as refused:
+        _fail(str(refused))
+    typer.echo(token)
+    typer.echo(f"{settings.address}/ja/sign-in#{token}")
 
 
 @app.command()

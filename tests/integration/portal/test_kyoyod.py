@@ -17,7 +17,12 @@ import httpx2
 import psutil
 import pytest
 
+from accounts import service as accounts
+from accounts.model import StaffRole
+from infra.clock import utc_now
+from infra.db.connection import transaction
 from infra.db.migrate import MIGRATIONS
+from portal.worker import loops
 from tests.support.database import Database
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
@@ -146,6 +151,20 @@ async def test_the_audit_ends_with_1_when_something_is_unexplained(tmp_path: Pat
     assert "DIFFERENCE" in out
 
 
+async def test_the_first_operator_of_a_fresh_house_gets_a_link(tmp_path: Path, database: Database) -> None:
+    settings = {"KYOYO_DATABASE_URL": database.url, "LANG": "ja_JP.UTF-8"}
+    code, out, err = await kyoyod(tmp_path, "add-staff", "ops@example.jp", "--name", "高橋 円", **settings)
+    assert code == 0, err
+    token, link = out.split()
+    assert link.endswith(f"/ja/sign-in#{token}")
+    async with transaction(database.portal) as conn:
+        who = await accounts.authenticate(conn, token, now=utc_now())
+    assert who.staff_roles == {StaffRole.OPERATOR}
+    code, out, err = await kyoyod(tmp_path, "add-staff", "ops@example.jp", "--name", "高橋 円", **settings)
+    assert (code, out) == (2, "")
+    assert "すでに登録されています" in err
+
+
 async def test_an_old_database_is_migrated_and_not_served(tmp_path: Path, database: Database) -> None:
     name = f"old_{tmp_path.parent.name.replace('-', '_')}"
     async with database.owner.acquire() as conn:
@@ -187,3 +206,9 @@ async def test_production_does_not_pretend_with_a_simulated_cluster(tmp_path: Pa
     assert code == 2
     assert "cluster" in err
     assert "Traceback" not in err
+
+
+def test_the_worker_runs_every_loop_and_each_that_is_woken(database: Database) -> None:
+    names = [loop.name for loop in loops(database.worker, {})]
+    assert len(names) == len(set(names))
+    assert {"dispatch", "cancel"} <= set(names)  # what scheduler.service notifies

@@ -70,8 +70,42 @@ async def test_definers_rights_come_with_a_fixed_search_path_and_not_for_everybo
     assert rows == []
 
 
-async def test_no_request_changes_or_deletes_a_fact(database: Database) -> None:
-    """Every table is append-only by trigger, or a projection on which nobody may DELETE."""
+# Bits of pg_trigger.tgtype: 1 each row, 2 before, 8 delete, 16 update, 32 truncate.
+BEFORE_EACH_UPDATE_OR_DELETE = 1 | 2 | 8 | 16
+BEFORE_TRUNCATE = 2 | 32
+
+# Tables whose rows may change: projections that can be rebuilt, and the register of persons and organisations, whose
+# changes are in the audit trail. Every other table holds facts.
+CHANGEABLE = {
+    "infra.leader",
+    *("accounts.person", "accounts.organisation", "accounts.membership", "accounts.staff", "accounts.project"),
+    "accounts.api_token",
+    *("pricing.offering", "pricing.wallet", "pricing.hold", "pricing.billable_attempt", "pricing.parked_usage"),
+    "pricing.ledger_balance",
+    "scheduler.attempt",
+    *("metering.collection", "metering.parked_row"),
+}
+
+
+async def test_every_table_is_append_only_but_for_those_named_here(database: Database) -> None:
+    guards = await database.owner.fetch(
+        "SELECT tgrelid::regclass::text AS name, tgtype::int, tgenabled::text FROM pg_trigger "
+        "WHERE tgfoid = 'infra.refuse_change'::regproc"
+    )
+    of_rows = {row["name"] for row in guards if row["tgtype"] == BEFORE_EACH_UPDATE_OR_DELETE}
+    of_the_whole = {row["name"] for row in guards if row["tgtype"] == BEFORE_TRUNCATE}
+    async with database.owner.acquire() as conn:
+        every = {table.name for table in await tables(conn)}
+    assert every - of_rows == every - of_the_whole == CHANGEABLE
+    assert {row["tgenabled"] for row in guards} == {"O"}
+
+
+async def test_nothing_but_core_postgresql_is_used(database: Database) -> None:
+    rows = await database.owner.fetch("SELECT extname FROM pg_extension")
+    assert [row["extname"] for row in rows] == ["plpgsql"]
+
+
+async def test_no_request_deletes_a_row(database: Database) -> None:
     rows = await database.owner.fetch(
         "SELECT grantee, table_schema || '.' || table_name AS name, privilege_type "
         "FROM information_schema.role_table_grants WHERE table_schema = ANY ($1) AND grantee = ANY ($2) "

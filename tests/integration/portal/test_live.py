@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from hpc_adapters.contract import Stream
+from hpc_adapters.contract import LogChunk, Ref, Stream
+from hpc_adapters.errors import Forgotten
 from hpc_adapters.simulated.behaviour import Behaviour
 from portal.errors import TooManyStreams
 from portal.streams import Streams
@@ -140,3 +141,24 @@ async def test_a_job_that_waits_has_an_empty_log_and_no_result(world: World) -> 
     assert (log["text"], log["ended"]) == ("", False)
     assert refused(result) == (404, "no-result")
     assert refused(second) == (404, "attempt-not-found")
+
+
+class _Forgetful:
+    """A machine that has thrown away what its jobs printed."""
+
+    async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 0) -> LogChunk:
+        raise Forgotten(ref.attempt_id)
+
+
+async def test_output_that_the_machine_no_longer_has_is_gone_and_the_result_is_not(world: World) -> None:
+    async with world.client() as http:
+        job_id = (await http.post(f"{API}/jobs", json=training(), headers=key())).json()["id"]
+        await world.run_to_end()
+        world.backends["local"] = _Forgetful()  # type: ignore[index]  # a dict, as the portal's own
+        gone = await http.get(f"{API}/jobs/{job_id}/logs")
+        result = await http.get(f"{API}/jobs/{job_id}/result")
+    async with world.serving() as address, world.over_http(address) as http:
+        live = await events(http, f"{API}/jobs/{job_id}/logs/live")
+    assert refused(gone) == (410, "logs-gone")
+    assert result.status_code == 200
+    assert [name for name, _ in live] == ["end"]

@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     """Where people reach the portal, when that is not host and port; https there makes the cookies secure."""
     portal_connections: int = Field(default=10, ge=1)
     worker_connections: int = Field(default=10, ge=1)
+    worker_metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Where the worker shows its figures (Prometheus) to this machine; without it, nowhere."""
 
     @model_validator(mode="after")
     def _one_source_each(self) -> Self:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import ModuleType
+
+from prometheus_client import start_http_server
 
 from hpc_adapters.contract import Backend
 from hpc_adapters.errors import Unavailable
@@ -16,7 +19,7 @@ from metering.loops import capacity, collect
 from metering.loops.deps import Deps as MeteringDeps
 from portal.bootstrap import DatabaseUrls, build_backends, current_pool
 from portal.serve import when_supervisor_dies
-from portal.settings import Settings
+from portal.settings import Settings, SettingsWrong
 from portal.supervise import stop_on_signals
 from pricing.loops import expire, watch
 from scheduler.loops import cancel, dispatch, observe, sweep
@@ -56,15 +59,37 @@ def loops(pool: Pool, backends: Mapping[str, Backend]) -> Sequence[Loop]:
 
 
 async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
-    """Until SIGINT, SIGTERM, or the end of the supervisor. ExceptionGroup: a loop met what it cannot handle."""
+    """Until SIGINT, SIGTERM, or the end of the supervisor. ExceptionGroup: a loop met what it cannot handle.
+
+    SettingsWrong: somebody else has the port for its figures.
+    """
     stop = asyncio.Event()
     stop_on_signals(stop)
     running = asyncio.get_running_loop()
     when_supervisor_dies(lambda: running.call_soon_threadsafe(stop.set))
     backends = build_backends(settings)
     try:
-        async with current_pool(urls.worker, size=settings.worker_connections) as pool:
-            await run(loops(pool, backends), url=urls.worker, clock=utc_now, stop=stop, transient=(Unavailable,))
+        with _figures(settings.worker_metrics_port):
+            async with current_pool(urls.worker, size=settings.worker_connections) as pool:
+                await run(loops(pool, backends), url=urls.worker, clock=utc_now, stop=stop, transient=(Unavailable,))
     finally:
         for backend in backends.values():
             await backend.close()
+
+
+@contextmanager
+def _figures(port: int | None) -> Iterator[None]:
+    """What the loops count, in Prometheus' text format, for this machine alone."""
+    if port is None:
+        yield
+        return
+    try:
+        shown, thread = start_http_server(port, addr="127.0.0.1")
+    except OSError as taken:
+        raise SettingsWrong(f"KYOYO_WORKER_METRICS_PORT={port}: {taken.strerror}") from taken
+    try:
+        yield
+    finally:
+        shown.shutdown()
+        thread.join()
+        shown.server_close()

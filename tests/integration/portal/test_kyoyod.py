@@ -88,11 +88,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _ready(address: str) -> None:
+async def _ready(address: str, *, path: str = "/readyz") -> None:
     async with asyncio.timeout(PATIENCE_S), httpx2.AsyncClient() as http:
         while True:
             try:
-                if (await http.get(f"{address}/readyz")).is_success:
+                if (await http.get(f"{address}{path}")).is_success:
                     return
             except httpx2.TransportError:
                 pass  # not listening yet
@@ -124,6 +124,20 @@ async def test_up_from_nothing_survives_the_death_of_either_child(tmp_path: Path
     assert {child.pid for child in before.values()}.isdisjoint(child.pid for child in after.values())
     assert not any(child.is_running() for child in after.values())
     assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
+
+
+async def test_the_worker_shows_what_its_loops_count(tmp_path: Path, database: Database) -> None:
+    port = _free_port()
+    settings = {"KYOYO_DATABASE_URL": database.url, "KYOYO_WORKER_METRICS_PORT": str(port)}
+    async with up(tmp_path, **settings):
+        await _ready(f"http://127.0.0.1:{port}", path="/metrics")
+        async with httpx2.AsyncClient() as http:
+            told = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+        code, _, err = await kyoyod(tmp_path, "worker", **settings)
+    for figure in ("kyoyo_scheduler_unreadable_answers", "kyoyo_parked_usage", "kyoyo_attempts_incomplete"):
+        assert f"# TYPE {figure}" in told
+    assert code == 2, "a second worker must not believe that it is heard"
+    assert "KYOYO_WORKER_METRICS_PORT" in err
 
 
 async def test_the_children_do_not_outlive_a_supervisor_that_is_killed(tmp_path: Path, database: Database) -> None:

@@ -11,6 +11,7 @@ which is made when missing, and every folder above the data is opened (o+rx) for
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import time
 import warnings
@@ -65,7 +66,7 @@ def start(data_dir: Path) -> EmbeddedDatabase:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     # Not the package's own start(): that counts the processes that use a server, and a killed one is counted for ever.
     server = _package().get_server(data_dir, cleanup_mode=None, start=False)
-    with _alone(data_dir.with_name(data_dir.name + ".lock")):
+    with _alone(data_dir.with_name(data_dir.name + ".lock")), _plain_locale():
         server.ensure_pgdata_inited()
         server.ensure_postgres_running()
     return EmbeddedDatabase(url=str(server.get_uri()), data_dir=data_dir, _server=server)
@@ -100,6 +101,22 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _plain_locale() -> Iterator[None]:
+    """LC_ALL=C for the commands of PostgreSQL. They refuse a locale that the machine lacks (ssh hands on the user's),
+    and a database would sort text as the locale of whoever made it does.
+    """
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 def _package() -> ModuleType:

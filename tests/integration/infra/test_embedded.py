@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,15 @@ async def test_data_outlives_a_stop_and_a_second_start_finds_the_same_server(dat
         await asyncpg.connect(first.url)
     again = embedded.start(data_dir)
     assert await _one(again.url, "SELECT x FROM kept") == 1
+
+
+async def test_a_locale_that_the_machine_lacks_neither_stops_it_nor_shapes_it(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
+    url = embedded.start(data_dir).url
+    assert await _one(url, "SELECT datcollate FROM pg_database WHERE datname = 'postgres'") == "C"
+    assert os.environ["LC_ALL"] == "xx_XX.UTF-8"
 
 
 async def test_it_outlives_the_process_that_started_it(data_dir: Path) -> None:

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from infra.db.connection import Pool, Role, transaction
+from infra.db.connection import Role, transaction
+from tests.bench._load import closed_loop, in_turns, sized
 from tests.support.benchmark import Result
-from tests.support.database import fresh_database
+from tests.support.database import Database, fresh_database
 
-_ROUNDS = 2_000
+_TRANSACTIONS = 4_000
 _ORGANISATION = UUID(int=1)
 _QUERY = "SELECT count(*) FROM accounts.project"
 
 
 async def run() -> Result:
+    count = sized(_TRANSACTIONS)
     async with fresh_database() as database:
-        await database.owner.execute("ANALYZE")
-        tenant = await _per_second(lambda: _as_tenant(database.portal))
-        bare = await _per_second(lambda: _as_owner(database.owner))
+        pools = _Pools(database)
+        tenant_s, bare_s = await in_turns(database, count, pools.as_tenant, pools.as_owner)
     return Result(
         name="tenant_transaction",
-        figure=round(tenant),
+        figure=round(count / tenant_s),
         unit="transactions/s",
-        peer=round(bare),
-        ratio=round(tenant / bare, 4),
+        peer=round(count / bare_s),
+        ratio=round(bare_s / tenant_s, 4),
+        facts={"transactions": count, "connections": 1},
     )
 
 
-async def _as_tenant(pool: Pool) -> None:
-    async with transaction(pool, role=Role.TENANT, organisation_id=_ORGANISATION) as conn:
-        await conn.fetchval(_QUERY)
+class _Pools:
+    """One connection on each side."""
 
+    def __init__(self, database: Database) -> None:
+        self._portal, self._owner = database.portal, database.owner
 
-async def _as_owner(pool: Pool) -> None:
-    async with pool.acquire() as conn, conn.transaction():
-        await conn.fetchval(_QUERY)
+    async def as_tenant(self, numbers: range) -> float:
+        async def one(_number: int) -> None:
+            async with transaction(self._portal, role=Role.TENANT, organisation_id=_ORGANISATION) as conn:
+                await conn.fetchval(_QUERY)
 
+        return await closed_loop(numbers, one, callers=1)
 
-async def _per_second(one: Callable[[], Awaitable[None]]) -> float:
-    await one()
-    begun = time.perf_counter()
-    for _ in range(_ROUNDS):
-        await one()
-    return _ROUNDS / (time.perf_counter() - begun)
+    async def as_owner(self, numbers: range) -> float:
+        async def one(_number: int) -> None:
+            async with self._owner.acquire() as conn, conn.transaction():
+                await conn.fetchval(_QUERY)
+
+        return await closed_loop(numbers, one, callers=1)

@@ -105,7 +105,7 @@ async def _run_jobs(world: World, count: int) -> None:
                 [an_id("attempt", name, 1) for name in names[1:]],
             )
         await conn.executemany(
-            """UPDATE pricing.billable_attempt SET ending = 'succeeded', closed_at = $2, last = true
+            """UPDATE pricing.billable_attempt SET ending = 'succeeded', closed_at = $2, told_at = $2, last = true
                WHERE attempt_id = $1""",
             [(row.attempt_id, row.ended_at) for row in world.backend.rows],
         )

@@ -244,7 +244,8 @@ TestLedger.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 @pytest.mark.postgres
-def test_postgres_keeps_the_same_books() -> None:
+@pytest.mark.parametrize("histories", [15, pytest.param(300, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
+def test_postgres_keeps_the_same_books(histories: int) -> None:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         market = runner.run(open_market(runner.run(stack.enter_async_context(fresh_database()))))
@@ -252,7 +253,7 @@ def test_postgres_keeps_the_same_books() -> None:
             run_state_machine_as_test(
                 _machine_on(market, runner),
                 settings=settings(
-                    max_examples=15,
+                    max_examples=histories,
                     stateful_step_count=30,
                     deadline=None,
                     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking on a database takes minutes

@@ -5,9 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hpc_adapters.contract import Seen
 from scheduler.core.effects import Requeue, SettleHold
@@ -150,3 +160,9 @@ class Lifecycle(RuleBasedStateMachine):
 
 TestLifecycle = Lifecycle.TestCase
 TestLifecycle.settings = settings(max_examples=200, stateful_step_count=30)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+def test_many_long_lives() -> None:
+    run_state_machine_as_test(Lifecycle, settings=settings(max_examples=5_000, stateful_step_count=100))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc_adapters.workloads.circuit_refusals import CircuitRefused
@@ -110,21 +110,37 @@ FRAGMENTS = [
 ]
 
 
-@given(st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("\n".join))
+STATEMENTS = st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("\n".join)
+
+
+@st.composite
+def one_byte_changed(draw: st.DrawFn) -> str:
+    """A good program with a character put in the place of another, or taken out."""
+    body = draw(st.sampled_from([body for body, _ in COUNTED.values()]))
+    at = draw(st.integers(0, len(body) - 1))
+    return body[:at] + draw(st.text(max_size=2)) + body[at + 1 :]
+
+
+def measured_or_refused(operations: Measure, body: str) -> None:
+    try:
+        assert operations(body) <= 1000
+    except CircuitRefused as refused:
+        assert refused.code  # noqa: PT017  either outcome is right
+
+
+@given(STATEMENTS)
 def test_any_statements_are_measured_or_refused_by_name(operations: Measure, body: str) -> None:
-    try:
-        assert operations(body + "\n") <= 1000
-    except CircuitRefused as refused:
-        assert refused.code  # noqa: PT017  either outcome is right
+    measured_or_refused(operations, body + "\n")
 
 
-@given(st.sampled_from([body for body, _ in COUNTED.values()]), st.data())
-def test_a_program_with_a_byte_changed_is_measured_or_refused_by_name(
-    operations: Measure, body: str, data: st.DataObject
-) -> None:
-    at = data.draw(st.integers(0, len(body) - 1))
-    instead = data.draw(st.text(max_size=2))
-    try:
-        assert operations(body[:at] + instead + body[at + 1 :]) <= 1000
-    except CircuitRefused as refused:
-        assert refused.code  # noqa: PT017  either outcome is right
+@given(one_byte_changed())
+def test_a_program_with_a_byte_changed_is_measured_or_refused_by_name(operations: Measure, body: str) -> None:
+    measured_or_refused(operations, body)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+@settings(max_examples=20_000)
+@given(STATEMENTS | one_byte_changed())
+def test_many_programs_are_measured_or_refused_by_name(operations: Measure, body: str) -> None:
+    measured_or_refused(operations, body + "\n")

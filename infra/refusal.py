@@ -17,9 +17,25 @@ class Refusal(Exception):
     """Stable code in kebab-case, part of the API: never changes once published."""
 
     def __init__(self, **facts: object) -> None:
-        super().__init__(self.code, facts)
-        self.facts = facts
+        told = {name: _writable(value) for name, value in facts.items()}
+        super().__init__(self.code, told)
+        self.facts = told
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value!r}" for name, value in self.facts.items())
         return f"{self.code}({told})"
+
+
+def _writable(value: object) -> object:
+    """A fact may quote what somebody sent; half of a surrogate pair, which no answer can hold, becomes "?"."""
+    if isinstance(value, str):
+        return value if _encodes(value) else value.encode("utf-8", "replace").decode()
+    return [_writable(each) for each in value] if isinstance(value, list) else value
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

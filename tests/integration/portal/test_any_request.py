@@ -118,3 +118,15 @@ async def test_no_request_is_a_fault_of_ours(world: World, seed: int, rounds: in
                     assert answer.headers["content-type"] == "application/problem+json", str(request.url)
     assert faults == []
     assert answered > 10 * rounds, "most were refused at the door: nothing was tried"
+
+
+async def test_half_a_character_is_refused_by_name_where_the_refusal_quotes_it(world: World) -> None:
+    asked = {
+        "/api/v1/projects": {"slug": "\ud800", "name": "x"},
+        "/api/v1/tokens": {"label": "x", "scopes": ["\ud800"]},
+    }
+    async with world.client() as http:
+        for path, body in asked.items():
+            answer = await http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
+            assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+            assert "?" in answer.text

@@ -32,6 +32,8 @@ class LogReader:
         """What is there now."""
         while text := self._read():
             yield text
+            if self._ended:
+                return
 
     def follow(self) -> Iterator[str]:
         """Every piece until the stream ends. Unavailable when the portal stays away."""

@@ -17,6 +17,9 @@ from kyoyo.terminal import duration, harmless, one_line, yen
 
 LIVE = ("RUNNING", "CANCELLING", "DISPATCHING", "QUEUED")
 
+_SPARE = ("time_limit", "submitted_at", "offering", "elapsed", "gpus", "quote_yen")
+"""What a list of jobs leaves out on a narrow terminal, the first of them first."""
+
 JobId = Annotated[str, typer.Argument(help="option.job_id", metavar="JOB")]
 
 
@@ -47,7 +50,7 @@ def queue(
         "quote_yen",
         "charge_yen",
     ]
-    table(session, columns, [_row(session, record) for record in found], right=4)
+    table(session, columns, [_row(session, record) for record in found], right=4, spare=_SPARE)
 
 
 def job(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:

@@ -8,11 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from rich import box
-from rich.table import Table
+from rich.cells import cell_len
+from rich.table import Column, Table
 from rich.text import Text
 
 from kyoyo.cli.session import Session
-from kyoyo.models import JobRecord, Json, Price
+from kyoyo.models import Fields, JobRecord, Json, Price
 from kyoyo.terminal import duration, one_line, yen
 
 STATE_STYLE = {
@@ -27,6 +28,8 @@ STATE_STYLE = {
 
 
 _TIMES = frozenset({"at", "as_of"})
+_NARROWEST = 12
+"""To how many characters a text may be broken."""
 _WORDS = frozenset({"kind", "status", "component", "role", "service_class"})
 
 
@@ -62,14 +65,48 @@ def cell(value: object) -> str:
             return one_line(str(value))
 
 
-def table(session: Session, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: int = 0) -> None:
-    """A plain table; the last `right` columns are figures. Without rows a sentence says so."""
+def table(
+    session: Session,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    right: int = 0,
+    spare: Sequence[str] = (),
+) -> None:
+    """A plain table; the last `right` columns are figures. Without rows a sentence says so.
+
+    Where it is wider than the terminal the columns of `spare` go, the first of them first, and a sentence says which.
+    What still does not fit is folded into more lines: an id or an amount is never cut.
+    """
     if not rows:
         session.tell("say.nothing")
         return
+    figures = frozenset(columns[len(columns) - right :])
+    shown, hidden = list(columns), [name for name in spare if name in columns]
+    kept: list[str] = []
+    while hidden and not _fits(session, _grid(session, columns, rows, shown=shown, figures=figures)):
+        kept.append(hidden.pop(0))
+        shown.remove(kept[-1])
+    grid = _grid(session, columns, rows, shown=shown, figures=figures)
+    if not _fits(session, grid):
+        for column in grid.columns:
+            column.no_wrap = False
+    session.out.print(grid)
+    if kept:
+        session.tell("say.hidden", columns=", ".join(field_name(session, name) for name in kept))
+
+
+def _grid(
+    session: Session,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    shown: Sequence[str],
+    figures: frozenset[str],
+) -> Table:
     grid = Table(box=box.SIMPLE_HEAD if session.out.is_terminal else None, pad_edge=False)
-    for index, column in enumerate(columns):
-        is_figure = index >= len(columns) - right
+    for index, column in enumerate(shown):
+        is_figure = column in figures
         grid.add_column(
             Text(field_name(session, column)),
             justify="right" if is_figure else "left",
@@ -77,8 +114,22 @@ def table(session: Session, columns: Sequence[str], rows: Sequence[Sequence[str 
             overflow="fold",
         )
     for row in rows:
-        grid.add_row(*(Text(value) if isinstance(value, str) else value for value in row))
-    session.out.print(grid)
+        cells = [value for name, value in zip(columns, row, strict=True) if name in shown]
+        grid.add_row(*(Text(value) if isinstance(value, str) else value for value in cells))
+    return grid
+
+
+def _fits(session: Session, grid: Table) -> bool:
+    """Whether ids and figures stand whole beside texts that are broken, but not to shreds."""
+    edges = 2 if session.out.is_terminal else 0
+    return sum(_needs(column) for column in grid.columns) + 2 * (len(grid.columns) - 1) + edges <= session.out.width
+
+
+def _needs(column: Column) -> int:
+    texts = [str(column.header), *(str(value) for value in column.cells)]
+    if column.no_wrap:
+        return max(map(cell_len, texts))
+    return min(_NARROWEST, max(cell_len(word) for text in texts for word in (text.split() or [""])))
 
 
 def pairs(session: Session, rows: Sequence[tuple[str, str | Text]]) -> None:
@@ -125,10 +176,14 @@ def progress(session: Session, name: str) -> Iterator[Callable[[JobRecord], None
 
 
 def ended(session: Session, record: JobRecord) -> None:
-    """The last word on a job, on standard error."""
+    """The last word on a job, on standard error; of one that did not succeed also why, and where to read on."""
     session.tell(
         "say.ended", name=one_line(record.name), state=state_word(session, record.state), charge=yen(record.charge_yen)
     )
+    if not record.succeeded:
+        story = Fields(record.raw).items(lambda told: one_line(Fields(told).text("sentence", "")), "story")
+        for sentence in story[-1:]:
+            session.tell("say.why", sentence=sentence, id=record.id)
 
 
 def elapsed(record: JobRecord) -> str:

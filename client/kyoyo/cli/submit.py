@@ -12,7 +12,7 @@ import typer
 
 from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import ended, progress
-from kyoyo.errors import UsageError
+from kyoyo.errors import Problem, UsageError
 from kyoyo.jobs import Job
 from kyoyo.models import Estimate, JobRecord
 from kyoyo.script import walltime_s
@@ -22,6 +22,8 @@ from kyoyo.terminal import harmless, one_line, yen
 JOB_FAILED = 1
 SETTLE_LIMIT_S = 20.0
 """How long the end of a job is held back so that its charge can be told with it."""
+LAST_LINES = 20
+"""How much of its standard error is shown when a job fails."""
 
 Script = Annotated[Path, typer.Argument(help="option.script", metavar="SCRIPT")]
 Gpus = Annotated[int | None, typer.Option("--gpus", "-G", min=0, help="option.gpus")]
@@ -178,6 +180,8 @@ def finish(session: Session, job: Job, *, keep_output: Path | None) -> None:
     else:
         ended(session, record)
     if not record.succeeded:
+        if not session.wants_json:
+            _last_errors(session, job)
         raise typer.Exit(JOB_FAILED)
 
 
@@ -227,6 +231,14 @@ def _follow(session: Session, job: Job) -> None:
 def _wait(session: Session, job: Job) -> JobRecord:
     with progress(session, one_line(job.record.name)) as on_change:
         return job.wait(on_change)
+
+
+def _last_errors(session: Session, job: Job) -> None:
+    """The end of what a failed job wrote to its standard error, which nobody has followed."""
+    with suppress(Problem):
+        lines = "".join(job.logs(stream="stderr")).splitlines()[-LAST_LINES:]
+        for line in lines:
+            session.err.print(f"  │ {harmless(line)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _save(job: Job, path: Path) -> None:

@@ -111,6 +111,19 @@ def test_waiting_ends_with_the_jobs_failure_and_keeps_its_output(
     assert (tmp_path / "out-train.txt").read_text() == "hello\n"
 
 
+def test_a_failed_run_says_why_and_shows_the_end_of_its_errors(portal: FakePortal) -> None:
+    story = [{"at": "2026-11-21T00:00:02Z", "kind": "ended", "state": "FAILED", "sentence": "It ended with code 3."}]
+    errors = "".join(f"{number}\n" for number in range(30)) + "No module named \x1b[31mtorch\n"
+    portal.on("GET /jobs/j-1", a_job(), a_job(state="FAILED", exit_code=3, charge_yen="1.5", story=story))
+    told = {"text": errors, "offset": 0, "next_offset": len(errors), "ended": True, "truncated": False}
+    rest = {**told, "text": "", "offset": len(errors)}
+    portal.on("GET /jobs/j-1/logs/live", problem(501, "none")).on("GET /jobs/j-1/logs", rest, told, rest)
+    ran = kyoyo(portal, "run", "--time", "5", "--", "false")
+    assert ran.code == 1
+    assert "It ended with code 3. See: kyoyo logs --stderr j-1\n  │ 11\n" in ran.err
+    assert ran.err.endswith("  │ No module named �[31mtorch\n")
+
+
 def test_run_follows_the_output_and_ends_with_success(portal: FakePortal) -> None:
     live = 'event: log\ndata: {"text": "hi\\n", "next_offset": 3}\n\nevent: end\ndata: {}\n\n'
     stream = httpx2.Response(200, text=live, headers={"Content-Type": "text/event-stream"})
@@ -174,6 +187,18 @@ def test_the_queue_asks_for_what_lives_and_counts_it_once(portal: FakePortal) ->
     portal.on("GET /jobs", {"items": [], "next_cursor": None})
     assert kyoyo(portal, "queue", "--json").told == {"items": []}
     assert [asked.url.params["state"] for asked in portal.asked] == ["RUNNING", "CANCELLING", "DISPATCHING", "QUEUED"]
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_a_list_of_jobs_never_cuts_an_id_or_an_amount(portal: FakePortal, columns: str, language: str) -> None:
+    job_id = "e8ed85da-0e7e-4591-98a7-2c139b05cf0d"
+    ended = {"started_at": "2026-11-21T00:00:01Z", "ended_at": "2026-11-21T00:00:09Z", "charge_yen": "12345.123456"}
+    portal.on("GET /jobs", {"items": [a_job(job_id, "SUCCEEDED", **ended)], "next_cursor": None})
+    ran = kyoyo(portal, "queue", "--all", terminal=True, NO_COLOR="1", COLUMNS=columns, KYOYO_LANG=language)
+    assert job_id in ran.out
+    assert "¥12,345.123456" in ran.out
+    assert "--json" in ran.err
 
 
 def test_counts_are_drawn(portal: FakePortal) -> None:

@@ -151,7 +151,7 @@ class Client:
             return spec
         fitting = [offering.id for offering in self.offerings() if offering.kind == spec.offering_kind]
         if len(fitting) != 1:
-            raise UsageError(f"choose an offering: {', '.join(sorted(fitting)) or '-'}")
+            raise UsageError(key="wrong.offering", fitting=", ".join(sorted(fitting)) or "-")
         return replace(spec, offering=fitting[0])
 
     def _check_cost(self, spec: JobSpec, limit_yen: Decimal) -> None:
@@ -173,12 +173,12 @@ def _spec(
     except TypeError as unknown:
         raise UsageError(str(unknown)) from unknown
     if (script is None) == (command is None):
-        raise UsageError("give a script or a command")
+        raise UsageError(key="wrong.script_or_command")
     return spec_of_command(command, choices) if command is not None else spec_of_script(Path(str(script)), choices)
 
 
 def _segment(text: str) -> str:
     """A word that may stand in a path: nothing that could lead elsewhere."""
     if not text or not all(letter.isalnum() or letter in "-_" for letter in text):
-        raise UsageError(f"not an id: {text!r}")
+        raise UsageError(key="wrong.id", text=repr(text))
     return text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from kyoyo.messages_en import MESSAGES
+
 
 class KyoyoError(Exception):
     """Base of everything that this package raises on purpose."""
@@ -19,20 +21,31 @@ class KyoyoError(Exception):
 
 
 class UsageError(KyoyoError):
-    """The call itself is wrong: a bad option, an unreadable script. Nothing was sent."""
+    """The call itself is wrong: a bad option, an unreadable script. Nothing was sent.
+
+    Either a finished message, or the key of a sentence with its facts: English in `str()`, and the command tells it in
+    the reader's language.
+    """
 
     exit_code = 2
     code = "usage"
+
+    def __init__(self, message: str = "", *, key: str = "", line: int = 0, **facts: object) -> None:
+        self.key = key
+        self.line = line
+        self.facts: Mapping[str, object] = facts
+        told = message or MESSAGES[key].format(**facts)
+        super().__init__(MESSAGES["wrong.line"].format(line=line, wrong=told) if line else told)
+
+    def in_line(self, line: int) -> BadScript:
+        """The same about one line of a job script."""
+        return BadScript(key=self.key, line=line, **self.facts)  # type: ignore[arg-type]  # no fact is called message
 
 
 class BadScript(UsageError):
     """A job script that cannot be sent as it is; `line` is its line number, 0 for the whole file."""
 
     code = "bad-script"
-
-    def __init__(self, message: str, *, line: int = 0) -> None:
-        super().__init__(message)
-        self.line = line
 
 
 class Problem(KyoyoError):

@@ -52,15 +52,17 @@ class Directives:
 def parse_script(text: str) -> Directives:
     """The directives of a script; a later one overrides an earlier one. BadScript names the line and the reason."""
     if not text.startswith("#!"):
-        raise BadScript("a job script begins with a line such as #!/bin/sh", line=1)
+        raise BadScript(key="wrong.no_shebang")
     if "\r\n" in text:
-        raise BadScript("the script has DOS line ends; convert it with dos2unix")
+        raise BadScript(key="wrong.dos")
     found = Directives()
     for number, line in _directive_lines(text):
         try:
             found = _apply(found, _options(line))
-        except (ValueError, UsageError) as wrong:
-            raise BadScript(f"line {number}: {wrong}", line=number) from wrong
+        except UsageError as wrong:
+            raise wrong.in_line(number) from wrong
+        except ValueError as wrong:  # of shlex: a quote that is never closed
+            raise BadScript(key="wrong.quotes", line=number) from wrong
     return found
 
 
@@ -72,9 +74,9 @@ def walltime_s(text: str) -> int:
     elif colons := _COLONS.fullmatch(text.strip()):
         seconds = _slurm_seconds(colons["days"], [int(part) for part in colons["fields"].split(":")])
     else:
-        raise UsageError(f"not a time limit: {text!r} (for example 30, 10:00, 4:00:00, 1-12:00:00, 4h)")
+        raise UsageError(key="wrong.time", text=repr(text))
     if seconds <= 0:
-        raise UsageError(f"a time limit must be longer than zero: {text!r}")
+        raise UsageError(key="wrong.no_time", text=repr(text))
     return seconds
 
 
@@ -108,7 +110,7 @@ def _options(line: str) -> Iterator[tuple[str, str]]:
         elif word.startswith("-") and len(word) > 1:
             option, equals, value = word[:2], word[2:], word[2:]
         else:
-            raise UsageError(f"{word!r} is no option")
+            raise UsageError(key="wrong.word", word=repr(word))
         yield _LONG.get(option, option), value if equals else _value_of(option, words)
 
 
@@ -117,7 +119,7 @@ def _value_of(option: str, words: Iterator[str]) -> str:
         return ""  # the refusal names the option; it may well have no value
     value = next(words, None)
     if value is None:
-        raise UsageError(f"{option} needs a value")
+        raise UsageError(key="wrong.no_value", option=option)
     return value
 
 
@@ -135,16 +137,16 @@ def _apply(found: Directives, options: Iterator[tuple[str, str]]) -> Directives:
     for option, value in options:
         setter = _SETTERS.get(option)
         if setter is None:
-            raise UsageError(f"{option} is not supported; supported: {', '.join(SUPPORTED)}")
+            raise UsageError(key="wrong.option", option=option, supported=", ".join(SUPPORTED))
         if not value:
-            raise UsageError(f"{option} needs a value")
+            raise UsageError(key="wrong.no_value", option=option)
         found = setter(found, value)
     return found
 
 
 def _count(value: str) -> int:
     if not value.isascii() or not value.isdecimal() or len(value) > 9:  # noqa: PLR2004  no such number of GPUs exists
-        raise UsageError(f"not a number: {value!r} (a GPU type is chosen by the offering: use --partition)")
+        raise UsageError(key="wrong.count", value=repr(value))
     return int(value)
 
 
@@ -155,12 +157,12 @@ def _gres(found: Directives, value: str) -> Directives:
         case ["gpu", count]:
             return replace(found, gpus=_count(count))
         case _:
-            raise UsageError(f"--gres={value} is not supported: only --gres=gpu:N")
+            raise UsageError(key="wrong.gres", value=value)
 
 
 def _one_node(found: Directives, value: str) -> Directives:
     if value not in {"1", "1-1"}:
-        raise UsageError(f"--nodes={value} is not supported: a job runs on one node")
+        raise UsageError(key="wrong.nodes", value=value)
     return found
 
 

@@ -49,9 +49,9 @@ def checked_url(url: str, *, environment: Mapping[str, str] = os.environ) -> str
     """An http(s) address without a trailing slash. Plain http only to this machine, unless KYOYO_INSECURE=1."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"not an http(s) address: {url}")
+        raise UsageError(key="wrong.url", url=url)
     if parts.scheme == "http" and not _is_loopback(parts.hostname) and environment.get("KYOYO_INSECURE") != "1":
-        raise UsageError(f"{url}: the token would travel in the clear; use https (or set KYOYO_INSECURE=1)")
+        raise UsageError(key="wrong.clear_text", url=url)
     return url.rstrip("/")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from errno import EISDIR, ENOENT
 from pathlib import Path
 
 from kyoyo.errors import BadScript, UsageError
@@ -12,6 +13,7 @@ from kyoyo.script import Directives, parse_script
 COMMAND_SCRIPT = '#!/bin/sh\nexec "$@"\n'
 """Runs the job's arguments as they are: no word of a command is ever quoted or split again."""
 CIRCUIT_WALLTIME_S = 600
+_UNREADABLE = {ENOENT: "wrong.no_file", EISDIR: "wrong.directory"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def spec_of_script(path: Path, choices: Choices) -> JobSpec:
 def spec_of_command(command: Sequence[str], choices: Choices) -> JobSpec:
     """A command line, run word for word."""
     if not command:
-        raise UsageError("no command given (kyoyo run --gpus 1 --time 1h -- python train.py)")
+        raise UsageError(key="wrong.no_command")
     told = replace(choices, arguments=tuple(command))
     return _spec(COMMAND_SCRIPT, directives=Directives(), fallback_name=Path(command[0]).name, choices=told)
 
@@ -105,15 +107,15 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as unreadable:
-        raise UsageError(f"{path}: {unreadable.strerror}") from unreadable
+        raise UsageError(key=_UNREADABLE.get(unreadable.errno or 0, "wrong.unreadable"), path=path) from unreadable
     except UnicodeDecodeError as binary:
-        raise BadScript(f"{path} is not UTF-8 text") from binary
+        raise BadScript(key="wrong.binary", path=path) from binary
 
 
 def _spec(body: str, *, directives: Directives, fallback_name: str, choices: Choices) -> JobSpec:
     walltime = choices.walltime_s or directives.walltime_s
     if walltime is None:
-        raise UsageError("no time limit: give --time, or a line #SBATCH --time=1:00:00")
+        raise UsageError(key="wrong.time_missing")
     gpus = directives.gpus if choices.gpus is None else choices.gpus
     return JobSpec(
         name=choices.name or directives.name or fallback_name,

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from kyoyo.cli import account, jobs, money, quantum, submit
 from kyoyo.cli.session import Session
-from kyoyo.errors import KyoyoError, Problem, Refused
+from kyoyo.errors import KyoyoError, Problem, Refused, UsageError
 from kyoyo.texts import Texts
 
 USAGE = 2
@@ -94,7 +94,7 @@ def _translate(command: Any, texts: Texts) -> None:
 def _show_error(session: Session, error: KyoyoError) -> None:
     """As JSON on standard output when JSON was asked for, else as sentences on standard error."""
     if session.wants_json:
-        session.answer({"error": _as_json(error)})
+        session.answer({"error": _as_json(session, error)})
         return
     if error.code == "not-signed-in":
         session.tell("say.not_signed_in")
@@ -103,13 +103,21 @@ def _show_error(session: Session, error: KyoyoError) -> None:
         facts = error.facts
         session.tell("say.max_cost", ceiling=facts["ceiling_with_tax_yen"], limit=facts["max_cost_yen"])
         return
-    session.tell("say.error", code=error.code, detail=error.detail)
+    session.tell("say.error", code=error.code, detail=_detail(session, error))
     if isinstance(error, Problem) and error.remedy:
         session.tell("say.remedy", remedy=error.remedy)
 
 
-def _as_json(error: KyoyoError) -> dict[str, object]:
-    told: dict[str, object] = {"code": error.code, "detail": error.detail, "exit_code": error.exit_code}
+def _detail(session: Session, error: KyoyoError) -> str:
+    if not isinstance(error, UsageError) or not error.key:
+        return error.detail
+    told = session.texts(error.key, **error.facts)
+    return session.texts("wrong.line", line=error.line, wrong=told) if error.line else told
+
+
+def _as_json(session: Session, error: KyoyoError) -> dict[str, object]:
+    detail = _detail(session, error)
+    told: dict[str, object] = {"code": error.code, "detail": detail, "exit_code": error.exit_code}
     if isinstance(error, Problem):
         told |= {"status": error.status, "facts": dict(error.facts), "remedy": error.remedy}
     return told

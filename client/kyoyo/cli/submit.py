@@ -248,7 +248,7 @@ def _save(job: Job, path: Path) -> None:
                 file.write(text)
                 file.flush()
     except OSError as unwritable:
-        raise UsageError(f"{path}: {unwritable.strerror}") from unwritable
+        raise UsageError(key="wrong.unwritable", path=path) from unwritable
 
 
 def _seconds(time: str | None) -> int | None:

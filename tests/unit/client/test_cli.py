@@ -92,6 +92,24 @@ def test_a_wrong_call_is_2_and_reaches_nobody(portal: FakePortal, arguments: tup
     assert portal.asked == []
 
 
+@pytest.mark.parametrize(
+    ("directive", "told"),
+    [
+        ("--mail-user=a@b.example", "3 行目: --mail-user には対応していません。"),
+        ("--time=-5", "3 行目: 制限時間として読み取れません: '-5'"),
+        ("--job-name='open", "3 行目: 引用符が閉じられていません"),
+    ],
+)
+def test_a_wrong_script_is_explained_in_the_readers_language(
+    portal: FakePortal, tmp_path: Path, directive: str, told: str
+) -> None:
+    path = tmp_path / "wrong.sh"
+    path.write_text(f"#!/bin/sh\n\n#SBATCH {directive}\n")
+    assert told in kyoyo(portal, "submit", str(path), KYOYO_LANG="ja").err
+    error = kyoyo(portal, "submit", str(path), "--json", KYOYO_LANG="ja").told["error"]
+    assert told in str(error)
+
+
 def test_a_refusal_says_what_and_what_helps(portal: FakePortal, script: str) -> None:
     portal.on("POST /jobs", problem(402, "insufficient-funds", remedy="pay in"))
     ran = kyoyo(portal, "submit", script)

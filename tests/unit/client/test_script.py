@@ -80,7 +80,7 @@ def test_a_time_limit_that_is_none_is_refused(text: str) -> None:
         ("--gres=gpu:h100:4", "--gres=gpu:h100:4"),
         ("--nodes=2", "--nodes=2"),
         ("gpus=1", "'gpus=1'"),
-        ("--job-name='open", "No closing quotation"),
+        ("--job-name='open", "a quote is opened"),
     ],
 )
 def test_what_cannot_be_honoured_is_named_with_its_line(line: str, named: str) -> None:

@@ -28,14 +28,14 @@ def test_both_languages_tell_the_same_facts(key: str) -> None:
 
 
 def test_every_sentence_that_the_code_names_exists() -> None:
-    named = set(re.findall(r'"((?:say|option)\.[a-z_.]+)"', SOURCE))
+    named = set(re.findall(r'"((?:say|option|wrong)\.[a-z_.]+)"', SOURCE))
     assert named
     assert named <= LANGUAGES["en"].keys()
 
 
 def test_no_sentence_is_left_over() -> None:
-    named = set(re.findall(r'"((?:say|option)\.[a-z_.]+)"', SOURCE))
-    assert {key for key in LANGUAGES["en"] if key.startswith(("say.", "option."))} <= named
+    named = set(re.findall(r'"((?:say|option|wrong)\.[a-z_.]+)"', SOURCE))
+    assert {key for key in LANGUAGES["en"] if key.startswith(("say.", "option.", "wrong."))} <= named
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hpc_adapters.contract import Window
 from metering.errors import UnknownPeriod
 
 JST = timezone(timedelta(hours=9), "JST")  # Japan has had no other offset since 1951
-FORMS = ("YYYY-MM", "YYYY-Q1..Q4", "FYYYYY")
+FORMS = ("2026-11", "2026-Q3", "FY2026")
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
 _FISCAL_YEAR = re.compile(r"FY([0-9]{4})")

@@ -17,6 +17,7 @@ from portal.errors import BodyTooLarge, InvalidRequest, MethodNotAllowed, PageNo
 from portal.language import Language, catalogue, negotiate
 from portal.pages.errors import is_page, refusal_page
 from portal.refusals import Said, say
+from scheduler.errors import JobNotFound
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -53,6 +54,8 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     problems = error.errors()
     if any(tuple(each["loc"]) == ("path", "language") for each in problems):
         return answer(request, PageNotFound())  # no address of a page at all
+    if any(tuple(each["loc"]) == ("path", "job_id") for each in problems):
+        return answer(request, JobNotFound())  # a mistyped or shortened id is nobody's job
     return answer(request, invalid_request(problems))
 
 
@@ -77,7 +80,8 @@ def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
     for each in errors:
         where = [str(part) for part in each["loc"]]
         field = ".".join(where[1:] or where)
-        problems.setdefault(field, str(each["type"]))
+        expected = each.get("ctx", {}).get("expected")  # of the schema: the words that a field may be
+        problems.setdefault(field, f"{each['type']} ({expected})" if expected else str(each["type"]))
     return InvalidRequest(fields=list(problems), problems=[f"{field}: {why}" for field, why in problems.items()])
 
 

@@ -114,6 +114,13 @@ async def test_a_malformed_body_names_its_fields_and_not_its_values(http: httpx2
     assert "secret-value" not in answer.text
 
 
+async def test_a_word_that_a_field_cannot_be_is_answered_with_those_that_it_can(http: httpx2.AsyncClient) -> None:
+    answer = await http.post(f"{API}/jobs", json=training(kind="secret-value"), headers=key())
+    assert refused(answer) == (422, "invalid-request")
+    assert "'batch', 'training' or 'quantum'" in answer.json()["detail"]
+    assert "secret-value" not in answer.text
+
+
 async def test_what_is_no_submission_at_all_is_refused(http: httpx2.AsyncClient) -> None:
     for body in (b"", b"{", b"[]", b"null", b'"text"', b'{"name": "\\ud800"}', b"\xff\xfe"):
         headers = key() | {"Content-Type": "application/json"}
@@ -189,7 +196,7 @@ QUESTIONS = [
     ("/jobs?cursor=nonsense", "bad-cursor"),
     ("/jobs?cursor=%00", "bad-cursor"),
     ("/jobs?state=PENDING", "invalid-request"),
-    ("/jobs/not-an-id", "invalid-request"),
+    ("/jobs/not-an-id", "job-not-found"),
     ("/statement?month=2026-13", "month-invalid"),
     ("/statement?month=%00", "month-invalid"),
     ("/usage?month=april", "month-invalid"),

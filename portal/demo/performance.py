@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -95,6 +96,10 @@ def _stay(house: House, screen: Screen, texts: Catalogue) -> None:
     ):
         screen.line(f"  {screen.text(key, name=person.name)}")
         screen.line(f"    {house.address}/{texts.language.value}/sign-in#{token}")
+    screen.say("by_hand")
+    command = Path(sys.executable).with_name("kyoyo")
+    screen.line(f"    export KYOYO_URL={house.address} KYOYO_TOKEN={house.keys.startup}")
+    screen.line(f"    {command} offerings")
     try:
         with house.children.watched(limit_s=0):
             while True:

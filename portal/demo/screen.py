@@ -89,10 +89,11 @@ class Screen:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 0) -> None:
         """A table; the last `right` columns are figures."""
-        grid = Table(title=Text(title), title_justify="left", box=box.ROUNDED, title_style="bold")
+        grid = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(columns):
             is_figure = index >= len(columns) - right
-            grid.add_column(Text(column), justify="right" if is_figure else "left", overflow="fold")
+            is_whole = index == 0 or (is_figure and not any(" " in row[index] for row in rows))
+            grid.add_column(Text(column), justify="right" if is_figure else "left", no_wrap=is_whole, overflow="fold")
         for row in rows:
             grid.add_row(*(Text(one_line(value)) for value in row))
         self._console.print()

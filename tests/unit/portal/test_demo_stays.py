@@ -58,8 +58,9 @@ def stayed(house: OpenHouse, language: Language) -> str:
 @pytest.mark.parametrize("language", Language)
 def test_it_prints_a_link_for_each_role_and_ends_with_ctrl_c(language: Language) -> None:
     told = stayed(OpenHouse(), language)
-    links = [line.strip() for line in told.splitlines() if ADDRESS in line]
+    links = [line.strip() for line in told.splitlines() if ADDRESS in line and "KYOYO_URL" not in line]
     assert links == [f"{ADDRESS}/{language.value}/sign-in#{token}" for token in ("kyo_s", "kyo_o", "kyo_p")]
+    assert f"    export KYOYO_URL={ADDRESS} KYOYO_TOKEN=kyo_s\n" in told
 
 
 def test_it_does_not_stay_with_a_process_that_has_died() -> None:

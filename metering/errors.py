@@ -24,6 +24,8 @@ class Unreadable(StrEnum):
     """A component that has no meaning here: perhaps a price is missing, so it is never dropped."""
     BAD_QUANTITY = "bad-quantity"
     """Negative, not a number, or too large to be true."""
+    IMPOSSIBLE_TIME = "impossible-time"
+    """Long before its attempt was submitted, or in the future: an unset clock, an unset start."""
     CONTRADICTORY = "contradictory"
     """One answer had two different contents under one natural key."""
     ATTEMPT_CHANGED = "attempt-changed"

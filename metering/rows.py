@@ -20,6 +20,7 @@ _STEP = Decimal("0.000001")
 _MOST_TRIES = 12
 _LONGEST_NUMBER = 60  # digits; more is no quantity, and not worth writing out
 _TOO_MUCH = Decimal(10) ** 14  # numeric(20, 6)
+_CLOCK_SKEW = timedelta(days=1)  # a backend may take Japanese time for UTC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,12 @@ def check(row: UsageRow) -> None:
     for name, amount in row.components.items():
         if not (amount.is_finite() and 0 <= amount < _TOO_MUCH):
             raise UnreadableRow(Unreadable.BAD_QUANTITY, f"{name}={amount}")
+
+
+def check_time(row: UsageRow, *, opened_at: datetime, now: datetime) -> None:
+    """UnreadableRow when it cannot be a run of an attempt opened then: charged, it would be in a month of its own."""
+    if row.started_at < opened_at - _CLOCK_SKEW or (row.ended_at or row.started_at) > now + _CLOCK_SKEW:
+        raise UnreadableRow(Unreadable.IMPOSSIBLE_TIME, f"{row.started_at} .. {row.ended_at}")
 
 
 def contradictory_keys(rows: Iterable[UsageRow]) -> frozenset[str]:

@@ -14,12 +14,12 @@ from metering.errors import Unreadable, UnreadableRow
 from metering.kpi import Facts
 from metering.periods import Period
 from metering.report import Report
-from metering.rows import Derived, check, derive, is_news, next_revision
+from metering.rows import Derived, check, check_time, derive, is_news, next_revision
 from metering.store import collection as store
 from metering.store import facts as facts_store
 from metering.windows import clipped
 from pricing.model import BillableAttempt, UsageToRate
-from pricing.service import billing_of, record_usage
+from pricing.service import billing_of, offering, record_usage
 
 
 class Taken(StrEnum):
@@ -32,7 +32,7 @@ class Taken(StrEnum):
     OUTSIDE_PORTAL = "outside-portal"
     """Written; it belongs to no attempt and is never billed."""
     UNKNOWN_ATTEMPT = "unknown-attempt"
-    """Written; it names an attempt that we do not have, and is never billed."""
+    """Written; it names an attempt that we do not have on that backend, and is never billed."""
 
 
 async def take_row(conn: Conn, row: UsageRow, *, backend: str, complete: bool, now: datetime) -> Taken:
@@ -44,7 +44,7 @@ async def take_row(conn: Conn, row: UsageRow, *, backend: str, complete: bool, n
     known = (await store.newest_revisions(conn, backend, [row.natural_key])).get(row.natural_key)
     if not is_news(row, known):
         return Taken.SAME
-    billing = None if row.attempt_id is None else await billing_of(conn, row.attempt_id)
+    billing = await _billing(conn, row, backend)
     taken = _kind_of(row, billing)
     revision = next_revision(backend, row, known)
     unbilled = None if taken is Taken.BILLED else taken.value
@@ -54,6 +54,7 @@ async def take_row(conn: Conn, row: UsageRow, *, backend: str, complete: bool, n
     if any(attempt_id != row.attempt_id for _, attempt_id in before.values()):
         raise UnreadableRow(Unreadable.ATTEMPT_CHANGED)
     if billing is not None:
+        check_time(row, opened_at=billing.opened_at, now=now)
         usages = derive(revision.row_id, row.components, {name: record for name, (record, _) in before.items()})
         await store.insert_usage(conn, usages, row=row, revision=revision, backend=backend, billing=billing, now=now)
         handed_over = [_to_rate(usage, row) for usage in usages]
@@ -67,7 +68,8 @@ async def conclude_attempt(conn: Conn, attempt_id: UUID, *, backend: str, now: d
     True when there is no record at all: then the audit trail says that it was settled without one.
     """
     without_record = not await store.has_rows(conn, attempt_id)
-    if without_record:
+    await record_usage(conn, [], attempt_id=attempt_id, final=True, now=now)
+    if without_record:  # the trail's lock after the wallet's, as everywhere
         await append_audit(
             conn,
             actor=None,
@@ -77,8 +79,15 @@ async def conclude_attempt(conn: Conn, attempt_id: UUID, *, backend: str, now: d
             facts={"backend": backend},
             now=now,
         )
-    await record_usage(conn, [], attempt_id=attempt_id, final=True, now=now)
     return without_record
+
+
+async def _billing(conn: Conn, row: UsageRow, backend: str) -> BillableAttempt | None:
+    """Whose run it is; None: nobody's. A backend is not believed about attempts that were never its own."""
+    billing = None if row.attempt_id is None else await billing_of(conn, row.attempt_id)
+    if billing is None or (await offering(conn, billing.offering_id)).backend != backend:
+        return None
+    return billing
 
 
 def _kind_of(row: UsageRow, billing: BillableAttempt | None) -> Taken:

@@ -153,6 +153,10 @@ class LedgerConflict(PricingFault):
     """The same business key came again with another content."""
 
 
+class UsageTooLarge(PricingFault):
+    """Usage that cannot be true: stored, it could never be rated, and its attempt never end."""
+
+
 class UnbalancedTransaction(PricingFault):
     """A transaction whose entries do not sum to zero: it cannot be constructed."""
 

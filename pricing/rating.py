@@ -17,6 +17,7 @@ from pricing.units import micro
 
 _TIME_LIKE = frozenset({Component.GPU_S})
 _TICK = timedelta(microseconds=1)
+_MOST_MICRO_YEN = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,15 @@ class RatedPiece:
 def is_recorded_only(component: str) -> bool:
     """Whether a component deliberately has no price of its own."""
     return component in UNPRICED
+
+
+def is_absurd(usage: UsageToRate, version: PriceVersion) -> bool:
+    """Whether one record would cost more than a thousand million yen: nobody used that, and it must fit the ledger."""
+    price = version.component(usage.component)
+    if price is None:
+        return False
+    most = max(price.list_micro_yen, price.market_micro_yen)
+    return usage.quantity * most > _MOST_MICRO_YEN * price.per
 
 
 def rate(usage: UsageToRate, version: PriceVersion) -> tuple[RatedPiece, ...]:

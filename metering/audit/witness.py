@@ -28,12 +28,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
-    """An attempt of ours. charged: it ended in a way for which its user pays. without_record: settled so, on record."""
+    """An attempt of ours. told_at: when its end was known. charged: it ended in a way for which its user pays.
+    without_record: settled so, on record.
+    """
 
     attempt_id: UUID
     state: str
     is_over: bool
-    closed_at: datetime | None
+    told_at: datetime | None
     charged: bool
     without_record: bool
 
@@ -108,7 +110,7 @@ def _runs(told: Told, rows: Iterable[UsageRow], shelf: Shelf, young_since: datet
         elif (ours := shelf.attempts.get(row.attempt_id)) is None:
             yield _run(told, row, "run-of-unknown-attempt", "an attempt of ours", str(row.attempt_id), None)
         elif ours.is_over and not row.final:
-            excused = ours.state == "LOST" or (ours.closed_at or young_since) >= young_since
+            excused = ours.state == "LOST" or (ours.told_at or young_since) >= young_since
             why = "given up, or its record is not final yet" if excused else None
             yield _run(told, row, "runs-though-ended", ours.state, row.ending.value, why)
     used = Counter(row.attempt_id for row in runs if row.attempt_id and any(row.components.values()))
@@ -126,12 +128,12 @@ def _without_record(told: Told, rows: Iterable[UsageRow], shelf: Shelf, young_si
     """Each attempt that is charged has a record."""
     recorded = {row.attempt_id for row in rows} | {stored.attempt_id for stored in shelf.rows.values()}
     for ours in shelf.attempts.values():
-        if not ours.charged or ours.attempt_id in recorded or (ours.closed_at or told.since) < told.since:
+        if not ours.charged or ours.attempt_id in recorded or (ours.told_at or told.since) < told.since:
             continue
         explanation = None
         if ours.without_record:
             explanation = "settled for nothing; the audit trail says so"
-        elif ours.closed_at is not None and ours.closed_at >= young_since:
+        elif ours.told_at is not None and ours.told_at >= young_since:
             explanation = "its record may still come"
         yield Difference(
             check="attempt-without-record",

@@ -24,7 +24,8 @@ def taken(backend: str, how: str, natural_key: str, attempt_id: UUID | None) -> 
 
 def parked(backend: str, reason: str, natural_key: str, detail: str) -> None:
     _PARKED.labels(backend, reason).inc()
-    _log.error("accounting-row-parked", backend=backend, reason=reason, key=natural_key, detail=detail)
+    # In ASCII: what a backend says may be no text at all, and a log that cannot be written must not stop the others.
+    _log.error("accounting-row-parked", backend=backend, reason=reason, key=ascii(natural_key), detail=ascii(detail))
 
 
 def unavailable(backend: str, call: str, detail: str) -> None:

@@ -62,23 +62,25 @@ async def _catch_up(deps: Deps, name: str, backend: Backend, now: datetime) -> i
     """Asks for the whole period of attempts that ended long ago and still lack a complete record."""
     overdue_since = now - _lag(backend) - deps.settings.catch_up_after
     async with transaction(deps.pool, lease=deps.lease) as conn:
-        overdue = await pending.unsettled(conn, name, closed_before=overdue_since, limit=deps.settings.most_per_tick)
+        overdue = await pending.unsettled(conn, name, ended_before=overdue_since, limit=deps.settings.most_per_tick)
     alarms.incomplete(name, len(overdue))
     if not overdue:
         return 0
-    first = min(attempt.opened_at for attempt in overdue) - deps.settings.overlap
+    first = min(attempt.opened_at for attempt in overdue) - deps.settings.clock_skew
     told: dict[UUID, list[UsageRow]] = {attempt.attempt_id: [] for attempt in overdue}
-    for row in await backend.accounting(Window(first, now)):
+    for row in await backend.accounting(Window(first, now + deps.settings.clock_skew)):
         if row.attempt_id in told:
             told[row.attempt_id].append(row)
     taken = await take_answer(deps, name, [row for rows in told.values() for row in rows], now)
-    return taken + await _conclude(deps, name, overdue, told, now)
+    known_since = [attempt for attempt in overdue if attempt.told_at <= overdue_since]
+    return taken + await _conclude(deps, name, known_since, told, now)
 
 
 async def _conclude(
     deps: Deps, name: str, overdue: Sequence[Unsettled], told: dict[UUID, list[UsageRow]], now: datetime
 ) -> int:
-    """Lets those attempts be settled of which the backend has said everything, be it nothing at all."""
+    """Lets those attempts be settled of which the backend has said everything, be it nothing at all for long enough."""
+    silent_since = now - _lag(deps.backends[name]) - deps.settings.silent_for
     concluded = 0
     for attempt in overdue:
         async with transaction(deps.pool, lease=deps.lease) as conn:
@@ -86,6 +88,8 @@ async def _conclude(
             known = await collection.newest_revisions(conn, name, {row.natural_key for row in rows})
             if any(not row.final or is_news(row, known.get(row.natural_key)) for row in rows):
                 continue  # it still grows, or one of its rows is parked
+            if attempt.told_at > silent_since and not await collection.has_rows(conn, attempt.attempt_id):
+                continue  # its record may be late
             without_record = await conclude_attempt(conn, attempt.attempt_id, backend=name, now=now)
         concluded += 1
         if without_record:

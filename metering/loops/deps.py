@@ -16,8 +16,12 @@ class CollectSettings:
     """Beyond the backend's own accounting lag: how late a record may appear or be corrected and still be found."""
     longest_window: timedelta = timedelta(days=1)
     catch_up_after: timedelta = timedelta(minutes=15)
-    """Beyond the backend's own accounting lag: when an ended attempt without complete accounting is asked after. Longer
-    than any difference of clocks, for the end is the backend's time."""
+    """Beyond the backend's own accounting lag: when an ended attempt without complete accounting is asked after."""
+    silent_for: timedelta = timedelta(days=1)
+    """Beyond that lag: how long a backend must have told nothing at all of an attempt that ended, before it is settled
+    for nothing. An empty answer is also what a broken accounting says, and a charge that comes later is the house's."""
+    clock_skew: timedelta = timedelta(days=1)
+    """By how much a backend's clock may be wrong: also one that takes Japanese time for UTC."""
     most_per_tick: int = 500
 
 

@@ -38,12 +38,20 @@ async def newest_revisions(conn: Conn, backend: str, natural_keys: Collection[st
            FROM metering.accounting_row WHERE backend = $1 AND natural_key = ANY($2)
            ORDER BY natural_key, revision DESC""",
         backend,
-        [key for key in natural_keys if "\0" not in key],  # no text of ours has one
+        [key for key in natural_keys if _may_be_ours(key)],
     )
     return {
         row["natural_key"]: Revision(row_id=row["id"], number=row["revision"], content_sha256=row["content_sha256"])
         for row in rows
     }
+
+
+def _may_be_ours(key: str) -> bool:
+    """No text of ours has a zero byte or half a character; asking for one would fail, and with it all the others."""
+    try:
+        return b"\0" not in key.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 async def insert_row(
@@ -120,8 +128,12 @@ async def insert_usage(
 
 
 async def has_rows(conn: Conn, attempt_id: UUID) -> bool:
+    """Whether there is any record that is billed to the attempt."""
     return bool(
-        await conn.fetchval("SELECT EXISTS (SELECT FROM metering.accounting_row WHERE attempt_id = $1)", attempt_id)
+        await conn.fetchval(
+            "SELECT EXISTS (SELECT FROM metering.accounting_row WHERE attempt_id = $1 AND unbilled IS NULL)",
+            attempt_id,
+        )
     )
 
 

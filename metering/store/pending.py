@@ -15,18 +15,20 @@ class Unsettled:
 
     attempt_id: UUID
     opened_at: datetime
-    closed_at: datetime
+    told_at: datetime
+    """When we learnt of its end, by our clock: the backend's own may be wrong by hours."""
 
 
-async def unsettled(conn: Conn, backend: str, *, closed_before: datetime, limit: int) -> list[Unsettled]:
-    """The longest waiting first."""
+async def unsettled(conn: Conn, backend: str, *, ended_before: datetime, limit: int) -> list[Unsettled]:
+    """Ended before then by the backend's clock, or known to have ended by ours; the longest waiting first."""
     rows = await conn.fetch(
-        """SELECT a.attempt_id, a.opened_at, a.closed_at
+        """SELECT a.attempt_id, a.opened_at, a.told_at
            FROM pricing.billable_attempt a JOIN pricing.offering o ON o.id = a.offering_id
-           WHERE o.backend = $1 AND a.closed_at <= $2 AND a.accounting_final_at IS NULL AND a.settled_at IS NULL
-           ORDER BY a.closed_at, a.attempt_id LIMIT $3""",
+           WHERE o.backend = $1 AND least(a.closed_at, a.told_at) <= $2 AND a.accounting_final_at IS NULL
+             AND a.settled_at IS NULL
+           ORDER BY a.told_at, a.attempt_id LIMIT $3""",
         backend,
-        closed_before,
+        ended_before,
         limit,
     )
     return [Unsettled(**row) for row in rows]

@@ -14,7 +14,7 @@ from uuid import UUID
 from infra.db.connection import Conn
 from pricing import charging, rating
 from pricing.charging import JobFacts, Outcome
-from pricing.errors import LedgerConflict, UnknownAttempt
+from pricing.errors import LedgerConflict, UnknownAttempt, UsageTooLarge
 from pricing.ledger import templates
 from pricing.ledger.balances import Part, draw, remainder
 from pricing.ledger.templates import ChargeMove
@@ -40,7 +40,7 @@ async def close_attempt(
     case = await _open(conn, attempt_id, now)
     known = case.attempt
     if known.ending is None:
-        await store.close_attempt(conn, attempt_id, ending=ending, ended_at=ended_at, last=last)
+        await store.close_attempt(conn, attempt_id, ending=ending, ended_at=ended_at, last=last, now=now)
     elif (known.ending, known.last) != (ending, last):
         raise LedgerConflict(f"attempt {attempt_id} ended as {known.ending} (last: {known.last}) before")
     await _balance_books(case)
@@ -53,11 +53,14 @@ async def record_usage(
 
     It is rated when the attempt has ended and its accounting is final, for only then is its charge known. Usage without
     a price is parked, and its attempt stays unsettled until `waive_parked`. Again: nothing happens. UnknownAttempt;
-    LedgerConflict when a record came with another content before.
+    LedgerConflict when a record came with another content before; UsageTooLarge.
     """
     case = await _open(conn, attempt_id, now)
     billable = [usage for usage in usages if not rating.is_recorded_only(usage.component)]
     parked = [usage.usage_record_id for usage in billable if case.version.component(usage.component) is None]
+    for usage in billable:
+        if rating.is_absurd(usage, case.version):
+            raise UsageTooLarge(f"usage record {usage.usage_record_id}: {usage.quantity} {usage.component}")
     await store.add_usage(conn, case.attempt, billable, now=now)
     await _require_same(case, billable)
     await store.park(conn, case.attempt, parked, reason=NO_PRICE_FOR_COMPONENT, now=now)

@@ -133,7 +133,7 @@ async def waiting(conn: Conn, *, ended_before: datetime) -> Waiting:
     row = await conn.fetchrow(
         """SELECT (SELECT count(*) FROM pricing.parked_usage WHERE resolved_at IS NULL) AS parked_usage,
                   (SELECT count(*) FROM pricing.billable_attempt
-                    WHERE settled_at IS NULL AND closed_at < $1) AS unsettled_attempts""",
+                    WHERE settled_at IS NULL AND told_at < $1) AS unsettled_attempts""",
         ended_before,
     )
     assert row is not None

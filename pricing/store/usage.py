@@ -100,15 +100,19 @@ async def resolve_parked(conn: Conn, usage_record_id: UUID, *, now: datetime) ->
     return found
 
 
-async def close_attempt(conn: Conn, attempt_id: UUID, *, ending: Ending, ended_at: datetime, last: bool) -> None:
+async def close_attempt(
+    conn: Conn, attempt_id: UUID, *, ending: Ending, ended_at: datetime, last: bool, now: datetime
+) -> None:
     """How it ended, once and for good."""
     await conn.execute(
-        """UPDATE pricing.billable_attempt SET ending = $2::text::pricing.ending, closed_at = $3, last = $4
+        """UPDATE pricing.billable_attempt
+           SET ending = $2::text::pricing.ending, closed_at = $3, last = $4, told_at = $5
            WHERE attempt_id = $1 AND ending IS NULL""",
         attempt_id,
         ending.value,
         ended_at,
         last,
+        now,
     )
 
 

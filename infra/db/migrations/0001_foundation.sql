@@ -362,11 +362,13 @@ CREATE TABLE pricing.billable_attempt (
     offering_id     text NOT NULL REFERENCES pricing.offering,
     opened_at       timestamptz NOT NULL,
     ending          pricing.ending,     -- set once, with closed_at, when the attempt is terminal
-    closed_at       timestamptz,
+    closed_at       timestamptz,        -- when it ended, by the backend's clock
+    told_at         timestamptz,        -- when we learnt that, by ours: what waits for its accounting waits from then on
     last            boolean,            -- true: no attempt of the job follows
     accounting_final_at timestamptz,    -- set once, when metering says that the backend's record is complete
     settled_at      timestamptz,        -- set when its final accounting has been settled
-    CHECK ((ending IS NULL) = (closed_at IS NULL) AND (ending IS NULL) = (last IS NULL))
+    CHECK ((ending IS NULL) = (closed_at IS NULL) AND (ending IS NULL) = (last IS NULL)
+           AND (ending IS NULL) = (told_at IS NULL))
 );
 CREATE INDEX billable_attempt_job ON pricing.billable_attempt (job_id);
 CREATE INDEX billable_attempt_unsettled ON pricing.billable_attempt (job_id) WHERE settled_at IS NULL;

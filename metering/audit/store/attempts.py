@@ -99,7 +99,7 @@ QUESTIONS: Sequence[Question] = (
         sql="""
             SELECT 'attempt:' || b.attempt_id AS subject, 'settled' AS expected,
                    format('ended as %s at %s, not settled', b.ending, b.closed_at) AS found,
-                   CASE WHEN b.closed_at > $1 THEN 'its accounting may still come' END AS explanation
+                   CASE WHEN b.told_at > $1 THEN 'its accounting may still come' END AS explanation
             FROM pricing.billable_attempt b WHERE b.ending IS NOT NULL AND b.settled_at IS NULL""",
     ),
     Question(

@@ -240,9 +240,9 @@ async def test_a_backend_that_does_not_answer_is_not_taken_for_clean(small: Worl
 async def test_an_attempt_settled_without_a_record_is_listed_and_does_not_fail(small: World) -> None:
     await small.submit("silent", person="aya", now=AUDIT_AT)
     await small.end("silent", started_at=AUDIT_AT, ended_at=AUDIT_AT + HOUR)
-    await small.collect(AUDIT_AT + 2 * HOUR)
+    await small.collect(AUDIT_AT + 26 * HOUR)
     result = await run_audit(
-        small.database.worker, {small.backend.name: small.backend}, now=AUDIT_AT + timedelta(days=1)
+        small.database.worker, {small.backend.name: small.backend}, now=AUDIT_AT + timedelta(days=2)
     )
     assert [(each.check, each.explanation is None) for each in result.differences] == [
         ("attempt-without-record", False)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import random  # noqa: TID251  seeded
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 
-from infra.db.connection import Lease
+from accounts.service import append_audit
+from infra.db.connection import Lease, transaction
 from metering.loops import collect
+from metering.service import Taken, conclude_attempt, take_row
 from pricing.model import Ending, JobSize
 from tests.support.database import Database
 from tests.support.market import an_id
-from tests.support.metered import LAG_S, NOON, World, a_quantum_row, a_row, open_world
+from tests.support.metered import LAG_S, NOON, Scripted, World, a_quantum_row, a_row, open_world
 
 HOUR = timedelta(hours=1)
 LATER = NOON + 2 * HOUR
+_WAITS = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
 
 
 @pytest.fixture
@@ -257,13 +261,98 @@ async def test_a_second_start_that_the_gate_turned_away_does_not_settle_the_atte
 async def test_an_attempt_without_any_record_is_settled_for_nothing_and_the_trail_says_so(world: World) -> None:
     await world.submit("train", person="aya")
     await world.end("train", started_at=NOON, ended_at=NOON + HOUR)
-    await world.collect(NOON + HOUR + timedelta(seconds=LAG_S))
-    assert not await settled(world, "train")
     await world.collect(NOON + 2 * HOUR)
+    await world.collect(NOON + 24 * HOUR)
+    assert not await settled(world, "train")
+    await world.collect(NOON + 26 * HOUR)
     assert await settled(world, "train")
     assert await charged_yen(world, "train") == 0
     actions = await world.database.owner.fetch("SELECT subject FROM accounts.audit_entry WHERE action = 'usage.none'")
     assert [row["subject"] for row in actions] == [f"attempt:{an_id('attempt', 'train', 1)}"]
+
+
+async def test_an_empty_answer_proves_nothing_before_a_day_has_passed(world: World) -> None:
+    await world.submit("train", person="aya")
+    await world.end("train", started_at=NOON, ended_at=NOON + HOUR)
+    await world.collect(NOON + 3 * HOUR)  # the accounting is down, and says so by an empty answer
+    world.tells("train")
+    await world.collect(NOON + 9 * HOUR)
+    assert await charged_yen(world, "train") == 330
+
+
+@pytest.mark.parametrize("wrong_by", [-9 * HOUR, 9 * HOUR])
+async def test_a_backend_whose_clock_is_wrong_by_hours_is_charged_all_the_same(
+    world: World, wrong_by: timedelta
+) -> None:
+    await world.submit("train", person="aya", now=NOON)
+    began, ended = NOON + wrong_by, NOON + HOUR + wrong_by
+    await world.end("train", started_at=began, ended_at=ended, now=NOON + HOUR)
+    await world.collect(NOON + HOUR + timedelta(seconds=5))
+    world.tells("train", started_at=began, ended_at=ended)
+    for minutes in (1, 20, 40):
+        await world.collect(NOON + HOUR + timedelta(minutes=minutes))
+    assert await charged_yen(world, "train") == 330
+    assert await settled(world, "train")
+
+
+async def test_an_end_told_for_the_far_future_does_not_keep_the_hold_for_ever(world: World) -> None:
+    await world.submit("train", person="aya")
+    await world.end("train", started_at=NOON, ended_at=NOON + timedelta(days=36_500), now=NOON + HOUR)
+    world.tells("train", components={})
+    await world.collect(NOON + 2 * HOUR)
+    assert await settled(world, "train")
+
+
+async def test_a_backend_is_not_believed_about_an_attempt_of_another(world: World) -> None:
+    await world.submit("train", person="aya", size=JobSize(gpus=1, walltime_s=7200))
+    await world.end("train", started_at=NOON, ended_at=NOON + HOUR)
+    other = Scripted(name="other", rows=[a_row("train", key="other.1")])
+    async with transaction(world.database.worker) as conn:
+        taken = await take_row(conn, other.rows[0], backend="other", complete=True, now=LATER)
+    world.tells("train")
+    await world.collect(LATER)
+    assert (taken, await charged_yen(world, "train")) == (Taken.UNKNOWN_ATTEMPT, 330)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"started_at": datetime(1970, 1, 1, tzinfo=UTC)},
+        {"ended_at": NOON + timedelta(days=36_500)},
+        {"components": {"gpu_s": Decimal(10) ** 13}},
+        {"natural_key": "\ud800"},
+    ],
+)
+async def test_a_row_that_cannot_be_true_is_parked_and_stops_nobody(world: World, says: dict[str, object]) -> None:
+    await world.run("good", person="aya", started_at=NOON, ran_s=3600)
+    await world.submit("bad", person="aya", now=NOON)
+    world.backend.rows.append(replace(a_row("bad"), **says))
+    await world.collect(LATER)
+    await world.end("bad", started_at=NOON, ended_at=NOON + HOUR)
+    await world.collect(LATER + HOUR / 4)
+    assert await charged_yen(world, "good") == 330
+    assert len(await parked(world)) == 1
+    assert not await settled(world, "bad")
+
+
+async def test_concluding_and_a_payment_do_not_wait_for_each_other(world: World) -> None:
+    # 1. the payment holds the wallet; 2. the conclusion waits for it, holding nothing that the payment wants.
+    attempt_id = await world.submit("train", person="aya")
+    await world.end("train", started_at=NOON, ended_at=NOON + HOUR)
+
+    async def conclude() -> bool:
+        async with transaction(world.database.worker) as conn:
+            return await conclude_attempt(conn, attempt_id, backend="cluster", now=LATER)
+
+    async with world.as_operator() as conn:
+        await conn.fetchval("SELECT pricing.lock_wallet($1)", an_id("organisation", "alpha"))
+        concluding = asyncio.create_task(conclude())
+        for _ in range(500):
+            if await world.database.owner.fetchval(_WAITS):
+                break
+            await asyncio.sleep(0.01)
+        await append_audit(conn, actor=None, organisation_id=None, action="x", subject="x", facts={}, now=LATER)
+    assert await concluding
 
 
 async def test_an_ended_attempt_is_asked_after_in_its_whole_period(world: World) -> None:

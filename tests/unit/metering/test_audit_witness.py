@@ -39,7 +39,7 @@ OURS = Ours(
     attempt_id=ATTEMPT,
     state="SUCCEEDED",
     is_over=True,
-    closed_at=NOON + HOUR,
+    told_at=NOON + HOUR,
     charged=True,
     without_record=False,
 )
@@ -114,7 +114,7 @@ def test_a_charged_attempt_has_a_record() -> None:
     silent = replace(OURS, attempt_id=UUID(int=2))
     assert found(shelf=having(OURS, silent)) == [("attempt-without-record", False)]
     assert found(shelf=having(OURS, replace(silent, without_record=True))) == [("attempt-without-record", True)]
-    assert found(shelf=having(OURS, replace(silent, closed_at=YOUNG_SINCE))) == [("attempt-without-record", True)]
+    assert found(shelf=having(OURS, replace(silent, told_at=YOUNG_SINCE))) == [("attempt-without-record", True)]
     assert found(shelf=having(OURS, replace(silent, charged=False))) == []
 
 

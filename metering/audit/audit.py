@@ -11,19 +11,21 @@ from infra.db.connection import Conn
 from metering.audit import books, witness
 from metering.audit.invoices import compare_invoice
 from metering.audit.model import Claims, Difference, Result, Told
-from metering.audit.store import attempts, figures, jobs, ledger, people, trail, usage
+from metering.audit.store import attempts, figures, jobs, ledger, lines, people, postings, trail, usage
 from metering.audit.store.books import books as read_books
 from metering.audit.store.questions import ask
 from metering.audit.store.shelf import counts, first_dispatch, shelf
 
-_CLOCK_SKEW = timedelta(hours=1)
+_CLOCK_SKEW = timedelta(days=1)  # a backend may take Japanese time for UTC
 YOUNG = timedelta(minutes=30)
 """An attempt that ended less than this ago, beyond the slowest backend's lag, may still wait for its accounting."""
 _QUESTIONS = (
     *ledger.QUESTIONS,
+    *postings.QUESTIONS,
     *jobs.QUESTIONS,
     *attempts.QUESTIONS,
     *usage.QUESTIONS,
+    *lines.QUESTIONS,
     *people.QUESTIONS,
     *trail.QUESTIONS,
 )

@@ -15,6 +15,15 @@ class Corruption:
     rule: str
 
 
+_TAKEN = """
+    INSERT INTO pricing.ledger_transaction (id, template, organisation_id, effective_at, recorded_at)
+    SELECT :new, '{0}', organisation_id, '2026-04-11', '2026-04-11' FROM pricing.lot WHERE kind = 'credit';
+    INSERT INTO pricing.ledger_entry
+    SELECT :new, 0, organisation_id, 'available'::pricing.bucket, id, -5 FROM pricing.lot WHERE kind = 'credit'
+    UNION ALL SELECT :new, 1, NULL, '{1}', NULL, 5;
+    UPDATE pricing.ledger_balance SET amount_micro_yen = amount_micro_yen - 5
+    WHERE bucket = 'available' AND lot_id = (SELECT id FROM pricing.lot WHERE kind = 'credit')"""
+
 CORRUPTIONS = [
     Corruption(
         "a changed amount on the ledger",
@@ -224,6 +233,39 @@ CORRUPTIONS = [
         "an audit entry rewritten",
         "UPDATE accounts.audit_entry SET facts = facts || '{\"x\": 1}' WHERE seq = 3",
         "audit-trail-broken",
+    ),
+    Corruption(
+        "a line moved to another month",
+        "UPDATE pricing.rated_line SET accounting_date = '2026-03-31' WHERE attempt_id = :train",
+        "rated-line-on-another-day",
+    ),
+    Corruption(
+        "a line billed to another organisation",
+        """UPDATE pricing.rated_line SET organisation_id = (SELECT id FROM accounts.organisation WHERE slug = 'beta')
+           WHERE attempt_id = :train""",
+        "rated-line-of-another-attempt",
+    ),
+    Corruption("a customer's value taken as revenue", _TAKEN.format("adjust", "earned"), "posting-not-of-its-kind"),
+    Corruption("value that lapsed before its time", _TAKEN.format("expire", "expired"), "posting-not-of-its-kind"),
+    Corruption("a payment that nobody decided", _TAKEN.format("pay_back", "cash"), "posting-without-decision"),
+    Corruption(
+        "a grant of another amount",
+        """UPDATE pricing.ledger_entry SET amount_micro_yen = amount_micro_yen + 7 * sign(amount_micro_yen)
+           WHERE transaction_id IN (SELECT id FROM pricing.ledger_transaction WHERE template = 'issue_grant');
+           UPDATE pricing.ledger_balance SET amount_micro_yen = amount_micro_yen + 7
+           WHERE bucket = 'available' AND lot_id IN (SELECT id FROM pricing.lot WHERE kind = 'grant')""",
+        "posting-without-decision",
+    ),
+    Corruption(
+        "a job of somebody who is no member",
+        """UPDATE scheduler.job SET person_id = (SELECT id FROM accounts.person WHERE display_name = 'tester')
+           WHERE name = 'train'""",
+        "job-of-a-stranger",
+    ),
+    Corruption(
+        "a run that is not charged because it never started",
+        """UPDATE pricing.billable_attempt SET ending = 'never_ran' WHERE ending = 'lost'""",
+        "ran-though-never-started",
     ),
     Corruption("an audit entry removed", "DELETE FROM accounts.audit_entry WHERE seq = 3", "audit-trail-broken"),
 ]

@@ -8,6 +8,19 @@ from metering.audit.store.questions import Question
 
 QUESTIONS: Sequence[Question] = (
     Question(
+        check="job-of-a-stranger",
+        sql="""
+            SELECT 'job:' || j.id AS subject, 'a member of its organisation, in a project of it' AS expected,
+                   format('person %s, project %s', j.person_id, j.project_id) AS found
+            FROM scheduler.job j
+            WHERE NOT EXISTS (
+                      SELECT FROM accounts.membership m
+                      WHERE m.organisation_id = j.organisation_id AND m.person_id = j.person_id
+                        AND m.since <= j.submitted_at AND coalesce(m.until, 'infinity') >= j.submitted_at)
+               OR NOT EXISTS (SELECT FROM accounts.project p
+                              WHERE p.id = j.project_id AND p.organisation_id = j.organisation_id)""",
+    ),
+    Question(
         check="person-counted-twice",
         sql="""
             SELECT 'persons:' || string_agg(id::text, ', ' ORDER BY id) AS subject,

@@ -87,6 +87,23 @@ QUESTIONS: Sequence[Question] = (
                                     b.ended_at, b.supersedes)""",
     ),
     Question(
+        # By what the backend said of its state it never started; by what it said of its use it ran: for nothing.
+        check="ran-though-never-started",
+        sql="""
+            WITH newest AS (
+                SELECT DISTINCT ON (backend, natural_key) * FROM metering.accounting_row
+                ORDER BY backend, natural_key, revision DESC)
+            SELECT 'attempt:' || b.attempt_id AS subject, 'no use' AS expected,
+                   string_agg(format('%s %s', u.quantity, u.component), ', ' ORDER BY u.component, u.id) AS found,
+                   CASE WHEN bool_and(s.reason IN ('cancelled_in_queue', 'never_accepted', 'vanished', 'unreadable'))
+                        THEN 'its end was our own conclusion; the house pays' END AS explanation
+            FROM pricing.billable_attempt b
+            JOIN metering.usage_record u ON u.attempt_id = b.attempt_id
+            JOIN newest n ON n.id = u.accounting_row_id
+            LEFT JOIN scheduler.attempt s ON s.id = b.attempt_id
+            WHERE b.ending = 'never_ran' AND u.quantity > 0 GROUP BY b.attempt_id""",
+    ),
+    Question(
         check="usage-without-price",
         sql="""
             SELECT 'usage-record:' || usage_record_id AS subject, 'a price' AS expected, reason AS found

@@ -113,7 +113,7 @@ Event: TypeAlias = (
 
 
 def told(said: Observation | Forgotten, *, now: datetime) -> Event:
-    """A backend's word as an event. Total over `Seen`."""
+    """A backend's word as an event. Total over `Seen`. Nothing has happened in the future, whatever its clock says."""
     if isinstance(said, Forgotten):
         return SeenMissing(at=now)
     match said.seen:
@@ -122,12 +122,12 @@ def told(said: Observation | Forgotten, *, now: datetime) -> Event:
         case Seen.UNKNOWN:
             return SeenUnknown(at=now)
         case Seen.RUNNING:
-            return Started(at=said.started_at or said.observed_at)
+            return Started(at=min(said.started_at or said.observed_at, now))
         case _:
             return Ended(
-                at=said.ended_at or said.observed_at,
+                at=min(said.ended_at or said.observed_at, now),
                 seen=said.seen,
-                started_at=said.started_at,
+                started_at=None if said.started_at is None else min(said.started_at, now),
                 exit_code=said.exit_code,
                 detail=said.detail,
             )

@@ -365,6 +365,16 @@ def test_every_word_of_a_backend_is_an_event(seen: Seen) -> None:
     assert told(said, now=at(10)) == expected.get(seen, ended)
 
 
+@pytest.mark.parametrize("seen", [Seen.RUNNING, Seen.SUCCEEDED])
+def test_nothing_has_happened_in_the_future(seen: Seen) -> None:
+    far = at(10**6)
+    ref = Ref("local", UUID(int=1), "1")
+    said = Observation(ref=ref, seen=seen, observed_at=far, started_at=far, ended_at=far)
+    event = told(said, now=at(10))
+    assert event.at == at(10)
+    assert not isinstance(event, Ended) or event.started_at == at(10)
+
+
 def test_forgotten_is_an_event_too() -> None:
     assert told(Forgotten(UUID(int=1)), now=at(10)) == SeenMissing(at=at(10))
 

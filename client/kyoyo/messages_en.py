@@ -6,6 +6,8 @@ MESSAGES = {
     "help.panel.commands": "Commands",
     "help.panel.options": "Options",
     "help.panel.arguments": "Arguments",
+    "help.default": "[default: {value}]",
+    "help.required": "[required]",
     "help.login": "Sign in: checks the token and keeps it in a file that only you can read.",
     "help.logout": "Forget the stored token.",
     "help.whoami": "Show who the token acts for.",

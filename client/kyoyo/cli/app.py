@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
+from rich.text import Text
 from typer import rich_utils
 from typer.main import get_command
 
@@ -43,6 +44,15 @@ _QPU: Mapping[str, Callable[..., None]] = {
 }
 
 
+class _Folding(rich_utils.OptionHighlighter):
+    """Folds what is too long for its column. Japanese has no spaces to break at, and would end in an ellipsis."""
+
+    def __call__(self, text: str | Text) -> Text:
+        told = super().__call__(text)
+        told.overflow = "fold"
+        return told
+
+
 def run(arguments: Sequence[str], session: Session) -> int:
     """Carry out one command line; the exit code."""
     try:
@@ -76,6 +86,9 @@ def build(texts: Texts) -> Any:
     rich_utils.COMMANDS_PANEL_TITLE = texts("help.panel.commands")
     rich_utils.OPTIONS_PANEL_TITLE = texts("help.panel.options")
     rich_utils.ARGUMENTS_PANEL_TITLE = texts("help.panel.arguments")
+    rich_utils.DEFAULT_STRING = texts("help.default", value="{}")
+    rich_utils.REQUIRED_LONG_STRING = texts("help.required")
+    rich_utils.highlighter = _Folding()
     tree = get_command(app)
     _translate(tree, texts)
     return tree
@@ -85,6 +98,8 @@ def _translate(command: Any, texts: Texts) -> None:
     command.help = texts.get(command.help or "", command.help or "")
     command.short_help = None
     for parameter in command.params:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""  # "<bool>" reads as if a value were to follow
         if getattr(parameter, "help", None):
             parameter.help = texts.get(parameter.help, parameter.help)
     for inner in getattr(command, "commands", {}).values():

@@ -183,6 +183,17 @@ def test_help_is_in_the_readers_language(capsys: pytest.CaptureFixture[str]) -> 
     assert "残高" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["", "submit", "run", "queue", "logs", "offerings", "kpi", "qpu"])
+def test_help_is_not_cut_where_words_have_no_spaces(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    kyoyo(FakePortal(), *command.split(), "--help", KYOYO_LANG="ja")
+    told = capsys.readouterr().out
+    assert "オプション" in told
+    assert "…" not in told
+
+
 def test_login_checks_the_token_and_keeps_it_for_its_owner(tmp_path: Path) -> None:
     portal = FakePortal().on("GET /me", {"display_name": "佐藤 花子"})
     ran = kyoyo(portal, "login", "--url", URL, "--token-stdin", home=tmp_path, stdin="kyo_abc\n")

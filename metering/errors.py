@@ -30,6 +30,8 @@ class Unreadable(StrEnum):
     """One answer had two different contents under one natural key."""
     ATTEMPT_CHANGED = "attempt-changed"
     """A correction gives the record to another attempt."""
+    COUNTED_ALREADY = "counted-already"
+    """Another record counts the same attempt at the same time: one run told twice, and nobody pays twice."""
     FAILED = "failed"
     """Taking it failed in a way that only this row can be blamed for."""
 

@@ -59,6 +59,8 @@ async def take_row(conn: Conn, row: UsageRow, *, backend: str, complete: bool, n
         await store.insert_usage(conn, usages, row=row, revision=revision, backend=backend, billing=billing, now=now)
         handed_over = [_to_rate(usage, row) for usage in usages]
         await record_usage(conn, handed_over, attempt_id=billing.attempt_id, final=complete, now=now)
+        if await store.counts_twice(conn, revision.row_id):  # asked under the wallet's lock: the other one is seen
+            raise UnreadableRow(Unreadable.COUNTED_ALREADY)
     return taken
 
 

@@ -88,6 +88,22 @@ async def usage_of_row(conn: Conn, row_id: UUID) -> dict[str, tuple[UUID, UUID]]
     return {row["component"]: (row["id"], row["attempt_id"]) for row in rows}
 
 
+async def counts_twice(conn: Conn, row_id: UUID) -> bool:
+    """Whether usage of a row overlaps in time with what another record counts for the same attempt."""
+    return bool(
+        await conn.fetchval(
+            """SELECT EXISTS (
+                   SELECT FROM metering.usage_record u
+                   JOIN metering.usage_record o
+                     ON o.attempt_id = u.attempt_id AND o.component = u.component AND o.id <> u.id
+                    AND o.quantity > 0 AND o.started_at < u.ended_at AND u.started_at < o.ended_at
+                   WHERE u.accounting_row_id = $1 AND u.quantity > 0
+                     AND NOT EXISTS (SELECT FROM metering.usage_record n WHERE n.supersedes = o.id))""",
+            row_id,
+        )
+    )
+
+
 async def insert_usage(
     conn: Conn,
     usages: Sequence[Derived],

@@ -303,6 +303,16 @@ async def test_an_end_told_for_the_far_future_does_not_keep_the_hold_for_ever(wo
     assert await settled(world, "train")
 
 
+async def test_one_run_told_under_two_keys_is_charged_once(world: World) -> None:
+    await world.submit("train", person="aya", size=JobSize(gpus=1, walltime_s=7200))
+    world.tells("train", key="before the move")
+    world.tells("train", key="after the move")
+    await world.collect(NOON + HOUR + timedelta(minutes=2))
+    await world.end("train", started_at=NOON, ended_at=NOON + HOUR, now=LATER)
+    assert await charged_yen(world, "train") == 330
+    assert await parked(world) == [("before the move", "counted-already")]
+
+
 async def test_a_backend_is_not_believed_about_an_attempt_of_another(world: World) -> None:
     await world.submit("train", person="aya", size=JobSize(gpus=1, walltime_s=7200))
     await world.end("train", started_at=NOON, ended_at=NOON + HOUR)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -90,10 +91,15 @@ class Screen:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 0) -> None:
         """A table; the last `right` columns are figures."""
         grid = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        grid.collapse_padding = True
         for index, column in enumerate(columns):
             is_figure = index >= len(columns) - right
             is_whole = index == 0 or (is_figure and not any(" " in row[index] for row in rows))
             grid.add_column(Text(column), justify="right" if is_figure else "left", no_wrap=is_whole, overflow="fold")
+            if is_figure:  # a unit may stand below its number, but whole
+                grid.columns[-1].min_width = max(
+                    (cell_len(word) for row in rows for word in row[index].split()), default=0
+                )
         for row in rows:
             grid.add_row(*(Text(one_line(value)) for value in row))
         self._console.print()

@@ -121,8 +121,8 @@ def _grid(
 
 def _fits(session: Session, grid: Table) -> bool:
     """Whether ids and figures stand whole beside texts that are broken, but not to shreds."""
-    edges = 2 if session.out.is_terminal else 0
-    return sum(_needs(column) for column in grid.columns) + 2 * (len(grid.columns) - 1) + edges <= session.out.width
+    gap, edges = (3, 2) if session.out.is_terminal else (2, 0)
+    return sum(map(_needs, grid.columns)) + gap * (len(grid.columns) - 1) + edges <= session.out.width
 
 
 def _needs(column: Column) -> int:

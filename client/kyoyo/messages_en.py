@@ -79,6 +79,7 @@ MESSAGES = {
     "say.aborted": "Aborted.",
     "say.waiting_for": "{name}: {state}",
     "say.ended": "{name}: {state}, charged {charge}",
+    "say.ended_open": "{name}: {state}; its charge is not final yet",
     "say.why": "{sentence} See: kyoyo logs --stderr {id}",
     "say.ceiling": "at most {ceiling} ({with_tax} with tax), probably {expected}; available {available}",
     "say.admissible": "The wallet covers it.",

@@ -177,9 +177,11 @@ def progress(session: Session, name: str) -> Iterator[Callable[[JobRecord], None
 
 def ended(session: Session, record: JobRecord) -> None:
     """The last word on a job, on standard error; of one that did not succeed also why, and where to read on."""
-    session.tell(
-        "say.ended", name=one_line(record.name), state=state_word(session, record.state), charge=yen(record.charge_yen)
-    )
+    name, state = one_line(record.name), state_word(session, record.state)
+    if record.charge_yen is None:
+        session.tell("say.ended_open", name=name, state=state)
+    else:
+        session.tell("say.ended", name=name, state=state, charge=yen(record.charge_yen))
     if not record.succeeded:
         story = Fields(record.raw).items(lambda told: one_line(Fields(told).text("sentence", "")), "story")
         for sentence in story[-1:]:

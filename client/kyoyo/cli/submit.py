@@ -20,7 +20,7 @@ from kyoyo.spec import Choices, JobSpec, spec_of_command, spec_of_script
 from kyoyo.terminal import harmless, one_line, yen
 
 JOB_FAILED = 1
-SETTLE_LIMIT_S = 20.0
+SETTLE_LIMIT_S = 8.0
 """How long the end of a job is held back so that its charge can be told with it."""
 LAST_LINES = 20
 """How much of its standard error is shown when a job fails."""

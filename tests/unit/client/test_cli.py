@@ -142,6 +142,14 @@ def test_a_failed_run_says_why_and_shows_the_end_of_its_errors(portal: FakePorta
     assert ran.err.endswith("  │ No module named �[31mtorch\n")
 
 
+def test_an_end_whose_charge_is_not_final_says_so(portal: FakePortal, script: str) -> None:
+    nothing = {"text": "", "offset": 0, "next_offset": 0, "ended": True, "truncated": False}
+    portal.on("GET /jobs/j-1/logs", nothing).on("GET /jobs/j-1/logs/live", problem(501, "none"))
+    portal.on("GET /jobs/j-1", a_job(state="FAILED", held_yen="12.5"))
+    ran = kyoyo(portal, "submit", script, "--wait", "--output", "/dev/null", KYOYO_LANG="ja")
+    assert (ran.code, "train: 失敗（課金額はまだ確定していません）" in ran.err) == (1, True)
+
+
 def test_run_follows_the_output_and_ends_with_success(portal: FakePortal) -> None:
     live = 'event: log\ndata: {"text": "hi\\n", "next_offset": 3}\n\nevent: end\ndata: {}\n\n'
     stream = httpx2.Response(200, text=live, headers={"Content-Type": "text/event-stream"})

@@ -7,7 +7,8 @@
 --   * Storage is UTC (timestamptz); accounting days are Asia/Tokyo days (infra.jst_date).
 --   * Money is bigint micro-yen (1 yen = 1,000,000), never float. Suffix _micro_yen; documents are in whole yen.
 --   * effective_at = when it counts; recorded_at = when we learnt it.
---   * Every table with organisation_id is under forced row-level security (end of this file).
+--   * Every table with organisation_id is under forced row-level security (end of this file). Foreign keys between such
+--     tables carry organisation_id too: a row can only point at a row of the same organisation, whoever writes it.
 
 CREATE SCHEMA infra;
 CREATE SCHEMA accounts;
@@ -139,7 +140,8 @@ CREATE TABLE accounts.project (
     slug            text NOT NULL CHECK (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
     name            text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     created_at      timestamptz NOT NULL,
-    UNIQUE (organisation_id, slug)
+    UNIQUE (organisation_id, slug),
+    UNIQUE (id, organisation_id)
 );
 COMMENT ON TABLE accounts.project IS 'A budget and sharing unit inside an organisation. Each organisation has one named "default".';
 
@@ -316,7 +318,8 @@ CREATE TABLE pricing.lot (
     reason          text NOT NULL,
     created_by      uuid REFERENCES accounts.person,
     created_at      timestamptz NOT NULL,
-    CHECK ((kind = 'grant') = (expires_at IS NOT NULL))
+    CHECK ((kind = 'grant') = (expires_at IS NOT NULL)),
+    UNIQUE (id, organisation_id)
 );
 CREATE UNIQUE INDEX lot_single ON pricing.lot (organisation_id, kind) WHERE kind <> 'grant';
 COMMENT ON TABLE pricing.lot IS 'Where value came from. Consumption order: grants by earliest expiry, then prepaid, then credit.';
@@ -331,16 +334,21 @@ CREATE TABLE pricing.quote (
     expected_micro_yen bigint NOT NULL CHECK (expected_micro_yen BETWEEN 0 AND ceiling_micro_yen),
     tax_rate_bp        integer NOT NULL,
     lines              jsonb NOT NULL,                                   -- component → quantity and amount
-    quoted_at          timestamptz NOT NULL
+    quoted_at          timestamptz NOT NULL,
+    UNIQUE (job_id, organisation_id, ceiling_micro_yen)
 );
 COMMENT ON TABLE pricing.quote IS 'Append-only: what was promised at submission, with the price version it froze.';
 
 CREATE TABLE pricing.hold (
-    job_id            uuid PRIMARY KEY REFERENCES pricing.quote (job_id),
+    job_id            uuid PRIMARY KEY,
     organisation_id   uuid NOT NULL REFERENCES pricing.wallet,
     ceiling_micro_yen bigint NOT NULL CHECK (ceiling_micro_yen >= 0),
     opened_at         timestamptz NOT NULL,
-    closed_at         timestamptz     -- set when the rest went back (projection of the release)
+    closed_at         timestamptz,     -- set when the rest went back (projection of the release)
+    UNIQUE (job_id, organisation_id),
+    -- Of the same organisation, and for exactly what the quote promised.
+    FOREIGN KEY (job_id, organisation_id, ceiling_micro_yen)
+        REFERENCES pricing.quote (job_id, organisation_id, ceiling_micro_yen)
 );
 COMMENT ON TABLE pricing.hold IS 'A job''s claim on its wallet: open from admission until the release after its last attempt.';
 
@@ -355,7 +363,7 @@ CREATE TYPE pricing.ending AS ENUM (
 
 CREATE TABLE pricing.billable_attempt (
     attempt_id      uuid PRIMARY KEY,
-    job_id          uuid NOT NULL REFERENCES pricing.hold,
+    job_id          uuid NOT NULL,
     organisation_id uuid NOT NULL REFERENCES pricing.wallet,
     project_id      uuid NOT NULL,
     person_id       uuid NOT NULL,
@@ -368,7 +376,9 @@ CREATE TABLE pricing.billable_attempt (
     accounting_final_at timestamptz,    -- set once, when metering says that the backend's record is complete
     settled_at      timestamptz,        -- set when its final accounting has been settled
     CHECK ((ending IS NULL) = (closed_at IS NULL) AND (ending IS NULL) = (last IS NULL)
-           AND (ending IS NULL) = (told_at IS NULL))
+           AND (ending IS NULL) = (told_at IS NULL)),
+    UNIQUE (attempt_id, organisation_id),
+    FOREIGN KEY (job_id, organisation_id) REFERENCES pricing.hold (job_id, organisation_id)
 );
 CREATE INDEX billable_attempt_job ON pricing.billable_attempt (job_id);
 CREATE INDEX billable_attempt_unsettled ON pricing.billable_attempt (job_id) WHERE settled_at IS NULL;
@@ -463,11 +473,12 @@ CREATE TABLE pricing.ledger_entry (
     line             integer NOT NULL CHECK (line >= 0),
     organisation_id  uuid REFERENCES pricing.wallet,   -- NULL: the house
     bucket           pricing.bucket NOT NULL,
-    lot_id           uuid REFERENCES pricing.lot,
+    lot_id           uuid,
     amount_micro_yen bigint NOT NULL CHECK (amount_micro_yen <> 0),
     PRIMARY KEY (transaction_id, line),
     CHECK ((organisation_id IS NOT NULL) = (bucket IN ('available', 'held', 'owed'))),
-    CHECK ((lot_id IS NOT NULL) = (bucket IN ('available', 'held')))
+    CHECK ((lot_id IS NOT NULL) = (bucket IN ('available', 'held'))),
+    FOREIGN KEY (lot_id, organisation_id) REFERENCES pricing.lot (id, organisation_id)
 );
 CREATE INDEX ledger_entry_account ON pricing.ledger_entry (organisation_id, bucket, lot_id);
 COMMENT ON TABLE pricing.ledger_entry IS 'Append-only: one posting. Positive = credit (we owe it), negative = debit (we own it or are owed it).';
@@ -571,7 +582,7 @@ CREATE TYPE scheduler.attempt_state AS ENUM (
 CREATE TABLE scheduler.job (
     id              uuid PRIMARY KEY,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
-    project_id      uuid NOT NULL REFERENCES accounts.project,
+    project_id      uuid NOT NULL,
     person_id       uuid NOT NULL REFERENCES accounts.person,
     name            text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     kind            scheduler.job_kind NOT NULL,
@@ -590,30 +601,36 @@ CREATE TABLE scheduler.job (
     idempotency_key text NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
     request_sha256  bytea NOT NULL CHECK (length(request_sha256) = 32),
     submitted_at    timestamptz NOT NULL,
-    UNIQUE (organisation_id, person_id, idempotency_key)
+    UNIQUE (organisation_id, person_id, idempotency_key),
+    UNIQUE (id, organisation_id),
+    FOREIGN KEY (project_id, organisation_id) REFERENCES accounts.project (id, organisation_id),
+    -- No job is committed without its hold, no attempt without somebody who pays for it.
+    FOREIGN KEY (id, organisation_id) REFERENCES pricing.hold (job_id, organisation_id) DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX job_list ON scheduler.job (organisation_id, submitted_at DESC, id DESC);
 COMMENT ON TABLE scheduler.job IS 'Append-only: what the customer asked. One hold per job; attempts draw on it.';
 
 CREATE TABLE scheduler.job_payload (
-    job_id          uuid PRIMARY KEY REFERENCES scheduler.job,
+    job_id          uuid PRIMARY KEY,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     body            bytea NOT NULL CHECK (length(body) <= 1048576),
-    sha256          bytea NOT NULL CHECK (length(sha256) = 32)
+    sha256          bytea NOT NULL CHECK (length(sha256) = 32),
+    FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id)
 );
 COMMENT ON TABLE scheduler.job_payload IS 'Append-only: the script or circuit as it was sent.';
 
 CREATE TABLE scheduler.cancellation (
-    job_id          uuid PRIMARY KEY REFERENCES scheduler.job,
+    job_id          uuid PRIMARY KEY,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     requested_by    uuid NOT NULL REFERENCES accounts.person,
-    requested_at    timestamptz NOT NULL
+    requested_at    timestamptz NOT NULL,
+    FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id)
 );
 COMMENT ON TABLE scheduler.cancellation IS 'Append-only: the wish to cancel a job; the worker carries it out.';
 
 CREATE TABLE scheduler.attempt (
     id              uuid PRIMARY KEY,
-    job_id          uuid NOT NULL REFERENCES scheduler.job,
+    job_id          uuid NOT NULL,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     phase           text NOT NULL DEFAULT 'main',   -- phase of a hybrid job; 'main' for all others
     ordinal         integer NOT NULL CHECK (ordinal > 0),
@@ -634,7 +651,11 @@ CREATE TABLE scheduler.attempt (
     wait_facts      jsonb NOT NULL DEFAULT '{}',
     version         integer NOT NULL DEFAULT 0,   -- number of events applied
     UNIQUE (job_id, phase, ordinal),
-    CHECK ((doubt IS NULL) = (doubt_since IS NULL) AND (doubt IS NULL) = (unknown_count = 0))
+    CHECK ((doubt IS NULL) = (doubt_since IS NULL) AND (doubt IS NULL) = (unknown_count = 0)),
+    FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id),
+    FOREIGN KEY (id, organisation_id) REFERENCES pricing.billable_attempt (attempt_id, organisation_id)
+        DEFERRABLE INITIALLY DEFERRED,
+    UNIQUE (id, organisation_id)
 );
 CREATE UNIQUE INDEX attempt_one_live ON scheduler.attempt (job_id, phase)
     WHERE state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING');
@@ -645,7 +666,7 @@ CREATE INDEX attempt_ended ON scheduler.attempt (ended_at) WHERE dispatched_at I
 COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: projection of its events. Written only through scheduler.core.lifecycle.advance().';
 
 CREATE TABLE scheduler.attempt_event (
-    attempt_id      uuid NOT NULL REFERENCES scheduler.attempt,
+    attempt_id      uuid NOT NULL,
     seq             integer NOT NULL CHECK (seq > 0),
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     kind            text NOT NULL,           -- class name of the event, e.g. 'Dispatched'
@@ -654,23 +675,26 @@ CREATE TABLE scheduler.attempt_event (
     effective_at    timestamptz NOT NULL,
     recorded_at     timestamptz NOT NULL,
     PRIMARY KEY (attempt_id, seq),
-    UNIQUE (attempt_id, kind, effective_at)
+    UNIQUE (attempt_id, kind, effective_at),
+    FOREIGN KEY (attempt_id, organisation_id) REFERENCES scheduler.attempt (id, organisation_id)
 );
 COMMENT ON TABLE scheduler.attempt_event IS 'Append-only: everything that happened to an attempt, in order: the job''s story.';
 
 CREATE TABLE scheduler.attempt_result (
-    attempt_id      uuid PRIMARY KEY REFERENCES scheduler.attempt,
+    attempt_id      uuid PRIMARY KEY,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     body            bytea NOT NULL CHECK (length(body) <= 1048576),  -- empty: looked for, and the job left none
-    recorded_at     timestamptz NOT NULL
+    recorded_at     timestamptz NOT NULL,
+    FOREIGN KEY (attempt_id, organisation_id) REFERENCES scheduler.attempt (id, organisation_id)
 );
 COMMENT ON TABLE scheduler.attempt_result IS 'Append-only: the result file (JSON) that the job left, copied so that it outlives the backend.';
 
 CREATE TABLE scheduler.fairshare_charge (
-    attempt_id      uuid PRIMARY KEY REFERENCES scheduler.attempt,
+    attempt_id      uuid PRIMARY KEY,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     nu              double precision NOT NULL CHECK (nu >= 0),
-    charged_at      timestamptz NOT NULL
+    charged_at      timestamptz NOT NULL,
+    FOREIGN KEY (attempt_id, organisation_id) REFERENCES scheduler.attempt (id, organisation_id)
 );
 CREATE INDEX fairshare_charge_recent ON scheduler.fairshare_charge (charged_at);
 COMMENT ON TABLE scheduler.fairshare_charge IS 'Append-only: normalised units that an ended attempt really used. Decays in the policy; never money.';

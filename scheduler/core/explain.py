@@ -44,9 +44,10 @@ def what_happened(kind: str, state: State, facts: Mapping[str, object], reason: 
 
 
 def how_it_ended(state: State, reason: str | None, facts: Mapping[str, object]) -> Sentence:
-    """The end of an attempt and its cause."""
+    """The end of an attempt and its cause, with the backend's own word for it where it gave one."""
     cause, _, code = (reason or "").partition(":")
-    known = ENDS.get((state, cause)) or ENDS[(state, "")]
+    explained = ENDS.get((state, f"{cause}, explained")) if facts.get("detail") else None
+    known = explained or ENDS.get((state, cause)) or ENDS[(state, "")]
     return _filled(known, {**facts, "code": code})
 
 

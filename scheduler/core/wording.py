@@ -96,6 +96,10 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
         "プログラムがエラーで終了しました(終了コード {exit_code})。",
         "The program ended with an error (exit code {exit_code}).",
     ),
+    (State.FAILED, "exit_code, explained"): (
+        "プログラムがエラーで終了しました({detail}、終了コード {exit_code})。",
+        "The program ended with an error ({detail}, exit code {exit_code}).",
+    ),
     (State.FAILED, "timed_out"): (
         "実行時間の上限に達したため終了しました。",
         "It was ended at its time limit.",

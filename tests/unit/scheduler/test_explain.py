@@ -64,6 +64,13 @@ def test_a_refusal_by_the_machine_names_its_code() -> None:
     assert "(too-many-qubits)" in what_happened("Refused", State.FAILED, {}, "refused:too-many-qubits").en
 
 
+def test_a_failure_says_the_machines_own_word_for_it_where_there_is_one() -> None:
+    facts = {"exit_code": 65, "detail": "unknown-gate"}
+    sentence = what_happened("Ended", State.FAILED, facts, "exit_code")
+    assert "unknown-gate" in sentence.ja
+    assert sentence.en == "The program ended with an error (unknown-gate, exit code 65)."
+
+
 @pytest.mark.parametrize("words", [*WAITS.values(), *EVENTS.values(), *ENDS.values()])
 def test_both_languages_use_the_same_facts(words: tuple[str, str]) -> None:
     ja, en = ({part.split("}")[0] for part in text.split("{")[1:]} for text in words)

@@ -35,6 +35,7 @@ async def _announce(settings: Settings, stop: asyncio.Event, announce: Callable[
     for _ in range(_READY_TRIES):
         if await is_ready(settings.host, settings.port):
             announce(f"Kyoyo: {settings.address}")
+            announce("Nobody can sign in yet? kyoyod add-staff EMAIL --name NAME makes the first operator.")
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_READY_PAUSE_S):

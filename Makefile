@@ -35,7 +35,7 @@ check: $(DEV) ## Format, lint, types, import contracts, unit tests: under a minu
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest tests/unit tests/architecture -q -n $(WORKERS)
+	@$(BIN)/pytest tests/unit tests/architecture -m "not long" -q -n $(WORKERS)
 
 bench: $(DEV) system-test ## The benchmarks, one JSON line each (NAME=… only that one)
 	@$(BIN)/python -m tests.bench $(NAME)

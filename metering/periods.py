@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from hpc_adapters.contract import Window
+from infra.tokyo import TOKYO
 from metering.errors import UnknownPeriod
 
-JST = timezone(timedelta(hours=9), "JST")  # Japan has had no other offset since 1951
 FORMS = ("2026-11", "2026-Q3", "FY2026")
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _QUARTER = re.compile(r"([0-9]{4})-Q([1-4])")
@@ -75,7 +75,7 @@ def fiscal_year(year: int) -> Period:
 
 def period_of(kind: PeriodKind, moment: datetime) -> Period:
     """The period of this kind in which an instant lies."""
-    local = moment.astimezone(JST)
+    local = moment.astimezone(TOKYO)
     fiscal, months_in = divmod(local.year * 12 + local.month - _APRIL, 12)
     match kind:
         case PeriodKind.MONTH:
@@ -102,7 +102,7 @@ def _year(digits: str, code: str) -> int:
 
 def _first_of(year: int, month_number: int) -> datetime:
     """Midnight at the start of a month in Japan; month 13 is January of the next year."""
-    return datetime(year + (month_number - 1) // 12, (month_number - 1) % 12 + 1, 1, tzinfo=JST)
+    return datetime(year + (month_number - 1) // 12, (month_number - 1) % 12 + 1, 1, tzinfo=TOKYO)
 
 
 def _period(kind: PeriodKind, code: str, since: datetime, months: int, label_ja: str, label_en: str) -> Period:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
+from infra.tokyo import TOKYO
 from pricing.errors import MonthInvalid
-
-TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 def day_of(moment: datetime) -> date:
@@ -94,8 +92,3 @@ class Month:
 
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.number:02d}"
-
-
-def fiscal_year_of(day: date) -> int:
-    """The Japanese fiscal year (April to March) of an accounting day, named by the year in which it begins."""
-    return day.year if day.month >= 4 else day.year - 1  # noqa: PLR2004  April

@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
-from zoneinfo import ZoneInfo
 
+from infra.tokyo import TOKYO
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.wording import ENDS, EVENTS, UNITS, WAITS
-
-_TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,6 @@ def _shown(value: object, language: int) -> str:
 
 def _moment(text: str) -> str:
     try:
-        return datetime.fromisoformat(text).astimezone(_TOKYO).strftime("%Y-%m-%d %H:%M:%S JST")
+        return datetime.fromisoformat(text).astimezone(TOKYO).strftime("%Y-%m-%d %H:%M:%S JST")
     except ValueError:
         return text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.days import Month, cut_at_midnight, day_of, fiscal_year_of, midnight
+from pricing.days import Month, cut_at_midnight, day_of, midnight
 from pricing.errors import MonthInvalid
 
 MIDNIGHT = datetime(2026, 3, 31, 15, tzinfo=UTC)  # 1 April 00:00 in Tokyo
@@ -19,12 +19,6 @@ def test_a_day_is_a_day_in_tokyo_and_begins_with_its_midnight() -> None:
     assert day_of(MIDNIGHT) == date(2026, 4, 1)
     assert day_of(MIDNIGHT - timedelta(microseconds=1)) == date(2026, 3, 31)
     assert midnight(date(2026, 4, 1)) == MIDNIGHT
-
-
-def test_the_fiscal_year_turns_at_midnight_in_tokyo_on_the_first_of_april() -> None:
-    assert fiscal_year_of(day_of(MIDNIGHT - SECOND)) == 2025
-    assert fiscal_year_of(day_of(MIDNIGHT)) == 2026
-    assert fiscal_year_of(date(2027, 3, 31)) == 2026
 
 
 @given(MOMENTS, LENGTHS)

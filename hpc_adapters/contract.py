@@ -93,13 +93,46 @@ class Resources:
         )
 
 
+class Feature(StrEnum):
+    """What a job may ask for beyond plain resources. A backend rejects what it does not name in its capabilities."""
+
+    NODES = "nodes"
+    """More than one machine, and more than one task on each."""
+    GPU_TYPE = "gpu_type"
+    CONSTRAINT = "constraint"
+    RESERVATION = "reservation"
+    LICENSES = "licenses"
+    EXCLUSIVE = "exclusive"
+    SIGNAL = "signal"
+    """A signal of the job's choice, so long before its walltime ends."""
+    IMAGE = "image"
+    """A container image, of those that the site allows."""
+    SECRETS = "secrets"
+    TORCHRUN = "torchrun"
+    FILES = "files"
+    """Input files brought to the job, output files brought back (see `Files`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Torchrun:
+    """Start the body, a Python program, under torchrun: one agent a node, so many processes under each."""
+
+    processes_per_node: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A program for CPUs and GPUs: a script with a shebang line, started in an empty working folder."""
+    """A program for CPUs and GPUs: a script with a shebang line, started in a working folder of its own.
+
+    `secrets` are the member's own, by name of the variable: they reach the job only, never a log, a command line or
+    the backend's records.
+    """
 
     body: bytes
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    launch: Torchrun | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +141,65 @@ class Circuit:
 
     program: bytes
     shots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """As whom an attempt runs where the site knows people: a Unix user, and the account that it is counted under."""
+
+    user: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """Send the job this signal (a name without SIG) so many seconds before its walltime ends."""
+
+    name: str
+    before_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How the resources are laid out. The defaults ask for nothing special, and every backend takes them."""
+
+    nodes: int = 1
+    """The resources are the sum over the nodes, and divide evenly."""
+    tasks_per_node: int = 1
+    gpu_type: str | None = None
+    constraint: str | None = None
+    reservation: str | None = None
+    licenses: Mapping[str, int] = field(default_factory=dict)
+    exclusive: bool = False
+    signal: Signal | None = None
+    image: str | None = None
+
+    def features(self) -> frozenset[Feature]:
+        """What a backend must offer for it."""
+        asked = {
+            Feature.NODES: self.nodes > 1 or self.tasks_per_node > 1,
+            Feature.GPU_TYPE: self.gpu_type is not None,
+            Feature.CONSTRAINT: self.constraint is not None,
+            Feature.RESERVATION: self.reservation is not None,
+            Feature.LICENSES: bool(self.licenses),
+            Feature.EXCLUSIVE: self.exclusive,
+            Feature.SIGNAL: self.signal is not None,
+            Feature.IMAGE: self.image is not None,
+        }
+        return frozenset(feature for feature, is_asked in asked.items() if is_asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayTask:
+    """Which task of an array this is. Told to the program; each task is an attempt of its own."""
+
+    number: int
+    """The array's number, as its owner knows it."""
+    index: int
+    first: int
+    last: int
+    step: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +212,24 @@ class JobRequest:
     resources: Resources
     walltime_s: int
     payload: Script | Circuit
+    job_id: UUID | None = None
+    """What the attempts of one job share, such as the folder of its checkpoints; None: an attempt by itself."""
+    ordinal: int = 1
+    """Which attempt of its job this is."""
+    number: int | None = None
+    """The job's number, as its owner knows it."""
+    service_class: str = "standard"
+    identity: Identity | None = None
+    placement: Placement = field(default_factory=Placement)
+    array: ArrayTask | None = None
+
+    def features(self) -> frozenset[Feature]:
+        """What a backend must offer to take it."""
+        asked = set(self.placement.features())
+        if isinstance(self.payload, Script):
+            asked |= {Feature.SECRETS} if self.payload.secrets else set()
+            asked |= {Feature.TORCHRUN} if self.payload.launch else set()
+        return frozenset(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +241,15 @@ class Ref:
     native_id: str
 
 
+BY_OWNER = "by-owner"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the backend says of one attempt now. `detail` is a short machine word for the story, without tenant text."""
+    """What the backend says of one attempt now. `detail` is a short machine word for the story, without tenant text.
+
+    BY_OWNER as the detail of a CANCELLED one: its owner ended it on the backend, past us. It costs what it used.
+    """
 
     ref: Ref
     seen: Seen
@@ -159,7 +275,9 @@ class UsageRow:
     `natural_key` is the source's own identity of the record: the same record has the same key in every window, two
     starts of one attempt have two. `components` are exact amounts in the units 'gpu_s' (units × seconds), 'cpu_s'
     (allocated CPUs × seconds), 'qpu_s', 'shot'. `facts` are measured side figures: 'cpu_used_s', 'peak_memory_mb',
-    'gpus', 'cpus', 'memory_mb'. `final`: the backend will not change this record by itself any more.
+    'gpus', 'cpus', 'memory_mb'; 'gpu_utilisation_pct', 'gpu_memory_peak_mb', 'gpu_energy_j' where they were measured, else
+    'gpu_measured' is 'no'. `final`: the backend will not change this record by itself any more.
+    A second start that the start gate turned away is a record with the fact 'turned_away', and its components are 0.
     `attempt_id` is None for something that ran outside the portal.
     """
 
@@ -210,6 +328,12 @@ class Capabilities:
     """After a submission of unknown outcome: how long an absence must last before it proves anything."""
     accounting_lag_s: float
     """How long after an end the accounting may still lack the record."""
+    features: frozenset[Feature] = frozenset()
+    """What jobs may ask for here. Anything else is `Rejected('unsupported-<feature>')`."""
+    needs_identity: bool = False
+    """Jobs run as their owner's own user of the site: a request without `identity` is `Rejected('no-identity')`."""
+    look_ahead: int = 0
+    """So many attempts may wait in the backend's own queue, so that it never idles between two of our cycles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,36 @@ CREATE TABLE accounts.api_token (
 );
 COMMENT ON TABLE accounts.api_token IS 'Opaque API tokens, only their SHA-256. A token acts for one person in one organisation, or in that person''s staff roles.';
 
+CREATE TABLE accounts.site_user (
+    backend         text NOT NULL,
+    unix_user       text NOT NULL CHECK (unix_user ~ '^[a-z_][a-z0-9_-]{0,31}$' AND unix_user NOT IN ('root', 'slurm', 'munge')),
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    person_id       uuid REFERENCES accounts.person,   -- NULL: for every member who has none of their own
+    account         text NOT NULL CHECK (account ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    created_at      timestamptz NOT NULL,
+    created_by      uuid REFERENCES accounts.person,
+    removed_at      timestamptz,    -- set once; the name is never given to anybody else
+    PRIMARY KEY (backend, unix_user),
+    CHECK (removed_at IS NULL OR created_at <= removed_at)
+);
+CREATE UNIQUE INDEX site_user_current ON accounts.site_user (backend, organisation_id, person_id) NULLS NOT DISTINCT
+    WHERE removed_at IS NULL;
+COMMENT ON TABLE accounts.site_user IS 'As whom an organisation or one of its members runs on a backend that knows Unix users. No row: nothing of theirs is sent there.';
+
+CREATE TABLE accounts.secret (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    person_id       uuid NOT NULL REFERENCES accounts.person,
+    name            text NOT NULL CHECK (name ~ '^[A-Z_][A-Z0-9_]{0,63}$'),
+    ciphertext      bytea NOT NULL CHECK (length(ciphertext) BETWEEN 1 AND 65536),
+    key_id          text NOT NULL,         -- which of the house's keys it is encrypted with
+    created_at      timestamptz NOT NULL,
+    removed_at      timestamptz,           -- set once: replaced or removed
+    UNIQUE (id, organisation_id)
+);
+CREATE UNIQUE INDEX secret_current ON accounts.secret (organisation_id, person_id, name) WHERE removed_at IS NULL;
+COMMENT ON TABLE accounts.secret IS 'A member''s own secrets for their own jobs, encrypted. Only the worker reads the ciphertext.';
+
 CREATE TABLE accounts.audit_entry (
     seq             bigint PRIMARY KEY CHECK (seq > 0),
     recorded_at     timestamptz NOT NULL,
@@ -579,6 +609,21 @@ CREATE TYPE scheduler.attempt_state AS ENUM (
     'LOST'         -- → : node failure, or the backend no longer knows it
 );
 
+CREATE TABLE scheduler.job_array (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    number          bigint NOT NULL,       -- that of its first task
+    first_index     integer NOT NULL CHECK (first_index >= 0),
+    last_index      integer NOT NULL CHECK (last_index >= first_index),
+    step            integer NOT NULL CHECK (step > 0),
+    tasks           integer NOT NULL CHECK (tasks > 0),
+    max_running     integer CHECK (max_running > 0),   -- so many tasks at a time; NULL: as many as fit
+    submitted_at    timestamptz NOT NULL,
+    UNIQUE (organisation_id, number),
+    UNIQUE (id, organisation_id)
+);
+COMMENT ON TABLE scheduler.job_array IS 'Append-only: jobs that were submitted together as one array. Each task is a job of its own, with its own hold and quota.';
+
 CREATE TABLE scheduler.job (
     id              uuid PRIMARY KEY,
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
@@ -601,7 +646,18 @@ CREATE TABLE scheduler.job (
     idempotency_key text NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
     request_sha256  bytea NOT NULL CHECK (length(request_sha256) = 32),
     submitted_at    timestamptz NOT NULL,
+    number          bigint CHECK (number > 0),  -- 1, 2, … within its organisation: for people, and for scripts that expect Slurm's
+    nodes           integer NOT NULL DEFAULT 1 CHECK (nodes > 0),
+    max_timeouts    integer NOT NULL DEFAULT 0 CHECK (max_timeouts >= 0), -- so many time-outs are continued; the quote covers them
+    begin_at        timestamptz,                -- not started before
+    array_id        uuid,
+    array_index     integer,
     UNIQUE (organisation_id, person_id, idempotency_key),
+    UNIQUE (organisation_id, number),
+    UNIQUE (array_id, array_index),
+    CHECK ((array_id IS NULL) = (array_index IS NULL)),
+    CHECK (max_timeouts < max_attempts),
+    FOREIGN KEY (array_id, organisation_id) REFERENCES scheduler.job_array (id, organisation_id),
     UNIQUE (id, organisation_id),
     FOREIGN KEY (project_id, organisation_id) REFERENCES accounts.project (id, organisation_id),
     -- No job is committed without its hold, no attempt without somebody who pays for it.
@@ -609,6 +665,26 @@ CREATE TABLE scheduler.job (
 );
 CREATE INDEX job_list ON scheduler.job (organisation_id, submitted_at DESC, id DESC);
 COMMENT ON TABLE scheduler.job IS 'Append-only: what the customer asked. One hold per job; attempts draw on it.';
+
+CREATE TYPE scheduler.dependency_kind AS ENUM (
+    'after',      -- the other has started, or has ended
+    'afterok',    -- the other has SUCCEEDED
+    'afternotok', -- the other has ended otherwise
+    'afterany'    -- the other has ended
+);
+
+CREATE TABLE scheduler.dependency (
+    job_id          uuid NOT NULL,
+    on_job_id       uuid NOT NULL,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    kind            scheduler.dependency_kind NOT NULL,
+    PRIMARY KEY (job_id, on_job_id, kind),
+    CHECK (job_id <> on_job_id),
+    FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id),
+    FOREIGN KEY (on_job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id)
+);
+CREATE INDEX dependency_on ON scheduler.dependency (on_job_id);
+COMMENT ON TABLE scheduler.dependency IS 'Append-only: what a job waits for. Only jobs of the same organisation.';
 
 CREATE TABLE scheduler.job_payload (
     job_id          uuid PRIMARY KEY,
@@ -823,7 +899,7 @@ BEGIN
         'accounts.declaration', 'accounts.audit_entry',
         'pricing.market_reference', 'pricing.price_version', 'pricing.price_component', 'pricing.lot', 'pricing.quote',
         'pricing.billable_usage', 'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
-        'scheduler.job', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event',
+        'scheduler.job', 'scheduler.job_array', 'scheduler.dependency', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event',
         'scheduler.attempt_result', 'scheduler.fairshare_charge', 'scheduler.exchange_rate', 'scheduler.share',
         'metering.accounting_row', 'metering.usage_record', 'metering.capacity_fact'
     ]::regclass[] LOOP
@@ -859,6 +935,10 @@ GRANT EXECUTE ON FUNCTION infra.fence(text, bigint) TO kyoyo_worker;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA infra, accounts, scheduler, pricing, metering TO kyoyo_worker, kyoyo_auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA accounts, scheduler, pricing, metering TO kyoyo_operator;
+-- Nobody but the worker sees what is encrypted.
+REVOKE SELECT ON accounts.secret FROM kyoyo_operator, kyoyo_auditor;
+GRANT SELECT (id, organisation_id, person_id, name, key_id, created_at, removed_at) ON accounts.secret
+    TO kyoyo_operator, kyoyo_auditor, kyoyo_tenant;
 GRANT SELECT ON accounts.organisation, accounts.person, accounts.membership, accounts.declaration,
     pricing.offering, pricing.price_version, pricing.price_component, pricing.market_reference, pricing.rated_line,
     metering.usage_record, metering.capacity_fact, metering.collection TO kyoyo_officer;
@@ -871,25 +951,28 @@ GRANT UPDATE ON scheduler.attempt, pricing.wallet, pricing.hold, pricing.billabl
 
 -- An operator manages organisations, prices, grants and shares.
 GRANT INSERT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.staff,
-    accounts.project, accounts.api_token,
+    accounts.project, accounts.api_token, accounts.site_user,
     pricing.offering, pricing.market_reference, pricing.price_version, pricing.price_component,
     pricing.wallet, pricing.lot, pricing.ledger_transaction, pricing.ledger_entry,
     scheduler.exchange_rate, scheduler.share, scheduler.cancellation TO kyoyo_operator;
 GRANT UPDATE ON accounts.organisation, accounts.membership, accounts.api_token, pricing.offering TO kyoyo_operator;
+GRANT UPDATE (removed_at) ON accounts.site_user TO kyoyo_operator;
 
 -- A tenant reads its own and submits, cancels, and manages its tokens, members and projects.
 GRANT SELECT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.project,
-    accounts.audit_entry, pricing.offering, pricing.market_reference, pricing.price_version, pricing.price_component,
+    accounts.audit_entry, accounts.site_user, pricing.offering, pricing.market_reference, pricing.price_version, pricing.price_component,
     pricing.wallet, pricing.lot, pricing.quote, pricing.hold, pricing.billable_attempt, pricing.rated_line,
     pricing.ledger_transaction, pricing.ledger_entry, pricing.ledger_balance,
-    scheduler.job, scheduler.job_payload, scheduler.cancellation, scheduler.attempt, scheduler.attempt_event,
-    scheduler.attempt_result, scheduler.exchange_rate, scheduler.share, scheduler.fairshare_charge,
+    scheduler.job, scheduler.job_array, scheduler.dependency, scheduler.job_payload, scheduler.cancellation,
+    scheduler.attempt, scheduler.attempt_event, scheduler.attempt_result, scheduler.exchange_rate, scheduler.share, scheduler.fairshare_charge,
     metering.usage_record TO kyoyo_tenant;
 GRANT SELECT (id, person_id, organisation_id, label, scopes, created_at, expires_at, revoked_at)
     ON accounts.api_token TO kyoyo_tenant;
-GRANT INSERT ON scheduler.job, scheduler.job_payload, scheduler.cancellation, scheduler.attempt, scheduler.attempt_event,
+GRANT INSERT ON scheduler.job, scheduler.job_array, scheduler.dependency, scheduler.job_payload, scheduler.cancellation,
+    scheduler.attempt, scheduler.attempt_event,
     pricing.quote, pricing.hold, pricing.billable_attempt, pricing.ledger_transaction, pricing.ledger_entry,
-    accounts.api_token, accounts.membership, accounts.project TO kyoyo_tenant;
+    accounts.api_token, accounts.membership, accounts.project, accounts.secret TO kyoyo_tenant;
+GRANT UPDATE (removed_at) ON accounts.secret TO kyoyo_tenant;
 GRANT UPDATE (revoked_at) ON accounts.api_token TO kyoyo_tenant;
 GRANT UPDATE (until) ON accounts.membership TO kyoyo_tenant;
 

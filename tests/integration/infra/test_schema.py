@@ -78,7 +78,15 @@ BEFORE_TRUNCATE = 2 | 32
 # changes are in the audit trail. Every other table holds facts.
 CHANGEABLE = {
     "infra.leader",
-    *("accounts.person", "accounts.organisation", "accounts.membership", "accounts.staff", "accounts.project"),
+    *(
+        "accounts.person",
+        "accounts.organisation",
+        "accounts.membership",
+        "accounts.secret",
+        "accounts.site_user",
+        "accounts.staff",
+        "accounts.project",
+    ),
     "accounts.api_token",
     *("pricing.offering", "pricing.wallet", "pricing.hold", "pricing.billable_attempt", "pricing.parked_usage"),
     "pricing.ledger_balance",

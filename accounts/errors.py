@@ -179,3 +179,116 @@ class TokenForAnother(Refusal):
 
 class TokenNotFound(Refusal):
     code = "token-not-found"
+
+
+# --- who runs as whom on a site ---------------------------------------------------------------------------------------
+
+
+class SiteUserMissing(Refusal):
+    """Nobody has said as whom this member runs on that backend."""
+
+    code = "no-site-user"
+
+    def __init__(self, *, backend: str) -> None:
+        super().__init__(backend=backend)
+
+
+class SiteUserNotFound(Refusal):
+    code = "site-user-not-found"
+
+    def __init__(self, *, unix_user: str, backend: str) -> None:
+        super().__init__(unix_user=unix_user, backend=backend)
+
+
+class SiteUserTaken(Refusal):
+    """A name is given once, also after it was taken back: what it left on the site stays its own."""
+
+    code = "site-user-taken"
+
+    def __init__(self, *, unix_user: str, backend: str) -> None:
+        super().__init__(unix_user=unix_user, backend=backend)
+
+
+class SiteUserExists(Refusal):
+    """The member, or the organisation, has one there already."""
+
+    code = "site-user-exists"
+
+    def __init__(self, *, unix_user: str, backend: str) -> None:
+        super().__init__(unix_user=unix_user, backend=backend)
+
+
+class SiteAccountTaken(Refusal):
+    """An account is one organisation's: its limits and its use are that organisation's."""
+
+    code = "site-account-taken"
+
+    def __init__(self, *, account: str, backend: str) -> None:
+        super().__init__(account=account, backend=backend)
+
+
+class BadSiteUser(Refusal):
+    """problem: 'name' or 'reserved'."""
+
+    code = "bad-site-user"
+
+    def __init__(self, *, unix_user: str, problem: str) -> None:
+        super().__init__(unix_user=unix_user, problem=problem)
+
+
+class BadSiteAccount(Refusal):
+    code = "bad-site-account"
+
+    def __init__(self, *, account: str) -> None:
+        super().__init__(account=account)
+
+
+# --- members' secrets -------------------------------------------------------------------------------------------------
+
+
+class BadSecretName(Refusal):
+    """problem: 'name' or 'reserved'."""
+
+    code = "bad-secret-name"
+
+    def __init__(self, *, name: str, problem: str) -> None:
+        super().__init__(name=name, problem=problem)
+
+
+class BadSecretValue(Refusal):
+    """problem: 'empty', 'nul' or 'not_utf8'."""
+
+    code = "bad-secret-value"
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(problem=problem)
+
+
+class SecretTooLarge(Refusal):
+    code = "secret-too-large"
+
+    def __init__(self, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(size_bytes=size_bytes, limit_bytes=limit_bytes)
+
+
+class TooManySecrets(Refusal):
+    code = "too-many-secrets"
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)
+
+
+class SecretNotFound(Refusal):
+    code = "secret-not-found"
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(name=name)
+
+
+class SecretUnknown(Refusal):
+    """A job names what is not among its owner's own: another's is not told apart."""
+
+    code = "unknown-secret"
+
+    def __init__(self, *, names: Iterable[str]) -> None:
+        super().__init__(names=list(names))

@@ -20,6 +20,8 @@ __all__ = [
     "Principal",
     "Project",
     "Scope",
+    "Secret",
+    "SiteUser",
     "StaffRole",
     "Token",
 ]
@@ -112,3 +114,25 @@ class IssuedToken:
 
     id: UUID
     plain: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteUser:
+    """As whom somebody runs on a backend. person_id None: every member who has no row of their own."""
+
+    backend: str
+    unix_user: str
+    organisation_id: UUID
+    person_id: UUID | None
+    account: str
+    created_at: datetime
+    removed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """What may be shown of a secret: everything but the secret."""
+
+    id: UUID
+    name: str
+    created_at: datetime

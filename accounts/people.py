@@ -10,6 +10,7 @@ from accounts import store
 from accounts.errors import AlreadyMember, LastOwner, NotAMember, OwnerRequired, PersonExists, PersonNotFound
 from accounts.model import Member, OrgRole, Principal, Scope, StaffRole
 from accounts.names import clean_email, clean_name
+from accounts.store import secrets, sites
 from accounts.trail import append_audit, person_of, require_for, require_operator
 from infra.db.connection import Conn
 
@@ -104,7 +105,10 @@ async def invite(
 async def end_membership(
     conn: Conn, *, actor: Principal | None, organisation_id: UUID, person_id: UUID, now: datetime
 ) -> None:
-    """The person leaves, and their tokens for the organisation end. NotAMember, LastOwner, OwnerRequired."""
+    """The person leaves; with them go their tokens, secrets and site users of the organisation.
+
+    NotAMember, LastOwner, OwnerRequired.
+    """
     if actor is None or actor.person_id != person_id:  # whoever wants may leave
         require_for(actor, organisation_id, Scope.MEMBERS_WRITE)
     roles = await store.lock_members(conn, organisation_id)
@@ -116,7 +120,17 @@ async def end_membership(
             raise LastOwner
     await store.end_membership(conn, organisation_id=organisation_id, person_id=person_id, now=now)
     await store.revoke_tokens_of(conn, organisation_id=organisation_id, person_id=person_id, now=now)
-    await _trace_member(conn, actor, "membership.end", person_id, organisation_id, {}, now)
+    left = await _take_back(conn, organisation_id=organisation_id, person_id=person_id, now=now)
+    await _trace_member(conn, actor, "membership.end", person_id, organisation_id, left, now)
+
+
+async def _take_back(conn: Conn, *, organisation_id: UUID, person_id: UUID, now: datetime) -> Mapping[str, object]:
+    """What a member had by being one; told for the trail."""
+    users = await sites.of_person(conn, organisation_id=organisation_id, person_id=person_id)
+    for user in users:
+        await sites.remove(conn, backend=user.backend, unix_user=user.unix_user, now=now)
+    forgotten = await secrets.remove_all_of(conn, organisation_id=organisation_id, person_id=person_id, now=now)
+    return {"site_users": [f"{user.backend}/{user.unix_user}" for user in users], "secrets": forgotten}
 
 
 async def list_members(conn: Conn, organisation_id: UUID) -> list[Member]:

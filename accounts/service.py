@@ -20,6 +20,15 @@ from accounts.organisations import (
     set_suspended,
 )
 from accounts.people import add_member, create_person, end_membership, grant_staff_role, invite, list_members
+from accounts.secrets import (
+    list_secrets,
+    remove_secret,
+    renew_encryption,
+    require_secrets,
+    sealed_secrets,
+    set_secret,
+)
+from accounts.sites import list_site_users, map_site_user, site_user, unmap_site_user
 from accounts.trail import append_audit, verify_audit_chain
 
 __all__ = [
@@ -38,12 +47,22 @@ __all__ = [
     "list_members",
     "list_organisations",
     "list_projects",
+    "list_secrets",
+    "list_site_users",
     "list_tokens",
+    "map_site_user",
     "organisation",
     "project_by_slug",
     "recognise",
+    "remove_secret",
+    "renew_encryption",
     "require_eligible",
+    "require_secrets",
     "revoke_token",
+    "sealed_secrets",
+    "set_secret",
     "set_suspended",
+    "site_user",
+    "unmap_site_user",
     "verify_audit_chain",
 ]

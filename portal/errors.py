@@ -65,6 +65,12 @@ class LogsGone(Refusal):
     code = "logs-gone"
 
 
+class SecretsOff(Refusal):
+    """The installation has no key for secrets."""
+
+    code = "secrets-off"
+
+
 class BackendAway(Refusal):
     """The backend does not answer now. Facts: backend."""
 

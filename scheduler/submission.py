@@ -6,9 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
 
-from accounts.names import clean_name
+from accounts.names import clean_name, is_reserved_variable
+from hpc_adapters.contract import Feature, Placement, Torchrun
 from pricing.model import ServiceClass
 from scheduler.core.model import JobKind
 from scheduler.errors import (
@@ -24,10 +27,22 @@ from scheduler.errors import (
     NegativeGpus,
     NegativeShots,
     NegativeWalltime,
+    OptionNotForCircuits,
     ScriptNotText,
     ScriptTooLarge,
+    TimeoutsOutOfRange,
     TooManyArguments,
+    TooManySecrets,
     TooManyVariables,
+)
+from scheduler.options import (
+    ArrayWish,
+    Dependency,
+    check_array,
+    check_dependencies,
+    check_launch,
+    check_placement,
+    shown,
 )
 
 MAX_BODY_BYTES = 1_048_576
@@ -35,11 +50,9 @@ MAX_ARGUMENTS = 256
 MAX_VARIABLES = 256
 MAX_VALUE_CHARACTERS = 4_096
 MAX_KEY_CHARACTERS = 255
-MAX_ATTEMPTS = 5
-_SHOWN_CHARACTERS = 80
+MAX_ATTEMPTS = 10
+MAX_SECRETS = 64
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_RESERVED = re.compile(r"(KYOYO_|SLURM_|PBS_|LD_).*|PATH|HOME|IFS|BASH_ENV|ENV", re.DOTALL)
-"""Names that the machine sets, or that change what runs before the customer's own code."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters; tab and newline may stand in a value."""
 
@@ -60,6 +73,25 @@ class Submission:
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     max_attempts: int = 1
+    placement: Placement = field(default_factory=Placement)
+    cpus: int | None = None
+    """Over all nodes; None: all that the GPUs bring. So with memory_mb."""
+    memory_mb: int | None = None
+    secrets: Sequence[str] = ()
+    """Names of the member's own secrets, each given to the job in the variable of its name."""
+    launch: Torchrun | None = None
+    max_timeouts: int = 0
+    """So many time-outs are continued by another attempt; the quote covers them all."""
+    begin_at: datetime | None = None
+    dependencies: Sequence[Dependency] = ()
+    array: ArrayWish | None = None
+
+    def features(self) -> frozenset[Feature]:
+        """What its backend must offer."""
+        asked = set(self.placement.features())
+        asked |= {Feature.SECRETS} if self.secrets else set()
+        asked |= {Feature.TORCHRUN} if self.launch else set()
+        return frozenset(asked)
 
 
 def checked(request: Submission) -> Submission:
@@ -70,7 +102,13 @@ def checked(request: Submission) -> Submission:
     if clean.kind is JobKind.QUANTUM:
         _check_circuit(clean)
     _check_arguments(clean.arguments)
-    _check_environment(clean.environment)
+    _check_environment(clean.environment, clean.secrets)
+    check_placement(clean.placement, walltime_s=clean.walltime_s)
+    check_dependencies(clean.dependencies)
+    if clean.launch is not None:
+        check_launch(clean.launch)
+    if clean.array is not None:
+        check_array(clean.array)
     return clean
 
 
@@ -100,9 +138,27 @@ def request_sha256(request: Submission) -> bytes:
         "environment": dict(request.environment),
         "max_attempts": request.max_attempts,
         "body_sha256": hashlib.sha256(request.body).hexdigest(),
+        **options_told(request),
     }
     canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).digest()
+
+
+def options_told(request: Submission) -> dict[str, Any]:
+    """As JSON, only what differs from the usual: a request without options is told as it was before there were any."""
+    usual = {name: value for name, value in asdict(Placement()).items()}
+    told: dict[str, Any] = {
+        "placement": {name: value for name, value in asdict(request.placement).items() if value != usual[name]},
+        "cpus": request.cpus,
+        "memory_mb": request.memory_mb,
+        "secrets": sorted(request.secrets),
+        "launch": None if request.launch is None else {"processes_per_node": request.launch.processes_per_node},
+        "max_timeouts": request.max_timeouts,
+        "begin_at": None if request.begin_at is None else request.begin_at.astimezone(UTC).isoformat(),
+        "dependencies": sorted([each.kind.value, each.job] for each in request.dependencies),
+        "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _check_amounts(request: Submission) -> None:
@@ -114,6 +170,8 @@ def _check_amounts(request: Submission) -> None:
         raise NegativeShots(requested=request.shots)
     if not 1 <= request.max_attempts <= MAX_ATTEMPTS:
         raise AttemptsOutOfRange(requested=request.max_attempts, minimum=1, maximum=MAX_ATTEMPTS)
+    if not 0 <= request.max_timeouts < request.max_attempts:
+        raise TimeoutsOutOfRange(requested=request.max_timeouts, maximum=request.max_attempts - 1)
 
 
 def _check_body(request: Submission) -> None:
@@ -129,7 +187,7 @@ def _check_body(request: Submission) -> None:
     except UnicodeDecodeError:
         raise ScriptNotText(problem="not_utf8") from None
     if request.kind is not JobKind.QUANTUM and not text.startswith("#!"):
-        raise MissingShebang(first_line=_shown(text.lstrip().splitlines()[0]))
+        raise MissingShebang(first_line=shown(text.lstrip().splitlines()[0]))
 
 
 def _check_circuit(request: Submission) -> None:
@@ -137,6 +195,12 @@ def _check_circuit(request: Submission) -> None:
         raise GpusNotOffered(requested=request.gpus)
     if request.arguments or request.environment:
         raise ArgumentsNotOffered
+    if request.placement.features():
+        raise OptionNotForCircuits(option=min(request.placement.features()).value)
+    wanted = {name: getattr(request, name) for name in ("cpus", "memory_mb", "secrets", "launch", "max_timeouts")}
+    for option, value in wanted.items():
+        if value:
+            raise OptionNotForCircuits(option=option)
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
@@ -148,19 +212,25 @@ def _check_arguments(arguments: Sequence[str]) -> None:
             raise BadArgument(index=index, problem=problem)
 
 
-def _check_environment(environment: Mapping[str, str]) -> None:
+def _check_environment(environment: Mapping[str, str], secrets: Sequence[str]) -> None:
     if len(environment) > MAX_VARIABLES:
         raise TooManyVariables(count=len(environment), limit=MAX_VARIABLES)
+    if len(secrets) > MAX_SECRETS:
+        raise TooManySecrets(count=len(secrets), limit=MAX_SECRETS)
+    for name in secrets:
+        problem = _problem_of_name(name) or ("twice" if name in environment or secrets.count(name) > 1 else None)
+        if problem is not None:
+            raise BadVariable(name=shown(name), problem=problem)
     for name, value in environment.items():
         problem = _problem_of_name(name) or _problem_of(value)
         if problem is not None:
-            raise BadVariable(name=_shown(name), problem=problem)
+            raise BadVariable(name=shown(name), problem=problem)
 
 
 def _problem_of_name(name: str) -> str | None:
     if _VARIABLE.fullmatch(name) is None:
         return "name"
-    return "reserved" if _RESERVED.fullmatch(name) else None
+    return "reserved" if is_reserved_variable(name) else None
 
 
 def _problem_of(value: str) -> str | None:
@@ -179,7 +249,3 @@ def _encodes(value: str) -> bool:
         return False
     return True
 
-
-def _shown(text: str) -> str:
-    """A piece of the customer's own text as it may stand in an answer."""
-    return "".join(char if char.isprintable() else "?" for char in text[:_SHOWN_CHARACTERS])

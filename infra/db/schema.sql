@@ -164,7 +164,7 @@ CREATE TABLE accounts.site_user (
     unix_user       text NOT NULL CHECK (unix_user ~ '^[a-z_][a-z0-9_-]{0,31}$' AND unix_user NOT IN ('root', 'slurm', 'munge')),
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     person_id       uuid REFERENCES accounts.person,   -- NULL: for every member who has none of their own
-    account         text NOT NULL CHECK (account ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    account         text NOT NULL CHECK (account ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND account <> 'root'),
     created_at      timestamptz NOT NULL,
     created_by      uuid REFERENCES accounts.person,
     removed_at      timestamptz,    -- set once; the name is never given to anybody else
@@ -180,14 +180,39 @@ CREATE TABLE accounts.secret (
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     person_id       uuid NOT NULL REFERENCES accounts.person,
     name            text NOT NULL CHECK (name ~ '^[A-Z_][A-Z0-9_]{0,63}$'),
-    ciphertext      bytea NOT NULL CHECK (length(ciphertext) BETWEEN 1 AND 65536),
+    ciphertext      bytea CHECK (length(ciphertext) BETWEEN 1 AND 65536), -- NULL: forgotten, with removed_at
     key_id          text NOT NULL,         -- which of the house's keys it is encrypted with
     created_at      timestamptz NOT NULL,
     removed_at      timestamptz,           -- set once: replaced or removed
+    CHECK ((ciphertext IS NULL) = (removed_at IS NOT NULL)),
     UNIQUE (id, organisation_id)
 );
 CREATE UNIQUE INDEX secret_current ON accounts.secret (organisation_id, person_id, name) WHERE removed_at IS NULL;
 COMMENT ON TABLE accounts.secret IS 'A member''s own secrets for their own jobs, encrypted. Only the worker reads the ciphertext.';
+
+-- What was removed stays so, and with a secret goes its ciphertext; while it holds, only its encryption may be renewed.
+CREATE FUNCTION accounts.keep_site_user() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.removed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'site user % of % was removed for good', OLD.unix_user, OLD.backend USING ERRCODE = 'KY006';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER site_user_removed BEFORE UPDATE ON accounts.site_user
+    FOR EACH ROW EXECUTE FUNCTION accounts.keep_site_user();
+
+CREATE FUNCTION accounts.keep_secret() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.removed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'secret % was removed for good', OLD.id USING ERRCODE = 'KY006';
+    END IF;
+    IF NEW.removed_at IS NOT NULL THEN
+        NEW.ciphertext := NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER secret_removed BEFORE UPDATE ON accounts.secret
+    FOR EACH ROW EXECUTE FUNCTION accounts.keep_secret();
 
 CREATE TABLE accounts.audit_entry (
     seq             bigint PRIMARY KEY CHECK (seq > 0),
@@ -948,6 +973,7 @@ GRANT INSERT, UPDATE ON infra.leader TO kyoyo_worker;
 GRANT INSERT ON ALL TABLES IN SCHEMA scheduler, pricing, metering TO kyoyo_worker;
 GRANT UPDATE ON scheduler.attempt, pricing.wallet, pricing.hold, pricing.billable_attempt, pricing.parked_usage,
     metering.collection, metering.parked_row TO kyoyo_worker;
+GRANT UPDATE (ciphertext, key_id) ON accounts.secret TO kyoyo_worker;
 
 -- An operator manages organisations, prices, grants and shares.
 GRANT INSERT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.staff,
@@ -956,7 +982,7 @@ GRANT INSERT ON accounts.person, accounts.organisation, accounts.declaration, ac
     pricing.wallet, pricing.lot, pricing.ledger_transaction, pricing.ledger_entry,
     scheduler.exchange_rate, scheduler.share, scheduler.cancellation TO kyoyo_operator;
 GRANT UPDATE ON accounts.organisation, accounts.membership, accounts.api_token, pricing.offering TO kyoyo_operator;
-GRANT UPDATE (removed_at) ON accounts.site_user TO kyoyo_operator;
+GRANT UPDATE (removed_at) ON accounts.site_user, accounts.secret TO kyoyo_operator;
 
 -- A tenant reads its own and submits, cancels, and manages its tokens, members and projects.
 GRANT SELECT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.project,
@@ -972,7 +998,7 @@ GRANT INSERT ON scheduler.job, scheduler.job_array, scheduler.dependency, schedu
     scheduler.attempt, scheduler.attempt_event,
     pricing.quote, pricing.hold, pricing.billable_attempt, pricing.ledger_transaction, pricing.ledger_entry,
     accounts.api_token, accounts.membership, accounts.project, accounts.secret TO kyoyo_tenant;
-GRANT UPDATE (removed_at) ON accounts.secret TO kyoyo_tenant;
+GRANT UPDATE (removed_at) ON accounts.site_user, accounts.secret TO kyoyo_tenant;
 GRANT UPDATE (revoked_at) ON accounts.api_token TO kyoyo_tenant;
 GRANT UPDATE (until) ON accounts.membership TO kyoyo_tenant;
 

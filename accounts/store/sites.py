@@ -1,0 +1,105 @@
+"""The SQL of who runs as whom on a site."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from accounts.model import SiteUser
+from infra.db.connection import Conn
+
+_COLUMNS = "s.backend, s.unix_user, s.organisation_id, s.person_id, s.account, s.created_at, s.removed_at"
+
+
+async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID) -> SiteUser | None:
+    """The person's own row, else the organisation's; None also for whoever is no member."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM accounts.site_user s "  # noqa: S608  no value is in it
+        "WHERE s.backend = $1 AND s.organisation_id = $2 AND (s.person_id = $3 OR s.person_id IS NULL) "
+        "AND s.removed_at IS NULL AND EXISTS (SELECT FROM accounts.membership m "
+        "WHERE m.organisation_id = $2 AND m.person_id = $3 AND m.until IS NULL) "
+        "ORDER BY s.person_id NULLS LAST LIMIT 1",
+        backend,
+        organisation_id,
+        person_id,
+    )
+    return SiteUser(**row) if row else None
+
+
+async def by_name(conn: Conn, *, backend: str, unix_user: str) -> SiteUser | None:
+    """Whoever has or had this name there."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM accounts.site_user s WHERE s.backend = $1 AND s.unix_user = $2",  # noqa: S608
+        backend,
+        unix_user,
+    )
+    return SiteUser(**row) if row else None
+
+
+async def current_of(conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID | None) -> SiteUser | None:
+    """The very row of a person, or (None) of the organisation."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM accounts.site_user s WHERE s.backend = $1 AND s.organisation_id = $2 "  # noqa: S608
+        "AND s.person_id IS NOT DISTINCT FROM $3 AND s.removed_at IS NULL",
+        backend,
+        organisation_id,
+        person_id,
+    )
+    return SiteUser(**row) if row else None
+
+
+async def account_is_anothers(conn: Conn, *, backend: str, account: str, organisation_id: UUID) -> bool:
+    """Whether another organisation has or had this account there."""
+    return bool(
+        await conn.fetchval(
+            "SELECT EXISTS (SELECT FROM accounts.site_user "
+            "WHERE backend = $1 AND account = $2 AND organisation_id <> $3)",
+            backend,
+            account,
+            organisation_id,
+        )
+    )
+
+
+async def site_users(conn: Conn, *, backend: str) -> list[SiteUser]:
+    """Everybody who is or was mapped there."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM accounts.site_user s WHERE s.backend = $1 ORDER BY s.unix_user",  # noqa: S608
+        backend,
+    )
+    return [SiteUser(**row) for row in rows]
+
+
+async def insert(conn: Conn, user: SiteUser, *, created_by: UUID | None) -> None:
+    await conn.execute(
+        "INSERT INTO accounts.site_user (backend, unix_user, organisation_id, person_id, account, created_at, "
+        "created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        user.backend,
+        user.unix_user,
+        user.organisation_id,
+        user.person_id,
+        user.account,
+        user.created_at,
+        created_by,
+    )
+
+
+async def remove(conn: Conn, *, backend: str, unix_user: str, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE accounts.site_user SET removed_at = greatest($3, created_at) "
+        "WHERE backend = $1 AND unix_user = $2 AND removed_at IS NULL",
+        backend,
+        unix_user,
+        now,
+    )
+
+
+async def of_person(conn: Conn, *, organisation_id: UUID, person_id: UUID) -> list[SiteUser]:
+    """What a person has of their own in an organisation, on every backend."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM accounts.site_user s WHERE s.organisation_id = $1 AND s.person_id = $2 "  # noqa: S608
+        "AND s.removed_at IS NULL ORDER BY s.backend",
+        organisation_id,
+        person_id,
+    )
+    return [SiteUser(**row) for row in rows]

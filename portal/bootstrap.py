@@ -10,6 +10,7 @@ from typing import assert_never
 
 import structlog
 
+from accounts.sealing import BadKeyRing, Sealer, keys_of
 from hpc_adapters.contract import Backend, Isolation, Resources
 from hpc_adapters.local.adapter import LocalBackend
 from hpc_adapters.local.software import this_python
@@ -115,17 +116,41 @@ async def current_pool(url: str, *, size: int) -> AsyncIterator[Pool]:
         yield pool
 
 
+def load_sealer(settings: Settings) -> Sealer | None:
+    """Encryption of members' secrets. None: production without a key file keeps none. SettingsWrong.
+
+    Elsewhere a key is made: in production one that is lost, or is another in the worker, would be noticed by a failed job.
+    """
+    path = settings.secrets_key_file
+    if path is None and settings.is_production:
+        return None
+    if path is None:
+        path = settings.data_dir / "secrets.key"
+        load_key(path, fresh=new_secret())
+    try:
+        return Sealer(keys_of(path.read_text(encoding="ascii")))
+    except (OSError, ValueError) as wrong:
+        raise SettingsWrong(f"KYOYO_SECRETS_KEY_FILE: {path}: {_told(wrong)}") from None
+
+
+def _told(wrong: Exception) -> str:
+    """A fault of a key file in words that hold nothing of a key."""
+    return str(wrong) if isinstance(wrong, OSError | BadKeyRing) else "is not text in base64"
+
+
 @asynccontextmanager
 async def portal_deps(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[PortalDeps]:
     """All that the portal needs, open until the block ends."""
     backends = build_backends(settings)
     key = load_key(settings.data_dir / "session.key", fresh=new_secret())
+    sealer = load_sealer(settings)
     try:
         async with current_pool(urls.portal, size=settings.portal_connections) as pool:
             yield PortalDeps(
                 pool=pool,
                 backends=backends,
                 sessions=Sessions(key, secure=settings.address.startswith("https://")),
+                sealer=sealer,
                 log=structlog.get_logger("portal"),
             )
     finally:

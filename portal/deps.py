@@ -9,6 +9,7 @@ from uuid import UUID
 
 from fastapi import Request
 
+from accounts.sealing import Sealer
 from hpc_adapters.contract import Backend
 from infra.clock import Clock, new_id, new_secret, utc_now
 from infra.db.connection import Pool
@@ -38,6 +39,8 @@ class PortalDeps:
     clock: Clock = utc_now
     new_id: Callable[[], UUID] = new_id
     new_secret: Callable[[], bytes] = new_secret
+    sealer: Sealer | None = None
+    """None: members' secrets are not kept here."""
     limits: Limits = Limits()
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)

@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     auditor_database_url_file: Path | None = None
     auditor_password_file: Path | None = None
     allow_embedded: bool = False
+    secrets_key_file: Path | None = None
+    """Keys for members' secrets, one in base64 a line, the newest first; the same for portal and worker."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)

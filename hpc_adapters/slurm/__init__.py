@@ -1,0 +1,1 @@
+"""Slurm clusters, by slurmrestd and slurmdbd."""

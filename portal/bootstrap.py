@@ -119,7 +119,7 @@ async def current_pool(url: str, *, size: int) -> AsyncIterator[Pool]:
 def load_sealer(settings: Settings) -> Sealer | None:
     """Encryption of members' secrets. None: production without a key file keeps none. SettingsWrong.
 
-    Elsewhere a key is made: in production one that is lost, or is another in the worker, would be noticed by a failed job.
+    Elsewhere one is made. In production, that it is lost or differs in the worker would be noticed by a failed job only.
     """
     path = settings.secrets_key_file
     if path is None and settings.is_production:

@@ -37,7 +37,7 @@ async def list_secrets(caller: JobsWriter) -> Items[SecretOut]:
 
 @router.put("/secrets/{name}")
 async def set_secret(caller: JobsWriter, name: str, new: NewSecret) -> SecretOut:
-    """Keeps a secret, encrypted, in place of the one that had this name. A job that names it has it in its environment."""
+    """Keeps a secret, encrypted, in place of the one with this name. A job that names it gets it as a variable."""
     sealer = caller.deps.sealer
     if sealer is None:
         raise SecretsOff

@@ -180,6 +180,8 @@ class JobSize:
     gpus: int = 0
     shots: int = 0
     circuits: int = 1
+    runs: int = 1
+    """So often its walltime may be used and charged: once, and once more for each time-out that is continued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,3 +275,14 @@ class JobMoney:
     charged_micro_yen: int
     settled: bool
     """Nothing more will be charged: the hold is closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptMoney:
+    """One attempt of a job: how it ended for money, and what of it was rated so far. charged: without tax."""
+
+    ending: Ending | None
+    settled: bool
+    charged_micro_yen: int
+    usage: Mapping[str, Decimal]
+    """By priced component."""

@@ -49,7 +49,7 @@ def largest_use(offering: Offering, size: JobSize) -> dict[Component, Decimal]:
     """The most of each component that a job of this size can use by the rules of the offering."""
     match offering.kind:
         case OfferingKind.GPU:
-            return {Component.GPU_S: Decimal(size.gpus * size.walltime_s)}
+            return {Component.GPU_S: Decimal(size.gpus * size.walltime_s * size.runs)}
         case OfferingKind.QUANTUM:
             return {
                 Component.QPU_S: decimal(qpu_time_us(offering, size)),

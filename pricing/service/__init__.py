@@ -12,6 +12,7 @@ from pricing.service.catalogue import (
     record_market_reference,
 )
 from pricing.service.documents import (
+    attempts_of_job,
     books,
     charges_by_job,
     discount_totals,
@@ -36,6 +37,7 @@ from pricing.service.wallets import (
 
 __all__ = [
     "admission",
+    "attempts_of_job",
     "balance",
     "billing_of",
     "books",

@@ -13,7 +13,7 @@ from pricing.days import Month
 from pricing.figures import Books, DiscountTotals, Waiting
 from pricing.invoicing import Invoice, JobCover
 from pricing.ledger.balances import draw
-from pricing.model import JobMoney
+from pricing.model import AttemptMoney, JobMoney
 from pricing.statement import Position, Statement, Totals
 from pricing.store import documents as store
 from pricing.store import jobs as job_store
@@ -38,6 +38,11 @@ async def waiting(conn: Conn, *, ended_before: datetime) -> Waiting:
 async def usage_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Decimal]]:
     """What those of these jobs that have been rated used, by priced component."""
     return await store.usage_of_jobs(conn, job_ids)
+
+
+async def attempts_of_job(conn: Conn, job_id: UUID) -> Mapping[UUID, AttemptMoney]:
+    """What each attempt of a job used and was charged, so far."""
+    return await store.money_of_attempts(conn, job_id)
 
 
 async def statement(conn: Conn, organisation_id: UUID, *, month: Month) -> Statement:

@@ -8,10 +8,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
+from asyncpg import Record
+
 from infra.db.connection import Conn
 from pricing.figures import Books, DiscountTotals, Waiting
 from pricing.invoicing import UsageSum
-from pricing.model import Component, JobMoney
+from pricing.model import AttemptMoney, Component, Ending, JobMoney
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,29 @@ async def usage_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, dict[
     for row in rows:
         found.setdefault(row["job_id"], {})[row["component"]] = row["quantity"]
     return found
+
+
+async def money_of_attempts(conn: Conn, job_id: UUID) -> dict[UUID, AttemptMoney]:
+    """Every attempt of a job, whether or not anything of it has been rated."""
+    rows = await conn.fetch(
+        """SELECT b.attempt_id, b.ending::text AS ending, b.settled_at IS NOT NULL AS settled, l.component,
+                  sum(l.quantity) AS quantity, coalesce(sum(l.charged_micro_yen), 0)::bigint AS charged
+           FROM pricing.billable_attempt b LEFT JOIN pricing.rated_line l ON l.attempt_id = b.attempt_id
+           WHERE b.job_id = $1 GROUP BY b.attempt_id, l.component ORDER BY b.attempt_id, l.component""",
+        job_id,
+    )
+    by_attempt: dict[UUID, list[Record]] = {}
+    for row in rows:
+        by_attempt.setdefault(row["attempt_id"], []).append(row)
+    return {
+        attempt_id: AttemptMoney(
+            ending=Ending(lines[0]["ending"]) if lines[0]["ending"] else None,
+            settled=lines[0]["settled"],
+            charged_micro_yen=sum(line["charged"] for line in lines),
+            usage={line["component"]: line["quantity"] for line in lines if line["component"]},
+        )
+        for attempt_id, lines in by_attempt.items()
+    }
 
 
 async def books(conn: Conn) -> Books:

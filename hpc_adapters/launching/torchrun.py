@@ -1,0 +1,99 @@
+"""A Python program under torchrun: one agent a node, so many processes under each. Pure.
+
+- Signals: Slurm and our own supervisor send them to every process of a job. torchrun's agent would end its processes at
+  the first one, and kill them thirty seconds later whatever they are writing; so this agent lets SIGTERM, SIGUSR1 and
+  SIGUSR2 pass, and each process of the job decides for itself. On several nodes and on one, agents are tasks of srun,
+  because Slurm does not tell the batch script of a preemption.
+- `--max-restarts 0`: whether to start again is the portal's decision, with its own hold and its own record.
+- The exit code of a program that failed is the job's.
+- Nothing is set of NCCL or gloo: how nodes reach each other is the site's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shlex import quote
+from typing import Final
+
+from hpc_adapters.contract import Torchrun
+
+FIRST_PORT: Final = 20_000
+PORTS: Final = 10_000  # below the range that kernels hand out by themselves
+
+# The handlers are functions, not "ignore": what is ignored would be inherited, and Lightning installs its own handler
+# only where it finds the default. `PET_…` and `TORCHELASTIC_…` are what the newer and the older torchrun read.
+_AGENT: Final = """\
+import os, runpy, signal, sys
+for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"):
+    signal.signal(getattr(signal, name), lambda *_: None)
+os.environ["PET_SIGNALS_TO_HANDLE"] = os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGINT"
+if "SLURM_NODEID" in os.environ and "--rdzv-endpoint" in sys.argv:
+    first = os.environ["SLURM_NODEID"] == "0"
+    sys.argv[1:1] = ["--rdzv-conf", f"is_host={int(first)},join_timeout=600"]
+try:
+    runpy.run_module("torch.distributed.run", run_name="__main__", alter_sys=True)
+except Exception as error:
+    if type(error).__name__ != "ChildFailedError":
+        raise
+    print(error, file=sys.stderr, flush=True)
+    code = error.get_first_failure()[1].exitcode
+    ended_with_others = code == -signal.SIGTERM and "--standalone" not in sys.argv
+    sys.exit(1 if ended_with_others else code if code > 0 else 128 - code)
+"""
+
+_PYTHON: Final = '"${KYOYO_PYTHON:-python3}"'
+
+# The batch script runs on the first node. Slurm's own address of it is what the other nodes can reach, also where the
+# names of nodes do not resolve. The port starts at one of the job's own and is the first that is free there.
+_MEET: Final = f"""\
+kyoyo_first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+kyoyo_address=$(scontrol show node "$kyoyo_first" --oneliner | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
+kyoyo_port=$({_PYTHON} -c '
+import socket, sys
+first, ports = int(sys.argv[2]), int(sys.argv[3])
+for step in range(ports):
+    port = first + (int(sys.argv[1]) + step) % ports
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            continue
+    print(port)
+    break
+' "$SLURM_JOB_ID" {FIRST_PORT} {PORTS})
+"""
+
+
+def torchrun(
+    launch: Torchrun,
+    *,
+    nodes: int,
+    script: str,
+    arguments: Sequence[str] = (),
+    slurm: bool = False,
+) -> str:
+    """Shell lines whose last command is the program, so that its exit code is theirs. POSIX sh is enough.
+
+    `script` and `arguments` are taken word for word. KYOYO_ATTEMPT_ID must be set; KYOYO_PYTHON names another Python.
+    `slurm`: inside a batch job of Slurm, which more than one node needs.
+    """
+    if nodes > 1 and not slurm:
+        raise ValueError("more than one node needs srun")
+    program = [quote(script), *map(quote, arguments)]
+    processes = ["--nproc-per-node", str(launch.processes_per_node), "--max-restarts", "0"]
+    if nodes == 1:
+        return _line(*_step(nodes) if slurm else (), _PYTHON, "-c", quote(_AGENT), "--standalone", *processes, *program)
+    meeting = ["--nnodes", str(nodes), "--rdzv-backend", "c10d", "--rdzv-id", '"$KYOYO_ATTEMPT_ID"']
+    meeting += ["--rdzv-endpoint", '"${kyoyo_address:-$kyoyo_first}:$kyoyo_port"']
+    return _MEET + _line(*_step(nodes), _PYTHON, "-c", quote(_AGENT), *meeting, *processes, *program)
+
+
+def _step(nodes: int) -> tuple[str, ...]:
+    """One agent a node with all that the job has there; where one fails the others end, too."""
+    layout = (f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1")
+    return ("srun", *layout, "--cpu-bind=none", "--mem=0", "--export=ALL", "--unbuffered")
+
+
+def _line(*words: str) -> str:
+    return " ".join(words) + "\n"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +17,19 @@ from kyoyo import settings
 from kyoyo.errors import Refused, UsageError
 from kyoyo.jobs import Job
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
-from kyoyo.script import walltime_s
+from kyoyo.script import directives_of, walltime_s
+from kyoyo.script.options import TAKES, Given, Takes
 from kyoyo.spec import Choices, JobSpec, spec_of_circuit, spec_of_command, spec_of_script
 from kyoyo.texts import language_of
 from kyoyo.transport import Pace, Transport, new_key
 
 QUANTUM = "quantum"
+_CHOICES = frozenset(each.name for each in fields(Choices))
+
+
+def utc_now() -> datetime:
+    """The present instant, for what begins "now+1hour"."""
+    return datetime.now(UTC)  # noqa: TID251  the edge
 
 
 class Client:
@@ -37,9 +45,12 @@ class Client:
         pace: Pace | None = None,
         make_key: Callable[[], str] = new_key,
         http: httpx2.BaseTransport | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         login = settings.resolve(url=url, token=token, environment=environment)
         self.url = login.url
+        self._environment = environment
+        self._now = now
         self._transport = Transport(
             url=login.url,
             token=login.token,
@@ -89,6 +100,9 @@ class Client:
     ) -> Job:
         """Submit a script file, a command or a ready spec; see Choices for what else may be said.
 
+        Any option of sbatch may be said by its name, in its own words: `array="1-100%10"`, `dependency="afterok:12"`,
+        `mem="16G"`, `gpus_per_node=4`. An array answers with its first task; Job.tasks() has them all.
+
         `time`: a limit such as "4h" or "1-12:00:00", or seconds. `max_cost_yen`: refused here when the ceiling with tax
         lies above it. `key`: an Idempotency-Key of your own, so that a repeated call (even from another process) is
         the same job. BadScript, UsageError, Refused, Conflict, Unauthorised, Unavailable.
@@ -104,19 +118,25 @@ class Client:
         """Submit an OpenQASM 3 file; `device` is the id of a quantum offering."""
         return self.submit(spec_of_circuit(Path(path), shots=shots, choices=Choices(name=name, offering=device)))
 
-    def job(self, job_id: str) -> Job:
-        """A handle on a job. NotFound."""
-        return Job(self._transport, JobRecord.of(self._transport.get(f"/jobs/{_segment(job_id)}")))
+    def job(self, job: str | int) -> Job:
+        """A handle on a job by its number, its id, or N_k for task k of array N. NotFound."""
+        return Job(self._transport, JobRecord.of(self._transport.get(f"/jobs/{_segment(str(job))}")))
 
-    def jobs(self, *, state: str | None = None, limit: int = 50, cursor: str | None = None) -> JobPage:
-        """One page of the organisation's jobs, newest first."""
-        return JobPage.of(self._transport.get("/jobs", state=state, limit=limit, cursor=cursor))
+    def jobs(
+        self, *, state: str | None = None, array: int | None = None, limit: int = 50, cursor: str | None = None
+    ) -> JobPage:
+        """One page of the organisation's jobs, newest first; `array`: only the tasks of that array."""
+        return JobPage.of(self._transport.get("/jobs", state=state, array=array, limit=limit, cursor=cursor))
 
-    def all_jobs(self, *, state: str | None = None) -> Iterator[JobRecord]:
+    def cancel_array(self, number: int) -> Json:
+        """Wish all tasks of an array to end. NotFound."""
+        return Fields(self._transport.post(f"/arrays/{number}/cancel")).told
+
+    def all_jobs(self, *, state: str | None = None, array: int | None = None) -> Iterator[JobRecord]:
         """Every job, newest first, page by page."""
         cursor: str | None = None
         while True:
-            page = self.jobs(state=state, cursor=cursor)
+            page = self.jobs(state=state, array=array, limit=200, cursor=cursor)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -146,7 +166,8 @@ class Client:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _complete(self, spec: JobSpec) -> JobSpec:
+    def _complete(self, asked: JobSpec) -> JobSpec:
+        spec = asked.settled(self._now(), self._environment)
         if spec.offering is not None:
             return spec
         fitting = [offering.id for offering in self.offerings() if offering.kind == spec.offering_kind]
@@ -168,13 +189,21 @@ def _spec(
     script: str | Path | None, command: Sequence[str] | None, time: str | int | None, said: Mapping[str, object]
 ) -> JobSpec:
     limit = walltime_s(time) if isinstance(time, str) else time
-    try:
-        choices = Choices(walltime_s=limit, **said)  # type: ignore[arg-type]  # an unknown word is a TypeError below
-    except TypeError as unknown:
-        raise UsageError(str(unknown)) from unknown
+    plain = {name: value for name, value in said.items() if name in _CHOICES}
+    asked = directives_of(_option(name, value) for name, value in said.items() if name not in _CHOICES)
+    choices = Choices(walltime_s=limit, asked=asked, **plain)  # type: ignore[arg-type]  # by their names
     if (script is None) == (command is None):
         raise UsageError(key="wrong.script_or_command")
     return spec_of_command(command, choices) if command is not None else spec_of_script(Path(str(script)), choices)
+
+
+def _option(name: str, value: object) -> Given:
+    """A keyword as sbatch's option of that name; a flag is said by True."""
+    option = name.replace("_", "-")
+    takes = TAKES.get(option)
+    if takes is None or (takes is Takes.NOTHING and value is not True):
+        raise UsageError(key="wrong.unknown_option", option=name)
+    return Given(option, None if value is True else str(value))
 
 
 def _segment(text: str) -> str:

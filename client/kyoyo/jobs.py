@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from kyoyo.errors import NotFound, Unavailable
 from kyoyo.follow import PATIENCE_S, LogReader
-from kyoyo.models import Cost, JobRecord
+from kyoyo.models import Cost, JobPage, JobRecord
 from kyoyo.transport import Transport
 
 FIRST_POLL_S = 0.25
@@ -30,6 +30,11 @@ class Job:
         return self.record.id
 
     @property
+    def number(self) -> int | None:
+        """Its number in the organisation, as Slurm's tools know jobs; None of a portal that gives none."""
+        return self.record.number
+
+    @property
     def state(self) -> str:
         """State of its newest attempt, as last heard."""
         return self.record.state
@@ -39,6 +44,20 @@ class Job:
         """Promised, held and charged, as of now."""
         record = self.refresh()
         return Cost(quote_yen=record.quote_yen, held_yen=record.held_yen, charge_yen=record.charge_yen)
+
+    def tasks(self) -> Sequence[Job]:
+        """All tasks of the array that it belongs to, by their index; of a job by itself: the job."""
+        if self.record.array is None:
+            return [self]
+        records: list[JobRecord] = []
+        cursor: str | None = None
+        while True:
+            told = self._transport.get("/jobs", array=self.record.array.number, limit=200, cursor=cursor)
+            page = JobPage.of(told)
+            records += page.items
+            if (cursor := page.next_cursor) is None:
+                break
+        return [Job(self._transport, record) for record in sorted(records, key=_index)]
 
     def refresh(self) -> JobRecord:
         """Ask the portal."""
@@ -116,6 +135,10 @@ class Job:
                 if pace.monotonic() - asked_at > PATIENCE_S:
                     raise
             pace.sleep(SLOWEST_POLL_S)
+
+
+def _index(record: JobRecord) -> int:
+    return record.array.index if record.array else 0
 
 
 def _is_settled(record: JobRecord) -> bool:

@@ -16,6 +16,51 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "PREEMPTED", "LOST"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayPlace:
+    """Which task of which array a job is; `number` is the array's, that of its first task."""
+
+    number: int
+    index: int
+    tasks: int
+
+    @classmethod
+    def of(cls, told: object) -> ArrayPlace | None:
+        """Read the place, or nothing."""
+        place = Fields(told if isinstance(told, Mapping) else {})
+        number, index = place.optional_integer("number"), place.optional_integer("index")
+        if number is None or index is None:
+            return None
+        return cls(number=number, index=index, tasks=place.integer("tasks", 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a job on a machine."""
+
+    ordinal: int
+    state: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str
+    raw: Json
+
+    @classmethod
+    def of(cls, told: object) -> Attempt:
+        """Read an attempt of a Job."""
+        attempt = Fields(told)
+        return cls(
+            ordinal=attempt.integer("ordinal", 1),
+            state=attempt.text("state", ""),
+            started_at=attempt.instant("started_at"),
+            ended_at=attempt.instant("ended_at"),
+            exit_code=attempt.optional_integer("exit_code"),
+            reason=attempt.text("reason", ""),
+            raw=attempt.told,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """A job as the portal last told it. A word in `state` that we do not know counts as not ended."""
 
@@ -40,6 +85,26 @@ class JobRecord:
     charge_yen: Decimal | None
     waiting: str
     raw: Json
+    number: int | None = None
+    nodes: int = 1
+    service_class: str = ""
+    max_timeouts: int = 0
+    begin_at: datetime | None = None
+    array: ArrayPlace | None = None
+    dependencies: Sequence[Json] = ()
+    attempts: Sequence[Attempt] = ()
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: N, N_k for a task of an array, or its id where the portal numbers nothing."""
+        if self.array is not None:
+            return f"{self.array.number}_{self.array.index}"
+        return self.id if self.number is None else str(self.number)
+
+    @property
+    def handle(self) -> str:
+        """What a submission answers with, and what stands for all tasks of an array."""
+        return self.label if self.array is None else str(self.array.number)
 
     @property
     def ended(self) -> bool:
@@ -77,6 +142,14 @@ class JobRecord:
             charge_yen=job.yen("charge_yen"),
             waiting=job.inner("waiting").text("sentence", ""),
             raw=job.told,
+            number=job.optional_integer("number"),
+            nodes=job.integer("nodes", 1),
+            service_class=job.text("service_class", ""),
+            max_timeouts=job.integer("max_timeouts", 0),
+            begin_at=job.instant("begin_at"),
+            array=ArrayPlace.of(job.told.get("array")),
+            dependencies=job.items(lambda each: Fields(each).told, "dependencies"),
+            attempts=job.items(Attempt.of, "attempts"),
         )
 
 

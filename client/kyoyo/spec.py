@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from errno import EISDIR, ENOENT
 from pathlib import Path
 
 from kyoyo.errors import BadScript, UsageError
-from kyoyo.script import Directives, parse_script
+from kyoyo.script import Directives, layout_of, over, parse_script
+from kyoyo.script.amounts import Gpus
+from kyoyo.script.arrays import Array
+from kyoyo.script.exports import Exports
+from kyoyo.script.relations import Dependency, SignalWish
+from kyoyo.script.times import Begin
 
 COMMAND_SCRIPT = '#!/bin/sh\nexec "$@"\n'
 """Runs the job's arguments as they are: no word of a command is ever quoted or split again."""
@@ -18,7 +24,11 @@ _UNREADABLE = {ENOENT: "wrong.no_file", EISDIR: "wrong.directory"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """One job, complete but for its offering, which the client fills in when only one fits. `output` stays local."""
+    """One job, complete but for its offering, which the client fills in when only one fits.
+
+    `output`, `error`, `appends` and `notes` stay local. `begin` becomes an instant, and `exports` the values that the
+    variables have here, when it is sent.
+    """
 
     name: str
     kind: str
@@ -32,15 +42,44 @@ class JobSpec:
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     max_attempts: int = 1
+    max_timeouts: int = 0
+    nodes: int = 1
+    tasks_per_node: int = 1
+    gpu_type: str | None = None
+    cpus: int | None = None
+    memory_mb: int | None = None
+    constraint: str | None = None
+    reservation: str | None = None
+    licenses: Mapping[str, int] = field(default_factory=dict)
+    exclusive: bool = False
+    image: str | None = None
+    signal: SignalWish | None = None
+    secrets: Sequence[str] = ()
+    launch: Mapping[str, object] | None = None
+    inputs: Sequence[Mapping[str, str]] = ()
+    outputs: Sequence[str] = ()
+    begin: Begin | datetime | None = None
+    exports: Exports | None = None
+    dependencies: Sequence[Dependency] = ()
+    array: Array | None = None
     output: str | None = None
+    error: str | None = None
+    appends: bool = False
+    notes: Sequence[str] = ()
 
     @property
     def offering_kind(self) -> str:
         """Which kind of offering can run it."""
         return "quantum" if self.kind == "quantum" else "gpu"
 
+    def settled(self, now: datetime, environment: Mapping[str, str]) -> JobSpec:
+        """The same as seen from here and now. UsageError: there is no such day."""
+        begin = self.begin.at(now) if isinstance(self.begin, Begin) else self.begin
+        exported = self.exports.taken_from(environment) if self.exports else {}
+        return replace(self, begin=begin, exports=None, environment={**exported, **self.environment})
+
     def to_json(self) -> Mapping[str, object]:
-        """The request body."""
+        """The request body. What was not asked for is left out, so that an older portal understands it, too."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -54,12 +93,40 @@ class JobSpec:
             "arguments": list(self.arguments),
             "environment": dict(self.environment),
             "max_attempts": self.max_attempts,
+            **self._wishes(),
         }
+
+    def _wishes(self) -> Mapping[str, object]:
+        wishes: Mapping[str, object] = {
+            "max_timeouts": self.max_timeouts,
+            "nodes": self.nodes if self.nodes > 1 else None,
+            "tasks_per_node": self.tasks_per_node if self.tasks_per_node > 1 else None,
+            "gpu_type": self.gpu_type,
+            "cpus": self.cpus,
+            "memory_mb": self.memory_mb,
+            "constraint": self.constraint,
+            "reservation": self.reservation,
+            "licenses": dict(self.licenses),
+            "exclusive": self.exclusive,
+            "image": self.image,
+            "signal": self.signal and {"name": self.signal.name, "before_s": self.signal.before_s},
+            "secrets": list(self.secrets),
+            "launch": self.launch and dict(self.launch),
+            "inputs": [dict(each) for each in self.inputs],
+            "outputs": list(self.outputs),
+            "begin_at": self.begin.astimezone(UTC).isoformat() if isinstance(self.begin, datetime) else None,
+            "dependencies": [{"kind": each.kind, "job": _named(each.job)} for each in self.dependencies],
+            "array": self.array and {"indices": list(self.array.indices), "max_running": self.array.max_running},
+        }
+        return {name: value for name, value in wishes.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the caller says beside the script: each overrides the script's directive. None: not said."""
+    """What the caller says beside the script: each overrides the script's directive. None: not said.
+
+    `asked`: everything else that sbatch has an option for.
+    """
 
     name: str | None = None
     walltime_s: int | None = None
@@ -68,16 +135,40 @@ class Choices:
     project: str | None = None
     output: str | None = None
     kind: str = "batch"
-    service_class: str = "standard"
+    service_class: str | None = None
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    max_attempts: int = 1
+    max_attempts: int | None = None
+    max_timeouts: int = 0
+    secrets: Sequence[str] = ()
+    launch: Mapping[str, object] | None = None
+    inputs: Sequence[Mapping[str, str]] = ()
+    outputs: Sequence[str] = ()
+    asked: Directives = field(default_factory=Directives)
+
+    def directives(self) -> Directives:
+        """All that of it which a script could have said, too."""
+        plain = Directives(
+            name=self.name,
+            walltime_s=self.walltime_s,
+            gpus=None if self.gpus is None else Gpus(self.gpus),
+            offering=self.offering,
+            project=self.project,
+            output=self.output,
+            service_class=self.service_class,
+            max_attempts=self.max_attempts,
+        )
+        return over(self.asked, plain)
 
 
 def spec_of_script(path: Path, choices: Choices) -> JobSpec:
     """A script file with its #SBATCH lines, overridden by the choices. BadScript, UsageError."""
-    body = read_text(path)
-    return _spec(body, directives=parse_script(body), fallback_name=path.stem, choices=choices)
+    return spec_of_text(read_text(path), name=path.stem, choices=choices)
+
+
+def spec_of_text(body: str, *, name: str, choices: Choices) -> JobSpec:
+    """The same of a script that is no file. BadScript, UsageError."""
+    return _spec(body, asked=over(parse_script(body), choices.directives()), fallback_name=name, choices=choices)
 
 
 def spec_of_command(command: Sequence[str], choices: Choices) -> JobSpec:
@@ -85,7 +176,7 @@ def spec_of_command(command: Sequence[str], choices: Choices) -> JobSpec:
     if not command:
         raise UsageError(key="wrong.no_command")
     told = replace(choices, arguments=tuple(command))
-    return _spec(COMMAND_SCRIPT, directives=Directives(), fallback_name=Path(command[0]).name, choices=told)
+    return _spec(COMMAND_SCRIPT, asked=choices.directives(), fallback_name=Path(command[0]).name, choices=told)
 
 
 def spec_of_circuit(path: Path, *, shots: int, choices: Choices) -> JobSpec:
@@ -97,7 +188,7 @@ def spec_of_circuit(path: Path, *, shots: int, choices: Choices) -> JobSpec:
         walltime_s=choices.walltime_s or CIRCUIT_WALLTIME_S,
         offering=choices.offering,
         project=choices.project or "default",
-        service_class=choices.service_class,
+        service_class=choices.service_class or "standard",
         shots=shots,
     )
 
@@ -112,22 +203,48 @@ def read_text(path: Path) -> str:
         raise BadScript(key="wrong.binary", path=path) from binary
 
 
-def _spec(body: str, *, directives: Directives, fallback_name: str, choices: Choices) -> JobSpec:
-    walltime = choices.walltime_s or directives.walltime_s
-    if walltime is None:
+def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices) -> JobSpec:
+    if asked.walltime_s is None:
         raise UsageError(key="wrong.time_missing")
-    gpus = directives.gpus if choices.gpus is None else choices.gpus
+    layout = layout_of(asked)
     return JobSpec(
-        name=choices.name or directives.name or fallback_name,
+        name=asked.name or fallback_name,
         kind=choices.kind,
         body=body,
-        walltime_s=walltime,
-        offering=choices.offering or directives.offering,
-        project=choices.project or directives.project or "default",
-        service_class=choices.service_class,
-        gpus=1 if gpus is None else gpus,
+        walltime_s=asked.walltime_s,
+        offering=asked.offering,
+        project=asked.project or "default",
+        service_class=asked.service_class or "standard",
+        gpus=layout.gpus,
+        nodes=layout.nodes,
+        tasks_per_node=layout.tasks_per_node,
+        gpu_type=layout.gpu_type,
+        cpus=layout.cpus,
+        memory_mb=layout.memory_mb,
+        constraint=asked.constraint,
+        reservation=asked.reservation,
+        licenses=asked.licenses or {},
+        exclusive=bool(asked.exclusive),
+        image=asked.image,
+        signal=asked.signal,
+        begin=asked.begin,
+        exports=asked.exports,
+        dependencies=asked.dependencies or (),
+        array=asked.array,
         arguments=choices.arguments,
         environment=choices.environment,
-        max_attempts=choices.max_attempts,
-        output=choices.output or directives.output,
+        max_attempts=max(asked.max_attempts or 1, choices.max_timeouts + 1),
+        max_timeouts=choices.max_timeouts,
+        secrets=choices.secrets,
+        launch=choices.launch,
+        inputs=choices.inputs,
+        outputs=choices.outputs,
+        output=asked.output,
+        error=asked.error,
+        appends=bool(asked.appends),
+        notes=asked.notes,
     )
+
+
+def _named(job: str) -> str | int:
+    return int(job) if job.isdecimal() else job

@@ -69,18 +69,19 @@ def torchrun(
     launch: Torchrun,
     *,
     nodes: int,
-    script: str,
+    script: str | None = None,
     arguments: Sequence[str] = (),
     slurm: bool = False,
 ) -> str:
     """Shell lines whose last command is the program, so that its exit code is theirs. POSIX sh is enough.
 
-    `script` and `arguments` are taken word for word. KYOYO_ATTEMPT_ID must be set; KYOYO_PYTHON names another Python.
+    `script` and `arguments` are taken word for word; without a script, program and arguments are the shell's own "$@".
+    KYOYO_ATTEMPT_ID must be set; KYOYO_PYTHON names another Python.
     `slurm`: inside a batch job of Slurm, which more than one node needs.
     """
     if nodes > 1 and not slurm:
         raise ValueError("more than one node needs srun")
-    program = [quote(script), *map(quote, arguments)]
+    program = ['"$@"'] if script is None else [quote(script), *map(quote, arguments)]
     processes = ["--nproc-per-node", str(launch.processes_per_node), "--max-restarts", "0"]
     if nodes == 1:
         return _line(*_step(nodes) if slurm else (), _PYTHON, "-c", quote(_AGENT), "--standalone", *processes, *program)

@@ -12,6 +12,7 @@ from hpc_adapters.contract import (
     Capabilities,
     Capacity,
     Circuit,
+    Feature,
     Health,
     Isolation,
     JobRequest,
@@ -26,6 +27,7 @@ from hpc_adapters.contract import (
     Window,
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
+from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.simulated import accounting
 from hpc_adapters.simulated.behaviour import Behaviour, declared
 from hpc_adapters.simulated.cluster import Cluster, Incarnation
@@ -53,8 +55,11 @@ class SimulatedBackend:
         isolation: Isolation = Isolation.PER_ATTEMPT,
         behave: Callable[[JobRequest], Behaviour] = declared,
         cluster: Cluster | None = None,
+        features: frozenset[Feature] = frozenset(),
     ) -> None:
+        """`features`: what it says that it offers; a simulated job is not changed by any."""
         self.name = name
+        self._features = features
         self.cluster = cluster or Cluster(total=total, seed=seed, faults=faults, delays=delays, behave=behave)
         self._clock = clock
         self._isolation = isolation
@@ -67,6 +72,7 @@ class SimulatedBackend:
             clock=self._clock,
             isolation=self._isolation,
             cluster=self.cluster,
+            features=self._features,
         )
 
     def capabilities(self) -> Capabilities:
@@ -78,6 +84,7 @@ class SimulatedBackend:
             components=frozenset({"gpu_s", "cpu_s"} | qpu),
             settle_window_s=self.cluster.delays.settle_s,
             accounting_lag_s=self.cluster.delays.accounting_lag_s,
+            features=self._features,
         )
 
     async def capacity(self) -> Capacity:
@@ -157,6 +164,7 @@ class SimulatedBackend:
     def _refuse_what_never_fits(self, request: JobRequest) -> None:
         if type(request.payload) not in self.capabilities().payloads:
             raise Rejected("unsupported-payload", payload=type(request.payload).__name__.lower())
+        refuse_unoffered(request, self.capabilities())
         for unit in ("gpus", "cpus", "memory_mb", "qpus"):
             asked, limit = getattr(request.resources, unit), getattr(self.cluster.total, unit)
             if asked > limit:

@@ -32,6 +32,7 @@ from hpc_adapters.contract import (
     Window,
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
+from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime, used
 from hpc_adapters.quantum.aer.translate import execution_began, refusal_code, seen
 from hpc_adapters.workloads.circuit_job import CircuitJob
@@ -179,6 +180,7 @@ class AerBackend:
         circuit = request.payload
         if not isinstance(circuit, Circuit):
             raise Rejected("unsupported-payload", payload=type(circuit).__name__.lower())
+        refuse_unoffered(request, self.capabilities())
         self._check_size(request)
         if not 1 <= circuit.shots <= self.device.max_shots:
             raise Rejected("invalid-shots", shots=circuit.shots, max_shots=self.device.max_shots)

@@ -10,6 +10,10 @@ from hypothesis import HealthCheck, settings
 from tests.support import parts, postgres
 from tests.support.database import Database, fresh_database
 from tests.support.report import show_reports
+from tests.support.slurm import FIXTURES as SLURM_FIXTURES
+from tests.support.slurm import own_cluster, release, slurm_2411, slurm_2605, slurm_of_each_release
+
+__all__ = ["own_cluster", "release", "slurm_2411", "slurm_2605", "slurm_of_each_release"]  # fixtures for all tests
 
 _UNIT = Path(__file__).parent / "unit"
 
@@ -35,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "database" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
+        if SLURM_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slurm)
         if item.path.is_relative_to(_UNIT):
             item.add_marker(pytest.mark.disable_socket)
         else:

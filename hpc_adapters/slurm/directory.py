@@ -44,6 +44,21 @@ class Directory:
         body = [{"name": a.name, "description": a.description, "organization": a.organization} for a in accounts]
         await self._put("accounts", body)
 
+    async def add_account(self, name: str, *, cluster: str, parent: str, description: str, organization: str) -> None:
+        """A new account in its place in the tree; one that has its place already is left as it is.
+
+        Not by `put_associations`: slurmdbd would hang it nowhere (no parent, lineage '/0-/0-/').
+        """
+        condition = {"accounts": [name], "clusters": [cluster], "association": {"parent": parent}}
+        account = {"description": description, "organization": organization}
+        await self._add("accounts", {"association_condition": condition, "account": account})
+
+    async def add_user(self, name: str, *, cluster: str, account: str, qos: str) -> None:
+        """A user's place in an account, with the one QOS that may be used there. Left as it is where it is there."""
+        place = {"qoslevel": [qos], "defaultqos": qos}
+        condition = {"accounts": [account], "users": [name], "clusters": [cluster], "association": place}
+        await self._add("users", {"association_condition": condition, "user": {}})
+
     async def put_users(self, *users: User) -> None:
         """Make or change them."""
         body = [{"name": user.name, "default": {"account": user.default_account}} for user in users]
@@ -86,6 +101,9 @@ class Directory:
     async def _put(self, kind: str, items: Sequence[Json]) -> None:
         if items:
             await self._rest.post(f"slurmdb/{{v}}/{kind}/", user=self._admin, body={kind: list(items)})
+
+    async def _add(self, kind: str, body: Json) -> None:
+        await self._rest.post(f"slurmdb/{{v}}/{kind}_association/", user=self._admin, body=body)
 
     async def _delete(self, path: str, params: Params | None = None) -> bool:
         answer = await self._rest.delete(f"slurmdb/{{v}}/{path}", user=self._admin, params=params)

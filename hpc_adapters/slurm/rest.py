@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -22,7 +22,8 @@ from hpc_adapters.slurm.faults import TokenRefused
 from hpc_adapters.slurm.models.lenient import Json
 from hpc_adapters.slurm.tokens import Minter
 
-Params = Mapping[str, str]
+Params = Mapping[str, str] | Sequence[tuple[str, str]]
+"""Pairs where a name is given more than once: slurmrestd takes no lists with commas."""
 _UNIX: Final = "unix:"
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 _DEAD_CONNECTION: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
@@ -165,7 +166,7 @@ class Rest:
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(body).encode("ascii")
-        return self._http.build_request(method, path, headers=headers, content=content, params=params)
+        return self._http.build_request(method, path, headers=headers, content=content, params=_pairs(params))
 
     async def _send(self, request: httpx2.Request, timeout_s: float) -> tuple[int, bytes]:
         """Status and body within the deadline. The exception says whether the request may have left us."""
@@ -200,6 +201,11 @@ class Rest:
             return response.status_code, bytes(content)
         finally:
             await response.aclose()
+
+
+def _pairs(params: Params | None) -> list[tuple[str, str | int | float | bool | None]] | None:
+    given = params.items() if isinstance(params, Mapping) else params
+    return list(given) if given else None
 
 
 def _name(error: BaseException) -> str:

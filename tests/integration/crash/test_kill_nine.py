@@ -10,15 +10,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random  # noqa: TID251  one seeded instance
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -29,14 +23,25 @@ import pytest
 import pricing.service as pricing
 from infra.clock import new_id, utc_now
 from infra.db.connection import Role, transaction
-from kyoyo import Client, Job, Unavailable
+from kyoyo import Client, Job
 from portal.demo import world
 from portal.demo.seed import seed
 from pricing.units import micro
 from tests.support.database import Database
+from tests.support.under_fire import (
+    PATIENCE_S,
+    ended_states,
+    imbalance_and_open_holds,
+    keep_killing,
+    patiently,
+    portal_listens,
+    service,
+    unexplained,
+    until_settled,
+    worker_leads,
+)
 
 JOBS_AT_ONCE = 4
-PATIENCE_S = 240
 GRANT_YEN = "100000"
 SCRIPT = '#!/bin/sh\necho "ran $KYOYO_ATTEMPT_ID"\nsleep 0.05\n'
 BACKENDS = f"""\
@@ -60,96 +65,6 @@ class Plan:
     seed: int
     jobs: int
     deaths: int
-
-
-class Victim:
-    """One process of the service, which can be killed and comes back."""
-
-    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
-        self._command, self._environment, self._log = command, {**os.environ, **environment}, log
-        self.deaths = 0
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "portal", self._command],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def kill_and_restart(self) -> None:
-        assert self._process.poll() is None, f"{self._command} ended by itself, see {self._log}"
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        self.deaths += 1
-        self.start()
-
-    def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-@contextmanager
-def service(environment: Mapping[str, str], logs: Path) -> Iterator[dict[str, Victim]]:
-    victims = {command: Victim(command, environment, logs / f"{command}.log") for command in ("portal", "worker")}
-    try:
-        yield victims
-    finally:
-        for victim in victims.values():
-            victim.stop()
-
-
-Ready = Callable[[], Awaitable[object]]
-"""Something that changes once a process that was just started does its work."""
-
-
-async def keep_killing(
-    victim: Victim, ready: Ready, chance: random.Random, *, deaths: int, until: asyncio.Event
-) -> None:
-    """Kills again and again, mostly at a moment of work, one time in five while it still starts."""
-    for _ in range(deaths):
-        if until.is_set():
-            return
-        if chance.random() < 0.8:
-            await ready()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(chance.uniform(0.1, 3.0)):
-                await until.wait()
-        if not until.is_set():
-            await asyncio.to_thread(victim.kill_and_restart)
-
-
-async def portal_listens(port: int) -> None:
-    while True:
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return
-        await asyncio.sleep(0.1)
-
-
-async def worker_leads(database: Database) -> None:
-    """A worker that has just come takes every loop, with a new token: after the kill before, under a new name."""
-    leaders = "SELECT coalesce(sum(token), 0) FROM infra.leader"
-    before = await database.owner.fetchval(leaders)
-    async with asyncio.timeout(PATIENCE_S):
-        while await database.owner.fetchval(leaders) == before:  # noqa: ASYNC110  the event is in another process
-            await asyncio.sleep(0.1)
-
-
-def patiently(call: Callable[[], Job]) -> Job:
-    """What a person does when the command says "not reachable": call again, with the same key."""
-    for _ in range(30):
-        with suppress(Unavailable):
-            return call()
-    return call()
 
 
 def submit_all(client: Client, folder: Path, numbers: range) -> list[Job]:
@@ -208,43 +123,9 @@ async def work(environment: Mapping[str, str], token: str, folder: Path, *, numb
         return jobs
 
 
-async def until_settled(database: Database) -> None:
-    """Until the worker has collected and settled the last attempt."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (await imbalance_and_open_holds(database))[1]:  # noqa: ASYNC110  the event is in another process
-            await asyncio.sleep(0.5)
-
-
-async def ended_states(database: Database) -> dict[str, int]:
-    rows = await database.owner.fetch("SELECT state::text, count(*) FROM scheduler.attempt GROUP BY state")
-    return {row["state"]: row["count"] for row in rows}
-
-
-async def imbalance_and_open_holds(database: Database) -> tuple[int, int]:
-    return (
-        abs(
-            await database.owner.fetchval("SELECT coalesce(sum(amount_micro_yen), 0)::bigint FROM pricing.ledger_entry")
-        ),
-        await database.owner.fetchval("SELECT count(*) FROM pricing.hold WHERE closed_at IS NULL"),
-    )
-
-
 def real_starts(root: Path) -> list[int]:
     """How often the user's code started in each attempt's folder, by what it printed itself."""
     return [(folder / "stdout").read_text().count("ran ") for folder in root.iterdir() if (folder / "stdout").exists()]
-
-
-def unexplained(environment: Mapping[str, str]) -> int:
-    audit = subprocess.run(
-        [sys.executable, "-m", "portal", "audit", "--json"],
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert audit.returncode in {0, 1}, audit.stderr.decode()
-    return int(json.loads(audit.stdout)["unexplained"])
 
 
 @pytest.mark.parametrize(

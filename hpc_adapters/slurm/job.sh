@@ -1,0 +1,197 @@
+# The head of every job: the gate, then the user's program. Above it stand the facts of this attempt (ky_…), as words of
+# harmless characters only. Nothing of the user's is looked at before the gate has been passed. What it needs of a node:
+# bash 4.4, coreutils, and the shared folder.
+#
+# Exit codes of its own, given only while the user's program has not run (the adapter checks that, with the elapsed time):
+#   75  another start of this attempt has passed the gate      74  the shared folder cannot be used
+#   73  the program or its secrets could not be laid out
+
+set +e
+set -u
+umask 077
+
+ky_say() { printf 'kyoyo: %s\n' "$*" >&2; }
+
+ky_decode() { printf '%s' "$1" | base64 -d; }
+
+ky_number() { if [[ ${1:-} =~ ^[0-9]{1,18}$ ]]; then printf '%s' "$1"; else printf 'null'; fi; }
+
+# A file that appears whole, and is on the disk when this returns.
+ky_record() {
+    local aside=".$1.$BASHPID"
+    printf '%s\n' "$2" >"$aside" || return 1
+    sync -- "$aside" 2>/dev/null
+    mv -f -- "$aside" "$1" || return 1
+    sync -- . 2>/dev/null
+    return 0
+}
+
+ky_fail() {
+    ky_say "$2"
+    ky_record end.json "{\"exit_code\": $1, \"by_itself\": false, \"head\": true}"
+    exit "$1"
+}
+
+# ---- the folder, which may come late where the file system is slow ---------------------------------------------------
+
+for ((ky_try = 0; ; ky_try++)); do
+    cd -- "$ky_work" 2>/dev/null && break
+    if ((ky_try >= 15)); then
+        ky_say "the working folder cannot be reached from this node"
+        exit 74
+    fi
+    sleep 1
+done
+
+# ---- the gate: one start of an attempt gets through, in all its life -------------------------------------------------
+
+# Who came second repeats the end of the first when that ended by itself, so that Slurm's last word is the right one.
+ky_turned_away() {
+    local line
+    for ((ky_try = 0; ky_try < 5; ky_try++)); do
+        if IFS= read -r line 2>/dev/null <end.json && [[ $line =~ ^\{\"exit_code\":\ ([0-9]{1,3}),\ \"by_itself\":\ true, ]]; then
+            exit "${BASH_REMATCH[1]}"
+        fi
+        sleep 1
+    done
+    ky_say "this attempt has been started before: nothing is run again"
+    exit 75
+}
+
+for ((ky_try = 0; ; ky_try++)); do
+    mkdir gate 2>/dev/null && break
+    [[ -d gate ]] && ky_turned_away
+    if ((ky_try >= 10)); then
+        ky_say "the working folder cannot be written"
+        exit 74
+    fi
+    sleep 1
+done
+
+ky_started="{\"job_id\": $(ky_number "${SLURM_JOB_ID:-}"), \"restart\": $(ky_number "${SLURM_RESTART_COUNT:-0}")"
+ky_started+=", \"start\": $(ky_number "${SLURM_JOB_START_TIME:-}"), \"at\": $(ky_number "$(date +%s)")}"
+if ! ky_record started.json "$ky_started"; then
+    ky_say "the working folder cannot be written"
+    exit 74
+fi
+
+# ---- from here on, what is the user's --------------------------------------------------------------------------------
+
+if ! { ky_decode "$ky_program" >script && chmod 0700 script; }; then
+    ky_fail 73 "the program could not be written"
+fi
+
+ky_secret=()
+if ((ky_secrets > 0)); then
+    mapfile -d '' -t ky_secret <.secrets
+    rm -f -- .secrets
+    if ((${#ky_secret[@]} != ky_secrets)); then
+        ky_fail 73 "the secrets are not there"
+    fi
+fi
+
+mapfile -d '' -t ky_words < <(ky_decode "$ky_arguments")
+mapfile -d '' -t ky_theirs < <(ky_decode "$ky_environment")
+mapfile -d '' -t ky_ours < <(ky_decode "$ky_own")
+mapfile -d '' -t ky_before < <(ky_decode "$ky_prefix")
+
+ky_home=~
+if [[ ! -d $ky_home || ! -w $ky_home ]]; then ky_home=$ky_work; fi
+ky_base=("HOME=$ky_home" "USER=$(id -un 2>/dev/null)" "LOGNAME=$(id -un 2>/dev/null)" "PWD=$ky_work" "OLDPWD=$ky_work")
+
+mkdir -p -- "${ky_folders[@]}" 2>/dev/null
+
+if [[ -n $ky_launch ]]; then
+    ky_command=(/bin/sh -c "$(ky_decode "$ky_launch")")
+elif IFS= read -r -n 2 ky_first <script 2>/dev/null && [[ $ky_first == '#!' ]]; then
+    ky_command=("${ky_before[@]}" "$ky_work/script" "${ky_words[@]}")
+else
+    ky_command=("${ky_before[@]}" /bin/sh "$ky_work/script" "${ky_words[@]}")
+fi
+
+# ---- signals ---------------------------------------------------------------------------------------------------------
+
+ky_child=
+ky_told=false
+
+# Every living process of the program, itself first.
+ky_family() {
+    local pid=$1 each
+    printf '%s\n' "$pid"
+    for each in $(cat "/proc/$pid/task/"*/children 2>/dev/null); do ky_family "$each"; done
+}
+
+# A warning goes to those that wait for it: a shell in between, which would die of it, is spared.
+ky_warn() {
+    local number pid mask kind
+    number=$(kill -l "$1")
+    for pid in $(ky_family "$ky_child"); do
+        while read -r kind mask; do
+            case $kind in
+                SigCgt: | SigBlk:)
+                    if (((0x$mask >> (number - 1)) & 1)); then
+                        kill -s "$1" "$pid" 2>/dev/null
+                        break
+                    fi
+                    ;;
+            esac
+        done 2>/dev/null <"/proc/$pid/status"
+    done
+}
+
+ky_signal() {
+    case $1 in TERM | INT | HUP | QUIT) ky_told=true ;; esac
+    [[ -n $ky_child ]] || return 0
+    case $1 in
+        "$ky_warning" | USR1 | USR2 | ALRM) ky_warn "$1" ;;
+        *) kill -s "$1" -- "-$ky_child" 2>/dev/null ;;
+    esac
+}
+
+for ky_name in TERM INT HUP QUIT USR1 USR2 ALRM; do
+    # shellcheck disable=SC2064
+    trap "ky_signal $ky_name" "$ky_name"
+done
+
+# ---- the program -----------------------------------------------------------------------------------------------------
+
+ky_sampling=
+if [[ -r .sampler.py ]]; then
+    python3 -I .sampler.py "$ky_work" --parent "$$" >/dev/null 2>&1 </dev/null &
+    ky_sampling=$!
+fi
+
+set -m # a process group of its own
+(
+    trap - TERM INT HUP QUIT USR1 USR2 ALRM
+    umask 022
+    for ky_each in "${ky_secret[@]}"; do export "${ky_each?}"; done
+    exec env "${ky_base[@]}" "${ky_theirs[@]}" "${ky_ours[@]}" "${ky_command[@]}"
+) </dev/null &
+ky_child=$!
+set +m
+unset ky_secret
+
+# A signal to us ends `wait`, not the program.
+while :; do
+    wait "$ky_child"
+    ky_code=$?
+    kill -0 "$ky_child" 2>/dev/null || break
+done
+wait "$ky_child" 2>/dev/null
+ky_last=$?
+if ((ky_last != 127)); then ky_code=$ky_last; fi
+
+# When we are being ended, what the program started may still be saving its work: Slurm says how long.
+while [[ $ky_told == true ]] && kill -0 -- "-$ky_child" 2>/dev/null; do sleep 0.2; done
+
+if [[ $ky_told == true ]]; then ky_itself=false; else ky_itself=true; fi
+ky_record end.json "{\"exit_code\": $ky_code, \"by_itself\": $ky_itself, \"head\": false}"
+if [[ -n $ky_sampling ]]; then
+    kill -s TERM "$ky_sampling" 2>/dev/null
+    for ((ky_try = 0; ky_try < 20; ky_try++)); do
+        kill -0 "$ky_sampling" 2>/dev/null || break
+        sleep 0.1
+    done
+fi
+exit "$ky_code"

@@ -1,0 +1,87 @@
+"""The text of a batch job: facts of the attempt as harmless words, then the head of every job (job.sh). Pure.
+
+The user's program, arguments and variables travel as base64, so that no character of theirs is ever read by a shell.
+Secrets are not in it: the text is kept by Slurm, and may be in its accounting.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Final
+
+SUPERSEDED: Final = 75
+"""Another start of this attempt has passed the gate."""
+HEAD_FAILED: Final = frozenset({73, 74})
+"""The program could not be laid out, or the shared folder not be used: the user's program has not run."""
+
+_HEAD: Final = files("hpc_adapters.slurm").joinpath("job.sh").read_text(encoding="utf-8")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._/-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What the head of one job is told. Paths are absolute and of plain characters."""
+
+    work: str
+    program: bytes
+    arguments: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The user's own variables."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Ours, which win."""
+    secrets: int = 0
+    """How many the file `.secrets` holds."""
+    launch: str = ""
+    """Shell lines that start `<work>/script` instead of the program by itself."""
+    prefix: Sequence[str] = ()
+    """Words before the program's own."""
+    folders: Sequence[str] = ()
+    """Made before the program starts."""
+    warning: str = ""
+    """The signal (without SIG) that the job asked to be warned with."""
+
+
+def batch_script(head: Head) -> str:
+    """What Slurm is given to run."""
+    facts = {
+        "ky_work": _plain(head.work),
+        "ky_program": _words([head.program], end=b""),
+        "ky_arguments": _words(_encoded(head.arguments)),
+        "ky_environment": _words(_encoded(_assignments(head.environment))),
+        "ky_own": _words(_encoded(_assignments(head.own))),
+        "ky_prefix": _words(_encoded(head.prefix)),
+        "ky_launch": _words([head.launch.encode()], end=b""),
+        "ky_secrets": str(int(head.secrets)),
+        "ky_warning": _plain(head.warning),
+    }
+    folders = " ".join(_plain(folder) for folder in head.folders)
+    lines = [*(f"{name}={value}" for name, value in facts.items()), f"ky_folders=({folders or '.'})"]
+    return "#!/bin/bash\n" + "\n".join(lines) + "\n\n" + _HEAD
+
+
+def secrets_file(secrets: Mapping[str, str]) -> bytes:
+    """What the head finds in `.secrets`."""
+    return b"".join(word + b"\0" for word in _encoded(_assignments(secrets)))
+
+
+def _assignments(variables: Mapping[str, str]) -> Iterable[str]:
+    return (f"{name}={value}" for name, value in variables.items())
+
+
+def _encoded(words: Iterable[str]) -> list[bytes]:
+    return [word.encode() for word in words]
+
+
+def _words(words: Sequence[bytes], *, end: bytes = b"\0") -> str:
+    return b64encode(b"".join(word + end for word in words)).decode("ascii")
+
+
+def _plain(word: str) -> str:
+    """A word that a shell reads as itself. ValueError: it is none, and our own code is wrong."""
+    if _PLAIN.fullmatch(word) is None:
+        raise ValueError(f"not a plain word: {word!r}")
+    return word

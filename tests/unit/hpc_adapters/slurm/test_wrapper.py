@@ -1,0 +1,195 @@
+"""The head of a job, run by a real bash: the gate, the words, the signals, the ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpc_adapters.slurm.wrapper import SUPERSEDED, Head, batch_script, secrets_file
+
+SHOW = f"""#!{sys.executable}
+import json, os, sys
+json.dump([sys.argv[1:], {{k: v for k, v in os.environ.items()}}], open("seen.json", "w"))
+""".encode()
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+NASTY = st.sampled_from(
+    ["$(touch hit)", "`touch hit`", "';touch hit;'", '"', "\\", "\n", "-n", "--", "=", "*", "~", "あ"]
+)
+VALUES = st.one_of(TEXT, NASTY)
+NAMES = st.from_regex(r"[A-Z_a-z][A-Z_a-z0-9]{0,20}", fullmatch=True).map(lambda name: f"T_{name}")
+JOB = {"PATH": "/usr/local/bin:/usr/bin:/bin", "SLURM_JOB_ID": "17", "SLURM_JOB_START_TIME": "1000"}
+
+
+@pytest.fixture
+def work() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="ky") as folder:  # pytest's own names hold characters that no site's folder has
+        yield Path(folder)
+
+
+def start(work: Path, head: Head, **more: str) -> subprocess.Popen[bytes]:
+    path = work / "batch"
+    path.write_text(batch_script(head), encoding="utf-8")
+    return subprocess.Popen(
+        ["/bin/bash", str(path)], env={**JOB, **more}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/"
+    )
+
+
+def run(work: Path, head: Head, **more: str) -> tuple[int, bytes, bytes]:
+    with start(work, head, **more) as process:
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+
+def sh(work: Path, lines: str, **more: object) -> Head:
+    return Head(work=str(work), program=f"#!/bin/sh\n{lines}\n".encode(), **more)  # type: ignore[arg-type]
+
+
+def told(work: Path, name: str) -> Mapping[str, object]:
+    read: Mapping[str, object] = json.loads((work / name).read_text())
+    return read
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    arguments=st.lists(VALUES, max_size=4),
+    environment=st.dictionaries(NAMES, VALUES, max_size=4),
+    secrets=st.dictionaries(NAMES.map(lambda name: f"S{name}"), VALUES, max_size=3),
+)
+def test_every_word_arrives_as_it_was_and_none_is_read_by_a_shell(
+    arguments: list[str], environment: dict[str, str], secrets: dict[str, str]
+) -> None:
+    with TemporaryDirectory(prefix="ky") as folder:
+        work = Path(folder)
+        (work / ".secrets").write_bytes(secrets_file(secrets))
+        head = Head(
+            work=folder,
+            program=SHOW,
+            arguments=arguments,
+            environment={**environment, "KYOYO_ATTEMPT_ID": "theirs"},
+            own={"KYOYO_ATTEMPT_ID": "ours"},
+            secrets=len(secrets),
+        )
+        text = batch_script(head)
+        assert not any(len(value) > 8 and value in text for value in secrets.values())
+        code, _, err = run(work, head)
+        assert code == 0, err
+        seen_arguments, seen = json.loads((work / "seen.json").read_text())
+        assert seen_arguments == arguments
+        wanted = {**environment, **secrets, "KYOYO_ATTEMPT_ID": "ours"}
+        assert {name: seen.get(name) for name in wanted} == wanted
+        assert not (work / "hit").exists()
+        assert bool(secrets) <= (not (work / ".secrets").exists())
+        assert not any(name.startswith("ky_") for name in seen)
+
+
+def test_the_program_runs_once_and_the_next_start_repeats_its_end(work: Path) -> None:
+    head = sh(work, "echo started; exit 3")
+    assert run(work, head)[:2] == (3, b"started\n")
+    assert told(work, "started.json")["job_id"] == 17
+    assert told(work, "started.json")["start"] == 1000
+    assert told(work, "end.json") == {"exit_code": 3, "by_itself": True, "head": False}
+    assert run(work, head, SLURM_JOB_ID="18")[:2] == (3, b"")
+    assert told(work, "started.json")["job_id"] == 17
+
+
+def test_a_start_beside_a_running_one_is_turned_away(work: Path) -> None:
+    (work / "gate").mkdir()
+    code, out, err = run(work, sh(work, "echo started"))
+    assert (code, out) == (SUPERSEDED, b"")
+    assert b"started before" in err
+    assert not (work / "script").exists()
+
+
+def test_an_end_that_was_forced_is_not_repeated(work: Path) -> None:
+    (work / "gate").mkdir()
+    (work / "end.json").write_text('{"exit_code": 143, "by_itself": false, "head": false}\n')
+    assert run(work, sh(work, "echo started"))[0] == SUPERSEDED
+
+
+def test_a_program_without_a_shebang_is_one_of_the_shell(work: Path) -> None:
+    assert run(work, Head(work=str(work), program=b'echo "$0 $1"', arguments=["x"]))[1] == f"{work}/script x\n".encode()
+
+
+def test_a_launch_runs_instead_and_gives_its_exit_code(work: Path) -> None:
+    head = Head(work=str(work), program=b"ignored", launch='echo "$KYOYO_X"\nexit 7\n', own={"KYOYO_X": "a b"})
+    assert run(work, head)[:2] == (7, b"a b\n")
+
+
+def test_words_before_the_program_come_first(work: Path) -> None:
+    head = sh(work, 'echo "$1"', prefix=("/usr/bin/env", "T=1 2"), arguments=["x y"])
+    assert run(work, head)[1] == b"x y\n"
+
+
+def test_secrets_that_are_missing_stop_it_before_the_program(work: Path) -> None:
+    assert run(work, sh(work, "echo started", secrets=1))[:2] == (73, b"")
+    assert told(work, "end.json")["head"] is True
+
+
+def await_line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+HANDLER = f"""exec {sys.executable} -c '
+import signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: (print("warned", flush=True), sys.exit(5)))
+print("ready", flush=True)
+while True: signal.pause()
+'"""
+
+
+@pytest.mark.parametrize("between", ["", "sh -c 'exec \"$@\"' - "])
+def test_a_warning_reaches_who_waits_for_it(work: Path, between: str) -> None:
+    """Also a program that a shell runs for us: the shell has no handler, and must not die of the signal."""
+    body = HANDLER if not between else "\n" + HANDLER.removeprefix("exec ") + "\nexit $?"
+    with start(work, sh(work, body)) as process:
+        assert await_line(process) == b"ready\n"
+        process.send_signal(signal.SIGUSR1)
+        out, err = process.communicate(timeout=30)
+        assert (out, process.returncode) == (b"warned\n", 5), err
+    assert told(work, "end.json")["by_itself"] is True
+
+
+def test_a_warning_that_nobody_waits_for_harms_nobody(work: Path) -> None:
+    os.mkfifo(work / "fifo")
+    with start(work, sh(work, "echo ready; read line <fifo; echo done")) as process:
+        assert await_line(process) == b"ready\n"
+        process.send_signal(signal.SIGUSR2)
+        (work / "fifo").write_text("go\n")
+        out, _ = process.communicate(timeout=30)
+        assert (out, process.returncode) == (b"done\n", 0)
+
+
+def test_the_end_reaches_every_process_and_is_recorded_as_forced(work: Path) -> None:
+    with start(work, sh(work, "echo ready; sleep 600; echo never")) as process:
+        assert await_line(process) == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
+        assert (out, process.returncode) == (b"", 143)
+    assert told(work, "end.json") == {"exit_code": 143, "by_itself": False, "head": False}
+
+
+def test_what_the_program_left_behind_may_save_its_work_before_we_go(work: Path) -> None:
+    saver = f"""{sys.executable} -c '
+import signal, sys
+def save(*_):
+    open("saved", "w").write("all"); sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+print("ready", flush=True)
+while True: signal.pause()
+'"""
+    with start(work, sh(work, saver)) as process:
+        assert await_line(process) == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert (work / "saved").read_text() == "all"

@@ -12,9 +12,7 @@ from kyoyo.errors import BadScript, UsageError
 from kyoyo.script import Directives, layout_of, over, parse_script
 from kyoyo.script.amounts import Gpus
 from kyoyo.script.arrays import Array
-from kyoyo.script.exports import Exports
 from kyoyo.script.relations import Dependency, SignalWish
-from kyoyo.script.times import Begin
 
 COMMAND_SCRIPT = '#!/bin/sh\nexec "$@"\n'
 """Runs the job's arguments as they are: no word of a command is ever quoted or split again."""
@@ -26,8 +24,7 @@ _UNREADABLE = {ENOENT: "wrong.no_file", EISDIR: "wrong.directory"}
 class JobSpec:
     """One job, complete but for its offering, which the client fills in when only one fits.
 
-    `output`, `error`, `appends` and `notes` stay local. `begin` becomes an instant, and `exports` the values that the
-    variables have here, when it is sent.
+    `asked` stays local: where the output goes, whether to wait, and what settled() makes definite.
     """
 
     name: str
@@ -58,14 +55,10 @@ class JobSpec:
     launch: Mapping[str, object] | None = None
     inputs: Sequence[Mapping[str, str]] = ()
     outputs: Sequence[str] = ()
-    begin: Begin | datetime | None = None
-    exports: Exports | None = None
+    begin_at: datetime | None = None
     dependencies: Sequence[Dependency] = ()
     array: Array | None = None
-    output: str | None = None
-    error: str | None = None
-    appends: bool = False
-    notes: Sequence[str] = ()
+    asked: Directives = field(default_factory=Directives)
 
     @property
     def offering_kind(self) -> str:
@@ -74,9 +67,13 @@ class JobSpec:
 
     def settled(self, now: datetime, environment: Mapping[str, str]) -> JobSpec:
         """The same as seen from here and now. UsageError: there is no such day."""
-        begin = self.begin.at(now) if isinstance(self.begin, Begin) else self.begin
-        exported = self.exports.taken_from(environment) if self.exports else {}
-        return replace(self, begin=begin, exports=None, environment={**exported, **self.environment})
+        begin, exports = self.asked.begin, self.asked.exports
+        exported = exports.taken_from(environment) if exports else {}
+        return replace(
+            self,
+            begin_at=begin.at(now) if begin and self.begin_at is None else self.begin_at,
+            environment={**exported, **self.environment},
+        )
 
     def to_json(self) -> Mapping[str, object]:
         """The request body. What was not asked for is left out, so that an older portal understands it, too."""
@@ -114,7 +111,7 @@ class JobSpec:
             "launch": self.launch and dict(self.launch),
             "inputs": [dict(each) for each in self.inputs],
             "outputs": list(self.outputs),
-            "begin_at": self.begin.astimezone(UTC).isoformat() if isinstance(self.begin, datetime) else None,
+            "begin_at": self.begin_at and self.begin_at.astimezone(UTC).isoformat(),
             "dependencies": [{"kind": each.kind, "job": _named(each.job)} for each in self.dependencies],
             "array": self.array and {"indices": list(self.array.indices), "max_running": self.array.max_running},
         }
@@ -227,8 +224,6 @@ def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices)
         exclusive=bool(asked.exclusive),
         image=asked.image,
         signal=asked.signal,
-        begin=asked.begin,
-        exports=asked.exports,
         dependencies=asked.dependencies or (),
         array=asked.array,
         arguments=choices.arguments,
@@ -239,10 +234,7 @@ def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices)
         launch=choices.launch,
         inputs=choices.inputs,
         outputs=choices.outputs,
-        output=asked.output,
-        error=asked.error,
-        appends=bool(asked.appends),
-        notes=asked.notes,
+        asked=asked,
     )
 
 

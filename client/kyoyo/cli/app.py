@@ -27,6 +27,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "submit": submit.submit,
     "run": submit.run,
     "queue": jobs.queue,
+    "jobs": jobs.queue,
     "job": jobs.job,
     "logs": jobs.logs,
     "cancel": jobs.cancel,

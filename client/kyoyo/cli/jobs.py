@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated
@@ -12,12 +13,26 @@ from rich.text import Text
 from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import cell, elapsed, in_words, pairs, state_text, state_word, table
 from kyoyo.client import Client
+from kyoyo.jobs import Job
 from kyoyo.models import Fields, JobRecord
+from kyoyo.outputs import files_of, save
+from kyoyo.script import Directives
 from kyoyo.terminal import duration, harmless, one_line, yen
 
 LIVE = ("RUNNING", "CANCELLING", "DISPATCHING", "QUEUED")
 
-_SPARE = ("time_limit", "submitted_at", "offering", "elapsed", "gpus", "quote_yen")
+_COLUMNS = (
+    "name",
+    "state",
+    "offering",
+    "gpus",
+    "time_limit",
+    "submitted_at",
+    "elapsed",
+    "quote_yen",
+    "charge_yen",
+)
+_SPARE = ("time_limit", "submitted_at", "id", "offering", "elapsed", "gpus", "quote_yen")
 """What a list of jobs leaves out on a narrow terminal, the first of them first."""
 
 JobId = Annotated[str, typer.Argument(help="option.job_id", metavar="JOB")]
@@ -28,29 +43,21 @@ def queue(
     *,
     everything: Annotated[bool, typer.Option("--all", "-a", help="option.all")] = False,
     state: Annotated[str | None, typer.Option("--state", help="option.state")] = None,
+    array: Annotated[int | None, typer.Option("--array", min=1, help="option.of_array")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="option.limit")] = 100,
     wants_json: JSON = False,
 ) -> None:
     """List jobs."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
-        found = list(islice(_jobs(client, everything=everything, state=state), limit))
+        found = list(islice(_jobs(client, everything=everything, state=state, array=array), limit))
     if wants_json:
         session.answer({"items": [record.raw for record in found]})
         return
-    columns = [
-        "id",
-        "name",
-        "state",
-        "offering",
-        "gpus",
-        "time_limit",
-        "submitted_at",
-        "elapsed",
-        "quote_yen",
-        "charge_yen",
-    ]
-    table(session, columns, [_row(session, record) for record in found], right=4, spare=_SPARE)
+    numbered = any(record.number is not None for record in found)
+    columns = [*(("number",) if numbered else ()), "id", *_COLUMNS]
+    rows = [_row(session, record)[0 if numbered else 1 :] for record in found]
+    table(session, columns, rows, right=4, spare=_SPARE if numbered else [name for name in _SPARE if name != "id"])
 
 
 def job(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:
@@ -75,11 +82,16 @@ def logs(
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="option.follow")] = False,
     stderr: Annotated[bool, typer.Option("--stderr", "-e", help="option.stderr")] = False,
+    keep: Annotated[bool, typer.Option("--save", help="option.save")] = False,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="option.output")] = None,
     wants_json: JSON = False,
 ) -> None:
     """Show its output. Into a pipe or a file it goes byte for byte, on a terminal without control characters."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
+        if keep or output is not None:
+            _save(session, client.job(job_id), output)
+            return
         reader = client.job(job_id).reader(stream="stderr" if stderr else "stdout")
         pieces = reader.follow() if follow else reader.rest()
         if wants_json:
@@ -96,7 +108,12 @@ def cancel(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> No
     """Wish it to end."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
-        record = client.job(job_id).cancel()
+        found = client.job(job_id)
+        if found.record.array is not None and job_id == found.record.handle:
+            told = client.cancel_array(found.record.array.number)
+            session.answer(told) if wants_json else session.say("say.cancel_array", number=job_id)
+            return
+        record = found.cancel()
     if wants_json:
         session.answer(record.raw)
     else:
@@ -114,9 +131,16 @@ def result(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> No
         session.answer(left)
 
 
-def _jobs(client: Client, *, everything: bool, state: str | None) -> Iterable[JobRecord]:
-    if everything or state:
-        yield from client.all_jobs(state=state.upper() if state else None)
+def _save(session: Session, job: Job, output: str | None) -> None:
+    for task in job.tasks():
+        files = files_of(Directives(output=output), task.record, user=getpass.getuser())
+        session.tell("say.output_to", path=str(files.output))
+        save(task, files)
+
+
+def _jobs(client: Client, *, everything: bool, state: str | None, array: int | None) -> Iterable[JobRecord]:
+    if everything or state or array:
+        yield from client.all_jobs(state=state.upper() if state else None, array=array)
         return
     for live in LIVE:
         yield from client.all_jobs(state=live)
@@ -124,6 +148,7 @@ def _jobs(client: Client, *, everything: bool, state: str | None) -> Iterable[Jo
 
 def _row(session: Session, record: JobRecord) -> list[str | Text]:
     return [
+        _number(record),
         one_line(record.id),
         one_line(record.name),
         state_text(session, record.state),
@@ -140,6 +165,7 @@ def _row(session: Session, record: JobRecord) -> list[str | Text]:
 def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [
         ("id", record.id),
+        ("number", _number(record)),
         ("name", one_line(record.name)),
         ("kind", in_words(session, "kind", record.kind)),
         ("state", state_text(session, record.state)),
@@ -147,10 +173,13 @@ def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
         ("offering", one_line(record.offering)),
         ("backend", one_line(record.backend)),
         ("project", one_line(record.project)),
+        ("nodes", str(record.nodes) if record.nodes > 1 else "-"),
         ("gpus", str(record.gpus or "-")),
         ("shots", f"{record.shots:,}" if record.shots else "-"),
         ("time_limit", duration(record.walltime_s)),
         ("submitted_at", cell(record.submitted_at)),
+        ("begin_at", cell(record.begin_at)),
+        ("dependencies", ", ".join(f"{each.get('kind')}:{each.get('job')}" for each in record.dependencies) or "-"),
         ("started_at", cell(record.started_at)),
         ("ended_at", cell(record.ended_at)),
         ("elapsed", elapsed(record)),
@@ -162,6 +191,10 @@ def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
         ("charge_yen", yen(record.charge_yen)),
     ]
     return [(name, value) for name, value in facts if str(value) not in {"-", ""}]
+
+
+def _number(record: JobRecord) -> str:
+    return "-" if record.number is None else record.label
 
 
 def _event(told: object) -> tuple[str, str]:

@@ -47,7 +47,7 @@ def qpu_submit(
         job = client.submit(spec, max_cost_yen=max_cost)
         announce(session, job, parsable=parsable, is_last=not wait)
         if wait:
-            finish(session, job, keep_output=None)
+            finish(session, job)
 
 
 def qpu_result(

@@ -61,6 +61,7 @@ class Session:
             environment=self.environment,
             pace=self.pace,
             http=self.http,
+            now=self.now,
         )
 
     def answer(self, told: object) -> None:

@@ -110,7 +110,7 @@ def _grid(
         grid.add_column(
             Text(field_name(session, column)),
             justify="right" if is_figure else "left",
-            no_wrap=is_figure or index == 0,
+            no_wrap=is_figure or index == 0 or column == "id",
             overflow="fold",
         )
     for row in rows:

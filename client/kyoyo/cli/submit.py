@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import getpass
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
+from kyoyo.cli.options import FOLLOWING, with_sbatch
 from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import ended, progress
 from kyoyo.errors import Problem, UsageError
 from kyoyo.jobs import Job
 from kyoyo.models import Estimate, JobRecord
-from kyoyo.script import walltime_s
+from kyoyo.outputs import files_of, save
+from kyoyo.script import Directives
 from kyoyo.spec import Choices, JobSpec, spec_of_command, spec_of_script
 from kyoyo.terminal import harmless, one_line, yen
 
@@ -26,106 +28,95 @@ LAST_LINES = 20
 """How much of its standard error is shown when a job fails."""
 
 Script = Annotated[Path, typer.Argument(help="option.script", metavar="SCRIPT")]
-Gpus = Annotated[int | None, typer.Option("--gpus", "-G", min=0, help="option.gpus")]
-Time = Annotated[str | None, typer.Option("--time", "-t", help="option.time")]
 Name = Annotated[str | None, typer.Option("--name", "--job-name", "-J", help="option.name")]
-OfferingId = Annotated[str | None, typer.Option("--offering", "--partition", "-p", help="option.offering")]
-Project = Annotated[str | None, typer.Option("--project", "--account", "-A", help="option.project")]
 Kind = Annotated[str, typer.Option("--kind", help="option.kind")]
-ServiceClass = Annotated[str, typer.Option("--service-class", help="option.service_class")]
 Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="option.env")]
-MaxAttempts = Annotated[int, typer.Option("--max-attempts", min=1, max=10, help="option.max_attempts")]
+Secrets = Annotated[list[str] | None, typer.Option("--secret", metavar="NAME", help="option.secret")]
+MaxAttempts = Annotated[int | None, typer.Option("--max-attempts", min=1, max=10, help="option.max_attempts")]
+MaxTimeouts = Annotated[int, typer.Option("--max-timeouts", min=0, max=9, help="option.max_timeouts")]
 MaxCost = Annotated[int | None, typer.Option("--max-cost", min=0, help="option.max_cost")]
 Parsable = Annotated[bool, typer.Option("--parsable", help="option.parsable")]
 Wait = Annotated[bool, typer.Option("--wait", "-W", help="option.wait")]
-Output = Annotated[str | None, typer.Option("--output", "-o", help="option.output")]
 Arguments = Annotated[list[str] | None, typer.Argument(help="option.arguments")]
 
 
+@with_sbatch()
 def estimate(
     ctx: typer.Context,
     script: Script,
     *,
-    gpus: Gpus = None,
-    time: Time = None,
-    offering: OfferingId = None,
-    project: Project = None,
+    asked: Directives,
     kind: Kind = "batch",
-    service_class: ServiceClass = "standard",
+    max_attempts: MaxAttempts = None,
+    max_timeouts: MaxTimeouts = 0,
     wants_json: JSON = False,
 ) -> None:
     """What it would cost at most."""
     session = session_of(ctx, wants_json=wants_json)
-    choices = Choices(
-        gpus=gpus,
-        walltime_s=_seconds(time),
-        offering=offering,
-        project=project,
-        kind=kind,
-        service_class=service_class,
-    )
+    choices = Choices(kind=kind, max_attempts=max_attempts, max_timeouts=max_timeouts, asked=asked)
+    spec = spec_of_script(script, choices)
+    _tell_notes(session, spec)
     with session.client() as client:
-        told = client.estimate(spec_of_script(script, choices))
+        told = client.estimate(spec)
     if wants_json:
         session.answer(told.raw)
     else:
         show_estimate(session, told)
 
 
+@with_sbatch()
 def submit(
     ctx: typer.Context,
     script: Script,
     arguments: Arguments = None,
     *,
-    gpus: Gpus = None,
-    time: Time = None,
-    name: Name = None,
-    offering: OfferingId = None,
-    project: Project = None,
+    asked: Directives,
     kind: Kind = "batch",
-    service_class: ServiceClass = "standard",
     env: Env = None,
-    max_attempts: MaxAttempts = 1,
+    secret: Secrets = None,
+    max_attempts: MaxAttempts = None,
+    max_timeouts: MaxTimeouts = 0,
     max_cost: MaxCost = None,
-    output: Output = None,
-    parsable: Parsable = False,
-    wait: Wait = False,
     wants_json: JSON = False,
 ) -> None:
     """Submit a script."""
     session = session_of(ctx, wants_json=wants_json)
     choices = Choices(
-        name=name,
-        walltime_s=_seconds(time),
-        gpus=gpus,
-        offering=offering,
-        project=project,
-        output=output,
         kind=kind,
-        service_class=service_class,
         arguments=tuple(arguments or ()),
         environment=environment_of(session, env or []),
+        secrets=tuple(secret or ()),
         max_attempts=max_attempts,
+        max_timeouts=max_timeouts,
+        asked=asked,
     )
-    spec = spec_of_script(script, choices)
+    send(session, spec_of_script(script, choices), max_cost=max_cost)
+
+
+def send(session: Session, spec: JobSpec, *, max_cost: int | None = None) -> None:
+    """Submit it, or only estimate it, and wait for its end where that was asked."""
+    _tell_notes(session, spec)
     with session.client() as client:
+        if spec.asked.test_only:
+            told = client.estimate(spec)
+            session.answer(told.raw) if session.wants_json else show_estimate(session, told)
+            return
         job = client.submit(spec, max_cost_yen=_limit(max_cost))
-        announce(session, job, parsable=parsable, is_last=not wait)
-        if wait:
-            finish(session, job, keep_output=output_path(spec, job))
+        announce(session, job, parsable=bool(spec.asked.parsable), is_last=not spec.asked.wait)
+        if spec.asked.wait:
+            finish(session, job, asked=spec.asked)
 
 
+@with_sbatch(without=FOLLOWING, words=("-d",))
 def run(
     ctx: typer.Context,
     command: Annotated[list[str], typer.Argument(help="option.command", metavar="-- COMMAND...")],
     *,
-    gpus: Gpus = None,
-    time: Time = None,
-    name: Name = None,
-    offering: OfferingId = None,
-    project: Project = None,
-    service_class: ServiceClass = "standard",
+    asked: Directives,
     env: Env = None,
+    secret: Secrets = None,
+    max_attempts: MaxAttempts = None,
+    max_timeouts: MaxTimeouts = 0,
     max_cost: MaxCost = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="option.detach")] = False,
     wants_json: JSON = False,
@@ -133,23 +124,23 @@ def run(
     """Run a command and follow it."""
     session = session_of(ctx, wants_json=wants_json)
     choices = Choices(
-        name=name,
-        walltime_s=_seconds(time),
-        gpus=gpus,
-        offering=offering,
-        project=project,
-        service_class=service_class,
         environment=environment_of(session, env or []),
+        secrets=tuple(secret or ()),
+        max_attempts=max_attempts,
+        max_timeouts=max_timeouts,
+        asked=asked,
     )
+    spec = spec_of_command(command, choices)
+    _tell_notes(session, spec)
     with session.client() as client:
-        job = client.submit(spec_of_command(command, choices), max_cost_yen=_limit(max_cost))
+        job = client.submit(spec, max_cost_yen=_limit(max_cost))
         if detach or wants_json:
             announce(session, job, parsable=False, is_last=detach)
         else:
-            session.tell("say.submitted", id=job.id)
+            session.tell("say.submitted", id=job.record.handle)
             _follow(session, job)
         if not detach:
-            finish(session, job, keep_output=None)
+            finish(session, job)
 
 
 def announce(session: Session, job: Job, *, parsable: bool, is_last: bool) -> None:
@@ -158,31 +149,47 @@ def announce(session: Session, job: Job, *, parsable: bool, is_last: bool) -> No
         if is_last:
             session.answer(job.record.raw)
     elif parsable:
-        session.plain(job.id)
+        session.plain(job.record.handle)
     else:
-        session.say("say.submitted", id=job.id)
+        session.say("say.submitted", id=job.record.handle)
 
 
-def finish(session: Session, job: Job, *, keep_output: Path | None) -> None:
-    """Wait for the end and leave with the job's success or failure. Ctrl-C leaves the job alone."""
+def finish(session: Session, job: Job, *, asked: Directives | None = None) -> None:
+    """Wait for the end and leave with the job's success or failure. Ctrl-C leaves the job alone.
+
+    `asked`: where to keep the output, if anywhere. Of an array all tasks are waited for.
+    """
+    tasks = job.tasks()
     try:
-        if keep_output is not None:
-            session.tell("say.output_to", path=str(keep_output))
-            _save(job, keep_output)
-        record = _wait(session, job)
-        with suppress(TimeoutError):
-            record = job.wait_settled(timeout_s=SETTLE_LIMIT_S)
+        records = [_finished(session, task, asked) for task in tasks]
     except KeyboardInterrupt:
-        session.tell("say.still_running", id=job.id)
+        session.tell("say.still_running", id=job.record.handle)
         raise
     if session.wants_json:
-        session.answer(record.raw)
-    else:
-        ended(session, record)
-    if not record.succeeded:
-        if not session.wants_json:
-            _last_errors(session, job)
+        session.answer(records[0].raw if job.record.array is None else {"items": [record.raw for record in records]})
+    for task, record in zip(tasks, records, strict=True):
+        if not record.succeeded and not session.wants_json:
+            _last_errors(session, task)
+    if not all(record.succeeded for record in records):
         raise typer.Exit(JOB_FAILED)
+
+
+def _finished(session: Session, job: Job, asked: Directives | None) -> JobRecord:
+    if asked is not None and (asked.output or asked.error):
+        files = files_of(asked, job.record, user=getpass.getuser())
+        session.tell("say.output_to", path=str(files.output))
+        save(job, files)
+    record = _wait(session, job)
+    with suppress(TimeoutError):
+        record = job.wait_settled(timeout_s=SETTLE_LIMIT_S)
+    if not session.wants_json:
+        ended(session, record)
+    return record
+
+
+def _tell_notes(session: Session, spec: JobSpec) -> None:
+    for note in spec.asked.notes:
+        session.tell(note)
 
 
 def show_estimate(session: Session, told: Estimate) -> None:
@@ -208,14 +215,6 @@ def environment_of(session: Session, texts: list[str]) -> dict[str, str]:
     return found
 
 
-def output_path(spec: JobSpec, job: Job) -> Path | None:
-    """Where --output wants the output: %j is the job's id, %x its name; never outside by way of the name."""
-    if spec.output is None:
-        return None
-    safe_name = spec.name.replace(os.sep, "_")
-    return Path(spec.output.replace("%j", job.id).replace("%x", safe_name))
-
-
 def _follow(session: Session, job: Job) -> None:
     try:
         with progress(session, job.record.name) as on_change:
@@ -224,7 +223,7 @@ def _follow(session: Session, job: Job) -> None:
             session.out_stream.write(harmless(text) if session.out.is_terminal else text)
             session.out_stream.flush()
     except KeyboardInterrupt:
-        session.tell("say.still_running", id=job.id)
+        session.tell("say.still_running", id=job.record.handle)
         raise
 
 
@@ -239,20 +238,6 @@ def _last_errors(session: Session, job: Job) -> None:
         lines = "".join(job.logs(stream="stderr")).splitlines()[-LAST_LINES:]
         for line in lines:
             session.err.print(f"  │ {harmless(line)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _save(job: Job, path: Path) -> None:
-    try:
-        with path.open("w", encoding="utf-8") as file:
-            for text in job.logs(follow=True):
-                file.write(text)
-                file.flush()
-    except OSError as unwritable:
-        raise UsageError(key="wrong.unwritable", path=path) from unwritable
-
-
-def _seconds(time: str | None) -> int | None:
-    return None if time is None else walltime_s(time)
 
 
 def _limit(max_cost: int | None) -> Decimal | None:

@@ -59,6 +59,69 @@ def test_parsable_prints_the_id_alone(portal: FakePortal, script: str) -> None:
     assert kyoyo(portal, "submit", script, "--parsable").out == "j-1\n"
 
 
+def test_a_number_is_what_a_job_is_called_by(portal: FakePortal, script: str) -> None:
+    task = a_job(number=7, array={"number": 7, "index": 1, "tasks": 2})
+    portal.on("POST /jobs", httpx2.Response(201, json=task))
+    ran = kyoyo(portal, "submit", script, "--array", "1-2%1", "-d", "afterok:5:6_1", "--mem=8G", "-N2", "--gres=gpu:2")
+    assert ran.out == "Submitted batch job 7\n"
+    [body] = portal.bodies("POST /jobs")
+    assert {name: body[name] for name in ("array", "dependencies", "memory_mb", "nodes", "gpus")} == {
+        "array": {"indices": [1, 2], "max_running": 1},
+        "dependencies": [{"kind": "afterok", "job": 5}, {"kind": "afterok", "job": "6_1"}],
+        "memory_mb": 16_384,
+        "nodes": 2,
+        "gpus": 4,
+    }
+
+
+def test_cancelling_an_arrays_number_cancels_all_of_it_and_a_tasks_only_that(portal: FakePortal) -> None:
+    task = a_job(number=7, array={"number": 7, "index": 1, "tasks": 2})
+    portal.on("GET /jobs/7", task).on("GET /jobs/7_1", task)
+    portal.on("POST /arrays/7/cancel", task).on("POST /jobs/j-1/cancel", {**task, "state": "CANCELLING"})
+    assert kyoyo(portal, "cancel", "7").out == "Cancelling all tasks of array 7.\n"
+    assert kyoyo(portal, "cancel", "7_1").out == "Cancelling j-1; it is cancelling.\n"
+
+
+def test_what_a_script_says_in_vain_is_told(portal: FakePortal, tmp_path: Path) -> None:
+    path = tmp_path / "job.sh"
+    path.write_text("#!/bin/sh\n#SBATCH -t 5 --export=ALL,A=1,HERE --begin=now+1hour\n")
+    ran = kyoyo(portal, "submit", str(path), HERE="there", SECRET="s")
+    assert "--export=ALL sends nothing" in ran.err
+    [body] = portal.bodies("POST /jobs")
+    assert body["environment"] == {"A": "1", "HERE": "there"}
+    assert body["begin_at"] == "2026-11-30T17:00:00+00:00"
+
+
+def test_an_array_is_waited_for_task_by_task_and_each_keeps_its_own_file(
+    portal: FakePortal, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tasks = [
+        a_job(
+            f"j-{index}", "SUCCEEDED", number=6 + index, array={"number": 7, "index": index, "tasks": 2}, charge_yen="1"
+        )
+        for index in (1, 2)
+    ]
+    portal.on("POST /jobs", httpx2.Response(201, json=tasks[0])).on("GET /jobs", {"items": tasks[::-1]})
+    for task in tasks:
+        told = {"text": f"{task['id']}\n", "next_offset": 4, "ended": True}
+        portal.on(f"GET /jobs/{task['id']}", task).on(f"GET /jobs/{task['id']}/logs", told)
+        portal.on(f"GET /jobs/{task['id']}/logs/live", problem(501, "none"))
+    ran = kyoyo(portal, "submit", script, "--array=1-2", "--wait", "-o", "%A_%a.out", "-e", "%A_%a.err")
+    assert ran.code == 0, ran.err
+    assert {path.name: path.read_text() for path in tmp_path.glob("7_*")} == {
+        "7_1.out": "j-1\n",
+        "7_2.out": "j-2\n",
+        "7_1.err": "j-1\n",
+        "7_2.err": "j-2\n",
+    }
+
+
+def test_test_only_estimates_and_submits_nothing(portal: FakePortal, script: str) -> None:
+    assert "at most ¥100" in kyoyo(portal, "submit", script, "--test-only").out
+    assert portal.bodies("POST /jobs") == []
+
+
 def test_json_prints_the_portals_answer_and_nothing_else(portal: FakePortal, script: str) -> None:
     ran = kyoyo(portal, "submit", script, "--json")
     assert ran.told == a_job()
@@ -126,7 +189,7 @@ def test_waiting_ends_with_the_jobs_failure_and_keeps_its_output(
     ran = kyoyo(portal, "submit", script, "--wait")
     assert ran.code == 1
     assert "train: failed, charged ¥1.5" in ran.err
-    assert (tmp_path / "out-train.txt").read_text() == "hello\n"
+    assert (tmp_path / "out-train.txt").read_text() == "hello\nhello\n"  # both streams, as sbatch does
 
 
 def test_a_failed_run_says_why_and_shows_the_end_of_its_errors(portal: FakePortal) -> None:

@@ -14,7 +14,7 @@ SQL = re.compile(
     r"(TABLE|SCHEMA|ROLE|DATABASE|INDEX|TYPE|FUNCTION|POLICY|UNIQUE)\b|GRANT\s+\w+\s+ON\s|LOCK\s+TABLE\s|SET\s+LOCAL\s|"
     r"pg_notify\s*\()"
 )
-SCHEMAS = ("infra", "accounts", "scheduler", "pricing", "metering")
+SCHEMAS = ("infra", "accounts", "scheduler", "pricing", "metering", "portal")
 
 
 def _may_hold_sql(path: Path) -> bool:

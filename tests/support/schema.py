@@ -8,7 +8,7 @@ from importlib import import_module
 
 from infra.db.connection import Conn
 
-OUR_SCHEMAS = ["infra", "accounts", "scheduler", "pricing", "metering"]
+OUR_SCHEMAS = ["infra", "accounts", "scheduler", "pricing", "metering", "portal"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from accounts import service as accounts
 from accounts.model import CustomerClass, OrgRole, StaffRole
 from accounts.scopes import scopes_of
+from accounts.sealing import Sealer
 from hpc_adapters.contract import Backend, Resources
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.simulated.behaviour import Behaviour
@@ -187,6 +188,7 @@ async def open_world(database: Database, *, live_poll_s: float = 0.05) -> AsyncI
         pool=database.portal,
         backends=backends,
         sessions=Sessions(key=b"k" * 32),
+        sealer=Sealer([b"s" * 32]),
         clock=clock,
         limits=Limits(live_poll_s=live_poll_s),
     )

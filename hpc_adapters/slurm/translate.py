@@ -58,15 +58,16 @@ PASSING: Final = {
 }
 """Flags that change nothing for us."""
 
-ALONE: Final = {
-    "REQUEUED": Seen.PREEMPTED,
-    "REQUEUE_HOLD": Seen.PREEMPTED,
-    "REQUEUE_FED": Seen.PREEMPTED,
-    "SPECIAL_EXIT": Seen.PREEMPTED,
-    "RESIZING": Seen.SUCCEEDED,
-    "REVOKED": Seen.CANCELLED,
+CLOSED: Final = {
+    "REQUEUED": "requeued",
+    "REQUEUE_HOLD": "requeued",
+    "REQUEUE_FED": "requeued",
+    "SPECIAL_EXIT": "requeued",
 }
-"""What slurmdbd writes as the only word of a record that was closed because the job was requeued, resized or moved."""
+"""Flags that slurmdbd leaves on the record that a requeue has closed, beside PENDING."""
+
+ALONE: Final = {"RESIZING": Seen.SUCCEEDED, "REVOKED": Seen.CANCELLED}
+"""The only word of a record that was closed because the job was resized, or runs at a sister cluster."""
 
 STUCK: Final = frozenset(
     {
@@ -142,7 +143,9 @@ def live(job: LiveJob) -> Verdict:
 
 
 def recorded(job: DbJob) -> Verdict:
-    """Of one record of slurmdbd."""
+    """Of one record of slurmdbd. One that was closed because the job was requeued is over: the rest is another."""
+    if job.ended_at is not None and (flag := next((word for word in job.state if word in CLOSED), None)):
+        return Verdict(Seen.PREEMPTED, CLOSED[flag])
     return _verdict(job, killed_by=job.kill_by)
 
 
@@ -152,6 +155,8 @@ def _verdict(job: LiveJob | DbJob, *, killed_by: str) -> Verdict:
         return Verdict(seen, flag if flag in STUCK else reason(job.reason) or flag)
     if seen is Seen.FAILED and _head(job.reason) in OUR_FAULT:
         return Verdict(Seen.NODE_FAILED, reason(job.reason))
+    if seen is Seen.FAILED and job.started_at is None:
+        return Verdict(Seen.FAILED, reason(job.reason) or "never-started")
     if seen is Seen.CANCELLED and killed_by and killed_by == job.user:
         return Verdict(seen, BY_OWNER)
     return _ended(seen, flag, exit_code=job.exit_code, signal=job.signal)
@@ -163,7 +168,7 @@ def words(state: tuple[str, ...]) -> tuple[Seen, str]:
     flags = [word for word in state if word != base]
     strangers = [flag for flag in flags if not _is_known(flag)]
     if base is None:
-        return (ALONE.get(flags[0], Seen.UNKNOWN), _flag(flags[0])) if flags else (Seen.UNKNOWN, "no-state")
+        return (ALONE.get(flags[0], Seen.UNKNOWN), _flag(flags[0])) if flags else (Seen.UNKNOWN, "unknown-state")
     seen = BASES[base]
     if strangers:
         return (Seen.UNKNOWN if seen.is_end else seen), "unknown-state"

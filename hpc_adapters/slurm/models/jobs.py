@@ -155,7 +155,7 @@ def live_job(raw: Json) -> LiveJob:
         state=_state(state),
         reason=text(raw.get("state_reason")),
         submit_at=instant(raw.get("submit_time")),
-        started_at=None if _AGAIN_OR_NOT_YET & set(state) else instant(raw.get("start_time")),
+        started_at=_live_start(raw, state),
         ended_at=instant(raw.get("end_time")) if ENDS & set(state) and _COMPLETING not in state else None,
         exit_code=exit_code,
         signal=signal,
@@ -220,6 +220,13 @@ def db_job(raw: Json) -> DbJob:
         node_count=count(raw.get("allocation_nodes")),
         steps=tuple(_step(mapping(step)) for step in _list(raw.get("steps"))),
     )
+
+
+def _live_start(raw: Json, state: tuple[str, ...]) -> datetime | None:
+    """Jobs without a start have one in slurmctld: an estimate before, and the end where nothing was allocated."""
+    if _AGAIN_OR_NOT_YET & set(state) or (ENDS & set(state) and not tres(raw.get("tres_alloc_str"))):
+        return None
+    return instant(raw.get("start_time"))
 
 
 def _step(raw: Json) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import ModuleType
 
 from prometheus_client import start_http_server
@@ -16,6 +16,7 @@ from infra.clock import new_id, utc_now
 from infra.db.connection import Lease, Pool
 from infra.runner import Loop, run
 from metering.loops import capacity, collect
+from metering.loops.deps import CollectSettings
 from metering.loops.deps import Deps as MeteringDeps
 from portal.bootstrap import DatabaseUrls, build_backends, current_pool
 from portal.serve import when_supervisor_dies
@@ -26,6 +27,11 @@ from scheduler.loops import cancel, dispatch, observe, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 
 Tick = Callable[[Lease | None, datetime], Awaitable[int]]
+
+LATEST = CollectSettings(overlap=timedelta(minutes=2))
+"""What is asked every second: an hour of a busy cluster's accounting is more than that is worth."""
+LOOK_BACK = CollectSettings()
+"""What is asked every two minutes, for records that came late or were corrected."""
 
 
 def loops(pool: Pool, backends: Mapping[str, Backend]) -> Sequence[Loop]:
@@ -39,9 +45,10 @@ def loops(pool: Pool, backends: Mapping[str, Backend]) -> Sequence[Loop]:
 
         return tick
 
-    def metering(module: ModuleType) -> Tick:
+    def metering(module: ModuleType, settings: CollectSettings = LOOK_BACK) -> Tick:
         def tick(lease: Lease | None, now: datetime) -> Awaitable[int]:
-            moved: Awaitable[int] = module.tick(MeteringDeps(pool=pool, backends=backends, lease=lease), now)
+            deps = MeteringDeps(pool=pool, backends=backends, lease=lease, settings=settings)
+            moved: Awaitable[int] = module.tick(deps, now)
             return moved
 
         return tick
@@ -51,7 +58,8 @@ def loops(pool: Pool, backends: Mapping[str, Backend]) -> Sequence[Loop]:
         Loop("cancel", scheduling(cancel), every_s=1.0),
         Loop("observe", scheduling(observe), every_s=0.5),
         Loop("sweep", scheduling(sweep), every_s=5.0),
-        Loop("collect", metering(collect), every_s=1.0),
+        Loop("collect", metering(collect, LATEST), every_s=1.0),
+        Loop("recollect", metering(collect), every_s=120.0),
         Loop("capacity", metering(capacity), every_s=10.0),
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),

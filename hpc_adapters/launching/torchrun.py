@@ -22,14 +22,31 @@ PORTS: Final = 10_000  # below the range that kernels hand out by themselves
 
 # The handlers are functions, not "ignore": what is ignored would be inherited, and Lightning installs its own handler
 # only where it finds the default. `PET_…` and `TORCHELASTIC_…` are what the newer and the older torchrun read.
+# An agent whose own processes have ended well may wait for one of another node that will never come, deaf inside the
+# library. When it is told to end (srun does, once another agent has failed) a thread sees to it, so that the other's
+# exit code, and not that of a kill, is the job's.
 _AGENT: Final = """\
-import os, runpy, signal, sys
+import glob, os, runpy, signal, sys, threading, time
+
+def end_when_told(told):
+    while signal.SIGTERM not in os.read(told, 64):
+        pass
+    while any(open(path).read() for path in glob.glob("/proc/self/task/*/children")):
+        time.sleep(0.2)
+    time.sleep(1)
+    os._exit(1)
+
 for name in ("SIGTERM", "SIGUSR1", "SIGUSR2"):
     signal.signal(getattr(signal, name), lambda *_: None)
 os.environ["PET_SIGNALS_TO_HANDLE"] = os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGINT"
-if "SLURM_NODEID" in os.environ and "--rdzv-endpoint" in sys.argv:
-    first = os.environ["SLURM_NODEID"] == "0"
-    sys.argv[1:1] = ["--rdzv-conf", f"is_host={int(first)},join_timeout=600"]
+several = "--rdzv-endpoint" in sys.argv
+if several:
+    first = int(os.environ["SLURM_NODEID"] == "0")
+    sys.argv[1:1] = ["--rdzv-conf", f"is_host={first},join_timeout=600"]
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=end_when_told, args=(told,), daemon=True).start()
 try:
     runpy.run_module("torch.distributed.run", run_name="__main__", alter_sys=True)
 except Exception as error:
@@ -37,8 +54,7 @@ except Exception as error:
         raise
     print(error, file=sys.stderr, flush=True)
     code = error.get_first_failure()[1].exitcode
-    ended_with_others = code == -signal.SIGTERM and "--standalone" not in sys.argv
-    sys.exit(1 if ended_with_others else code if code > 0 else 128 - code)
+    sys.exit(code if code > 0 else 1 if several and code == -signal.SIGTERM else 128 - code)
 """
 
 _PYTHON: Final = '"${KYOYO_PYTHON:-python3}"'

@@ -22,7 +22,7 @@ class Report:
     @property
     def is_settled(self) -> bool:
         """Both sides agree now, but for members whose jobs still run and for what people have to look at."""
-        waiting = {each.change for each in self.done if each.outcome is Outcome.JOBS_RUNNING}
+        waiting = [each.change for each in self.done if each.outcome is Outcome.JOBS_RUNNING]
         left = self.plan.changes if self.dry_run else self.remaining
         return self.plan.doubt is None and all(each in waiting for each in left)
 

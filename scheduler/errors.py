@@ -78,7 +78,8 @@ class TooManyVariables(Refusal):
 class BadVariable(Refusal):
     """An environment variable that cannot be set.
 
-    Facts: name (shortened), problem ('name' | 'reserved' | 'too_long' | 'control_character').
+    Facts: name (shortened), problem ('name' | 'reserved' | 'too_long' | 'control_character'
+    | 'twice': it is a secret too).
     """
 
     code: ClassVar[str] = "bad-variable"
@@ -100,6 +101,90 @@ class ArgumentsNotOffered(Refusal):
     """A circuit takes no arguments and no environment. Facts: none."""
 
     code: ClassVar[str] = "arguments-not-offered"
+
+
+class OptionNotForCircuits(Refusal):
+    """A circuit has no nodes, signals, secrets and the like. Facts: option."""
+
+    code: ClassVar[str] = "option-not-for-circuits"
+
+
+class BadOption(Refusal):
+    """A word that no machine could take as it is. Facts: option, value (shortened), problem ('form' | 'path')."""
+
+    code: ClassVar[str] = "bad-option"
+
+
+class OptionOutOfRange(Refusal):
+    """A number, or how many of them there are. Facts: option, requested, minimum, maximum."""
+
+    code: ClassVar[str] = "option-out-of-range"
+
+
+class UnevenNodes(Refusal):
+    """What does not divide evenly among the nodes. Facts: option ('gpus' | 'cpus' | 'memory_mb'), requested, nodes."""
+
+    code: ClassVar[str] = "uneven-nodes"
+
+
+class MoreThanGpusBring(Refusal):
+    """CPUs and memory come with the GPUs: less may be asked for, not more. Facts: option, requested, limit, gpus."""
+
+    code: ClassVar[str] = "more-than-gpus-bring"
+
+
+class UnknownSignal(Refusal):
+    """Facts: signal (shortened), known."""
+
+    code: ClassVar[str] = "unknown-signal"
+
+
+class UnsupportedFeature(Refusal):
+    """The machine behind the offering does not do this. Facts: feature (hpc_adapters.contract.Feature), offering."""
+
+    code: ClassVar[str] = "unsupported-feature"
+
+
+class TimeoutsOutOfRange(Refusal):
+    """A time-out that is continued needs an attempt to continue in. Facts: requested, maximum."""
+
+    code: ClassVar[str] = "timeouts-out-of-range"
+
+
+class BeginTooLate(Refusal):
+    """A begin time further ahead than anybody plans. Facts: begin_at (ISO 8601), limit_days."""
+
+    code: ClassVar[str] = "begin-too-late"
+
+
+class DependencyNotFound(Refusal):
+    """No such job, or another organisation's: deliberately not told apart. Facts: job (as it was asked, shortened)."""
+
+    code: ClassVar[str] = "dependency-not-found"
+
+
+class TooManyDependencies(Refusal):
+    """Facts: count, limit."""
+
+    code: ClassVar[str] = "too-many-dependencies"
+
+
+class ArrayEmpty(Refusal):
+    """An array without a task. Facts: none."""
+
+    code: ClassVar[str] = "array-empty"
+
+
+class ArrayTooLarge(Refusal):
+    """Facts: count, limit."""
+
+    code: ClassVar[str] = "array-too-large"
+
+
+class BadArrayIndex(Refusal):
+    """Facts: index, problem ('negative' | 'duplicate' | 'too_large'), maximum."""
+
+    code: ClassVar[str] = "bad-array-index"
 
 
 # --- how it was asked -------------------------------------------------------------------------------------------------
@@ -139,7 +224,7 @@ class BadLimit(Refusal):
 
 
 class QueueFull(Refusal):
-    """The organisation has as many waiting jobs as it may. Facts: queued, max."""
+    """The organisation has as many waiting jobs as it may. Facts: queued, max, asked (an array's tasks count each)."""
 
     code: ClassVar[str] = "queue-full"
 
@@ -148,6 +233,12 @@ class JobNotFound(Refusal):
     """No such job, or another organisation's: deliberately not told apart. Facts: none."""
 
     code: ClassVar[str] = "job-not-found"
+
+
+class ArrayNotFound(Refusal):
+    """No such array, or another organisation's: deliberately not told apart. Facts: none."""
+
+    code: ClassVar[str] = "array-not-found"
 
 
 # --- what an operator sets --------------------------------------------------------------------------------------------

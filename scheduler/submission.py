@@ -32,7 +32,6 @@ from scheduler.errors import (
     ScriptTooLarge,
     TimeoutsOutOfRange,
     TooManyArguments,
-    TooManySecrets,
     TooManyVariables,
 )
 from scheduler.options import (
@@ -42,6 +41,7 @@ from scheduler.options import (
     check_dependencies,
     check_launch,
     check_placement,
+    in_range,
     shown,
 )
 
@@ -146,7 +146,7 @@ def request_sha256(request: Submission) -> bytes:
 
 def options_told(request: Submission) -> dict[str, Any]:
     """As JSON, only what differs from the usual: a request without options is told as it was before there were any."""
-    usual = {name: value for name, value in asdict(Placement()).items()}
+    usual = asdict(Placement())
     told: dict[str, Any] = {
         "placement": {name: value for name, value in asdict(request.placement).items() if value != usual[name]},
         "cpus": request.cpus,
@@ -215,8 +215,7 @@ def _check_arguments(arguments: Sequence[str]) -> None:
 def _check_environment(environment: Mapping[str, str], secrets: Sequence[str]) -> None:
     if len(environment) > MAX_VARIABLES:
         raise TooManyVariables(count=len(environment), limit=MAX_VARIABLES)
-    if len(secrets) > MAX_SECRETS:
-        raise TooManySecrets(count=len(secrets), limit=MAX_SECRETS)
+    in_range("secrets", len(secrets), 0, MAX_SECRETS)
     for name in secrets:
         problem = _problem_of_name(name) or ("twice" if name in environment or secrets.count(name) > 1 else None)
         if problem is not None:
@@ -248,4 +247,3 @@ def _encodes(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from hpc_adapters.contract import Ref
 from pricing.model import ServiceClass
+from scheduler.core.dependencies import DependencyKind
 from scheduler.core.explain import Sentence
 from scheduler.core.model import JobKind, State
 from scheduler.core.reasons import Why
@@ -21,6 +22,25 @@ class WaitingView:
     reason: Why
     facts: Mapping[str, object]
     sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayView:
+    """Which task of which array a job is. tasks: how many there are."""
+
+    number: int
+    index: int
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyView:
+    """What a job waits for, or has waited for."""
+
+    kind: DependencyKind
+    job_id: UUID
+    number: int | None
+    state: State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +58,17 @@ class JobView:
     backend: str
     service_class: ServiceClass
     gpus: int
+    cpus: int
+    memory_mb: int
+    nodes: int
     shots: int
     walltime_s: int
     max_attempts: int
+    max_timeouts: int
+    begin_at: datetime | None
+    array: ArrayView | None
+    number: int | None
+    """1, 2, … within its organisation; None: from before there were numbers."""
     submitted_at: datetime
     state: State
     attempt_id: UUID

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from accounts import service as accounts
 from hpc_adapters.contract import Backend, Capacity, Health, Resources
 from hpc_adapters.errors import Unavailable
-from portal.api.jobs import WaitingOut, waiting_out
+from portal.api.jobrecord import WaitingOut, waiting_out
 from portal.api.wire import Items, Out
 from portal.auth.caller import Operator
 from portal.deps import PortalDeps

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from hpc_adapters.contract import Stream
+from portal.api.jobref import ReadJob
 from portal.api.wire import Out
 from portal.auth.caller import Caller, JobsReader
 from portal.errors import NoResult
@@ -33,13 +33,13 @@ class LogOut(Out):
 
 async def _log_source(
     caller: JobsReader,
-    job_id: UUID,
+    job: ReadJob,
     stream: Annotated[Stream, Query()] = Stream.STDOUT,
     offset: Annotated[int, Query(ge=0, le=2**62)] = 0,
     attempt: Annotated[int | None, Query(ge=1, le=1000, description="Which try; default: the newest.")] = None,
 ) -> LogSource:
     """Looked up before anything is sent, so that a refusal is an answer and not a broken stream."""
-    return await LogSource.of(caller, job_id=job_id, stream=stream, offset=offset, ordinal=attempt)
+    return await LogSource.of(caller, job_id=job, stream=stream, offset=offset, ordinal=attempt)
 
 
 async def _live_log_source(source: Annotated[LogSource, Depends(_log_source)]) -> LogSource:
@@ -47,10 +47,10 @@ async def _live_log_source(source: Annotated[LogSource, Depends(_log_source)]) -
     return source
 
 
-async def _live_job(caller: JobsReader, job_id: UUID) -> Caller:
+async def _live_job(caller: JobsReader, job: ReadJob) -> Caller:
     caller.deps.streams.require_room()
     async with caller.transaction() as conn:
-        await scheduler.job(conn, job_id)
+        await scheduler.job(conn, job)
     return caller
 
 
@@ -76,19 +76,19 @@ async def follow_logs(source: Annotated[LogSource, Depends(_live_log_source)]) -
 
 
 @router.get("/jobs/{job_id}/live", response_class=EventSourceResponse)
-async def follow_job(job_id: UUID, caller: Annotated[Caller, Depends(_live_job)]) -> AsyncIterator[ServerSentEvent]:
+async def follow_job(job: ReadJob, caller: Annotated[Caller, Depends(_live_job)]) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `state` at every change of state or of the reason to wait, `end` when the job has ended."""
     with caller.deps.streams.one():
-        async for name, data in state_events(caller, job_id):
+        async for name, data in state_events(caller, job):
             yield ServerSentEvent(event=name, data=data)
 
 
-@router.get("/jobs/{job_id}/result")
-async def get_result(caller: JobsReader, job_id: UUID) -> Any:
+@router.get("/jobs/{job_id}/result")  # noqa: FAST003  ReadJob has it
+async def get_result(caller: JobsReader, job: ReadJob) -> Any:
     """The JSON that the job left in result.json. NoResult (404) while there is none."""
     async with caller.transaction() as conn:
-        await scheduler.job(conn, job_id)
-        body = await scheduler.result(conn, job_id)
+        await scheduler.job(conn, job)
+        body = await scheduler.result(conn, job)
     if body is None:
         raise NoResult
     return parsed(body)

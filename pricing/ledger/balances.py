@@ -95,6 +95,12 @@ def claim(lots: Iterable[LotBalance], *, ceiling_micro_yen: int, tax_rate_bp: in
     return Claim(needed_micro_yen=needed, available_micro_yen=available, parts=held)
 
 
+def without(lots: Iterable[LotBalance], parts: Iterable[Part]) -> list[LotBalance]:
+    """What is left to spend when parts of lots have been set aside."""
+    taken = {part.lot_id: part.amount_micro_yen for part in parts}
+    return [replace(lot, available_micro_yen=lot.available_micro_yen - taken.get(lot.lot_id, 0)) for lot in lots]
+
+
 def draw(parts: Sequence[Part], *, net_micro_yen: int, tax_rate_bp: int) -> Draw:
     """What a charge of `net_micro_yen` takes from parts in their order. ValueError when they do not cover it.
 

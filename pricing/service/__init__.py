@@ -21,7 +21,7 @@ from pricing.service.documents import (
     usage_by_job,
     waiting,
 )
-from pricing.service.jobs import admission, billing_of, open_attempt, place_hold
+from pricing.service.jobs import admission, billing_of, open_attempt, open_attempts, place_hold, place_holds
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
     balance,
@@ -51,11 +51,13 @@ __all__ = [
     "offering",
     "offerings",
     "open_attempt",
+    "open_attempts",
     "open_credit_line",
     "open_wallet",
     "organisations_with_expired_grants",
     "pay_back",
     "place_hold",
+    "place_holds",
     "price_history",
     "publish_price",
     "quote",

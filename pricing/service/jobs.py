@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,40 +15,58 @@ from pricing.store import ledger as ledger_store
 from pricing.units import yen_text
 
 
-async def admission(conn: Conn, *, quote: Quote, now: datetime) -> Admission:
-    """Whether the wallet covers a quote at this moment. Promises nothing: only a hold does."""
-    claim = await _claim(conn, quote, now)
+async def admission(conn: Conn, *, quote: Quote, now: datetime, jobs: int = 1) -> Admission:
+    """Whether the wallet covers so many jobs of a quote at this moment. Promises nothing: only holds do."""
+    lots = await ledger_store.lots(conn, quote.organisation_id)
+    claim = balances.claim(
+        lots, ceiling_micro_yen=jobs * quote.ceiling_micro_yen, tax_rate_bp=quote.tax_rate_bp, now=now
+    )
     return Admission(needed_micro_yen=claim.needed_micro_yen, available_micro_yen=claim.available_micro_yen)
 
 
 async def place_hold(conn: Conn, *, quote: Quote, now: datetime) -> None:
-    """Store the quote and set its ceiling aside, decided under the wallet's row lock.
+    """place_holds() of one job."""
+    await place_holds(conn, quotes=[quote], now=now)
+
+
+async def place_holds(conn: Conn, *, quotes: Sequence[Quote], now: datetime) -> None:
+    """Store the quotes of one organisation's jobs and set their ceilings aside, all or none, under the wallet's lock.
 
     Again with the same quote: nothing happens. NoWallet, InsufficientFunds; LedgerConflict: another quote of the job.
     """
-    await ledger_store.lock_wallet(conn, quote.organisation_id)
-    known = await store.quote_of(conn, quote.job_id)
-    if known is not None:
-        if known != quote:
+    await ledger_store.lock_wallet(conn, quotes[0].organisation_id)
+    known = await store.quotes_of(conn, [quote.job_id for quote in quotes])
+    for quote in quotes:
+        if known.get(quote.job_id, quote) != quote:
             raise LedgerConflict(f"job {quote.job_id} has another quote")
-        return
-    claim = await _claim(conn, quote, now)
-    if not claim.suffices:
-        raise InsufficientFunds(
-            needed_yen=yen_text(claim.needed_micro_yen), available_yen=yen_text(claim.available_micro_yen)
-        )
-    await store.add_quote(conn, quote)
-    await store.add_hold(conn, quote, now=now)
-    if claim.parts:  # a job that costs nothing claims nothing
-        held = templates.hold(
-            organisation_id=quote.organisation_id, job_id=quote.job_id, parts=claim.parts, at=quote.quoted_at
-        )
-        await ledger_store.post(conn, held, now=now)
+    new = [quote for quote in quotes if quote.job_id not in known]
+    claims = await _claims(conn, new, now) if new else []
+    await store.add_quotes(conn, new)
+    await store.add_holds(conn, new, now=now)
+    held = [
+        templates.hold(organisation_id=quote.organisation_id, job_id=quote.job_id, parts=parts, at=quote.quoted_at)
+        for quote, parts in zip(new, claims, strict=True)
+        if parts  # a job that costs nothing claims nothing
+    ]
+    await ledger_store.post_all(conn, held, now=now)
 
 
-async def _claim(conn: Conn, quote: Quote, now: datetime) -> balances.Claim:
-    lots = await ledger_store.lots(conn, quote.organisation_id)
-    return balances.claim(lots, ceiling_micro_yen=quote.ceiling_micro_yen, tax_rate_bp=quote.tax_rate_bp, now=now)
+async def _claims(conn: Conn, quotes: Sequence[Quote], now: datetime) -> list[tuple[balances.Part, ...]]:
+    """What each hold takes of what those before it leave. InsufficientFunds names what all of them need."""
+    lots = await ledger_store.lots(conn, quotes[0].organisation_id)
+    first, left = quotes[0], lots
+    claims = []
+    for quote in quotes:
+        claim = balances.claim(left, ceiling_micro_yen=quote.ceiling_micro_yen, tax_rate_bp=quote.tax_rate_bp, now=now)
+        if not claim.suffices:
+            total = sum(each.ceiling_micro_yen for each in quotes)
+            whole = balances.claim(lots, ceiling_micro_yen=total, tax_rate_bp=first.tax_rate_bp, now=now)
+            raise InsufficientFunds(
+                needed_yen=yen_text(whole.needed_micro_yen), available_yen=yen_text(whole.available_micro_yen)
+            )
+        claims.append(claim.parts)
+        left = balances.without(left, claim.parts)
+    return claims
 
 
 async def open_attempt(
@@ -61,10 +80,7 @@ async def open_attempt(
     offering_id: str,
     now: datetime,
 ) -> None:
-    """From now on usage of this attempt draws on the job's hold. Again: nothing happens.
-
-    NoWallet, HoldClosed, LedgerConflict: faults of ours, not refusals.
-    """
+    """open_attempts() of one."""
     new = BillableAttempt(
         attempt_id=attempt_id,
         job_id=job_id,
@@ -74,14 +90,25 @@ async def open_attempt(
         offering_id=offering_id,
         opened_at=now,
     )
-    await ledger_store.lock_wallet(conn, organisation_id)  # no release may pass between the look and the row
-    if await store.add_attempt(conn, new):
-        if await store.hold_closed_at(conn, job_id) is not None:
-            raise HoldClosed(f"job {job_id} was released before its attempt {attempt_id} was opened")
-        return
-    known = await store.attempt(conn, attempt_id)
-    if known is None or known.job_id != job_id or known.organisation_id != organisation_id:
-        raise LedgerConflict(f"attempt {attempt_id} belongs to another job")
+    await open_attempts(conn, attempts=[new])
+
+
+async def open_attempts(conn: Conn, *, attempts: Sequence[BillableAttempt]) -> None:
+    """From now on usage of these attempts of one organisation draws on their jobs' holds. Again: nothing happens.
+
+    NoWallet, HoldClosed, LedgerConflict: faults of ours, not refusals.
+    """
+    await ledger_store.lock_wallet(conn, attempts[0].organisation_id)  # no release passes between the look and the row
+    added = await store.add_attempts(conn, attempts)
+    closed = await store.closed_holds(conn, [new.job_id for new in attempts if new.attempt_id in added])
+    for new in attempts:
+        if new.attempt_id in added:
+            if new.job_id in closed:
+                raise HoldClosed(f"job {new.job_id} was released before its attempt {new.attempt_id} was opened")
+            continue
+        known = await store.attempt(conn, new.attempt_id)
+        if known is None or known.job_id != new.job_id or known.organisation_id != new.organisation_id:
+            raise LedgerConflict(f"attempt {new.attempt_id} belongs to another job")
 
 
 async def billing_of(conn: Conn, attempt_id: UUID) -> BillableAttempt | None:

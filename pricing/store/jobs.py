@@ -18,13 +18,20 @@ _ATTEMPT = """SELECT attempt_id, job_id, organisation_id, project_id, person_id,
 
 
 async def quote_of(conn: Conn, job_id: UUID) -> Quote | None:
-    row = await conn.fetchrow(
+    return (await quotes_of(conn, [job_id])).get(job_id)
+
+
+async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
+    """Of those of these jobs that have one."""
+    rows = await conn.fetch(
         """SELECT id, job_id, organisation_id, offering_id, price_version_id, ceiling_micro_yen, expected_micro_yen,
-                  tax_rate_bp, lines, quoted_at FROM pricing.quote WHERE job_id = $1""",
-        job_id,
+                  tax_rate_bp, lines, quoted_at FROM pricing.quote WHERE job_id = ANY($1)""",
+        list(job_ids),
     )
-    if row is None:
-        return None
+    return {row["job_id"]: _quote(row) for row in rows}
+
+
+def _quote(row: Record) -> Quote:
     lines = tuple(
         QuoteLine(
             component=Component(name), quantity=Decimal(line["quantity"]), amount_micro_yen=line["amount_micro_yen"]
@@ -34,52 +41,69 @@ async def quote_of(conn: Conn, job_id: UUID) -> Quote | None:
     return Quote(**{**row, "lines": lines})
 
 
-async def add_quote(conn: Conn, quote: Quote) -> None:
-    await conn.execute(
+async def add_quotes(conn: Conn, quotes: Sequence[Quote]) -> None:
+    await conn.executemany(
         """INSERT INTO pricing.quote (id, organisation_id, job_id, offering_id, price_version_id, ceiling_micro_yen,
                expected_micro_yen, tax_rate_bp, lines, quoted_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
-        quote.id,
-        quote.organisation_id,
-        quote.job_id,
-        quote.offering_id,
-        quote.price_version_id,
-        quote.ceiling_micro_yen,
-        quote.expected_micro_yen,
-        quote.tax_rate_bp,
-        {
-            line.component.value: {"quantity": str(line.quantity), "amount_micro_yen": line.amount_micro_yen}
-            for line in quote.lines
-        },
-        quote.quoted_at,
+        [
+            (
+                quote.id,
+                quote.organisation_id,
+                quote.job_id,
+                quote.offering_id,
+                quote.price_version_id,
+                quote.ceiling_micro_yen,
+                quote.expected_micro_yen,
+                quote.tax_rate_bp,
+                {
+                    line.component.value: {"quantity": str(line.quantity), "amount_micro_yen": line.amount_micro_yen}
+                    for line in quote.lines
+                },
+                quote.quoted_at,
+            )
+            for quote in quotes
+        ],
     )
 
 
-async def add_hold(conn: Conn, quote: Quote, *, now: datetime) -> None:
-    await conn.execute(
+async def add_holds(conn: Conn, quotes: Sequence[Quote], *, now: datetime) -> None:
+    await conn.executemany(
         "INSERT INTO pricing.hold (job_id, organisation_id, ceiling_micro_yen, opened_at) VALUES ($1, $2, $3, $4)",
-        quote.job_id,
-        quote.organisation_id,
-        quote.ceiling_micro_yen,
-        now,
+        [(quote.job_id, quote.organisation_id, quote.ceiling_micro_yen, now) for quote in quotes],
     )
 
 
-async def add_attempt(conn: Conn, attempt: BillableAttempt) -> bool:
-    """False when it is there already."""
-    status = await conn.execute(
+async def add_attempts(conn: Conn, attempts: Sequence[BillableAttempt]) -> set[UUID]:
+    """Those that were not there yet."""
+    rows = await conn.fetch(
         """INSERT INTO pricing.billable_attempt
                (attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (attempt_id) DO NOTHING""",
-        attempt.attempt_id,
-        attempt.job_id,
-        attempt.organisation_id,
-        attempt.project_id,
-        attempt.person_id,
-        attempt.offering_id,
-        attempt.opened_at,
+           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
+                                $7::timestamptz[])
+           ON CONFLICT (attempt_id) DO NOTHING RETURNING attempt_id""",
+        [attempt.attempt_id for attempt in attempts],
+        [attempt.job_id for attempt in attempts],
+        [attempt.organisation_id for attempt in attempts],
+        [attempt.project_id for attempt in attempts],
+        [attempt.person_id for attempt in attempts],
+        [attempt.offering_id for attempt in attempts],
+        [attempt.opened_at for attempt in attempts],
     )
-    return status == "INSERT 0 1"
+    return {row["attempt_id"] for row in rows}
+
+
+async def hold_closed_at(conn: Conn, job_id: UUID) -> datetime | None:
+    closed_at: datetime | None = await conn.fetchval("SELECT closed_at FROM pricing.hold WHERE job_id = $1", job_id)
+    return closed_at
+
+
+async def closed_holds(conn: Conn, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these jobs whose hold is closed."""
+    rows = await conn.fetch(
+        "SELECT job_id FROM pricing.hold WHERE job_id = ANY($1) AND closed_at IS NOT NULL", list(job_ids)
+    )
+    return {row["job_id"] for row in rows}
 
 
 async def attempt(conn: Conn, attempt_id: UUID) -> BillableAttempt | None:
@@ -90,11 +114,6 @@ async def attempt(conn: Conn, attempt_id: UUID) -> BillableAttempt | None:
 async def attempts_of(conn: Conn, job_id: UUID) -> list[BillableAttempt]:
     rows = await conn.fetch(f"{_ATTEMPT} WHERE job_id = $1 ORDER BY opened_at, attempt_id", job_id)
     return [_attempt(row) for row in rows]
-
-
-async def hold_closed_at(conn: Conn, job_id: UUID) -> datetime | None:
-    closed_at: datetime | None = await conn.fetchval("SELECT closed_at FROM pricing.hold WHERE job_id = $1", job_id)
-    return closed_at
 
 
 async def held_parts(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, list[Part]]:

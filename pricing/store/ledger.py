@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -88,40 +89,59 @@ async def owed(conn: Conn, organisation_id: UUID) -> int:
 
 
 async def post(conn: Conn, transaction: Transaction, *, now: datetime) -> bool:
-    """Append a transaction with its entries, in the accounts' order.
+    """post_all() of one transaction. False when it was there already."""
+    return bool(await post_all(conn, [transaction], now=now))
 
-    False when it is there already with the same content (times aside: a retry comes later). LedgerConflict when its
+
+async def post_all(conn: Conn, transactions: Sequence[Transaction], *, now: datetime) -> set[UUID]:
+    """Append transactions with their entries, in the accounts' order. Those that were not there yet.
+
+    What is there already with the same content stays (times aside: a retry comes later). LedgerConflict when a
     business key was used for another content. The database refuses an overdraft, and at commit an imbalance.
     """
-    inserted = await conn.fetchval(
+    if not transactions:
+        return set()
+    rows = await conn.fetch(
         """INSERT INTO pricing.ledger_transaction
                (id, template, organisation_id, job_id, attempt_id, effective_at, recorded_at, memo)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING RETURNING true""",
-        transaction.id,
-        transaction.template,
-        transaction.organisation_id,
-        transaction.job_id,
-        transaction.attempt_id,
-        transaction.effective_at,
+           SELECT id, template, organisation, job, attempt, effective_at, $7, memo
+           FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $8::jsonb[])
+                AS t (id, template, organisation, job, attempt, effective_at, memo)
+           ON CONFLICT (id) DO NOTHING RETURNING id""",
+        [each.id for each in transactions],
+        [each.template for each in transactions],
+        [each.organisation_id for each in transactions],
+        [each.job_id for each in transactions],
+        [each.attempt_id for each in transactions],
+        [each.effective_at for each in transactions],
         now,
-        dict(transaction.memo),
+        [dict(each.memo) for each in transactions],
     )
-    if not inserted:
-        await _require_same(conn, transaction)
-        return False
-    accounts = [entry.account for entry in transaction.entries]
+    added = {row["id"] for row in rows}
+    for each in transactions:
+        if each.id not in added:
+            await _require_same(conn, each)
+    await _add_entries(conn, [each for each in transactions if each.id in added])
+    return added
+
+
+async def _add_entries(conn: Conn, transactions: Sequence[Transaction]) -> None:
+    entries = [(each.id, line, entry) for each in transactions for line, entry in enumerate(each.entries)]
+    if not entries:
+        return
+    accounts = [entry.account for _, _, entry in entries]
     await conn.execute(
         """INSERT INTO pricing.ledger_entry
-           SELECT $1, line - 1, organisation, bucket::pricing.bucket, lot, amount
-           FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::bigint[])
-                WITH ORDINALITY AS e (organisation, bucket, lot, amount, line) ORDER BY line""",
-        transaction.id,
+           SELECT transaction, line, organisation, bucket::pricing.bucket, lot, amount
+           FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[])
+                WITH ORDINALITY AS e (transaction, line, organisation, bucket, lot, amount, place) ORDER BY place""",
+        [transaction_id for transaction_id, _, _ in entries],
+        [line for _, line, _ in entries],
         [account.organisation_id for account in accounts],
         [account.bucket.value for account in accounts],
         [account.lot_id for account in accounts],
-        [entry.amount_micro_yen for entry in transaction.entries],
+        [entry.amount_micro_yen for _, _, entry in entries],
     )
-    return True
 
 
 async def _require_same(conn: Conn, transaction: Transaction) -> None:

@@ -62,9 +62,13 @@ class EndReason(StrEnum):
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
     CANCELLED_IN_QUEUE = "cancelled_in_queue"
+    DEPENDENCY_NEVER_SATISFIED = "dependency_never_satisfied"
+    """What it waited for can no longer happen: it never started, and costs nothing."""
     CANCELLED_BY_USER = "cancelled_by_user"
     CANCELLED_BY_SITE = "cancelled_by_site"
     """Somebody cancelled it on the backend, not through us: the customer does not pay."""
+    CANCELLED_BY_OWNER = "cancelled_by_owner"
+    """Its owner cancelled it on the backend, past us: as good as through us, and charged like it."""
     NEVER_ACCEPTED = "never_accepted"
     """Cancelled while it was unknown whether the backend had it; it has not."""
     PREEMPTED = "preempted"
@@ -99,6 +103,10 @@ class Attempt:
     trail: tuple[str, ...]
     """Kinds of its events so far, oldest first."""
     phase: str = "main"
+    max_timeouts: int = 0
+    """So many time-outs of its job are continued by another attempt."""
+    timeouts: int = 0
+    """Attempts of its job before it that ran out of time."""
     state: State = State.QUEUED
     native_id: str | None = None
     dispatched_at: datetime | None = None

@@ -19,9 +19,9 @@ class Share:
     max_running_jobs: int = 100
 
 
-def may_queue(share: Share, *, queued: int) -> bool:
-    """Whether one more job may wait."""
-    return queued < share.max_queued_jobs
+def may_queue(share: Share, *, queued: int, asked: int = 1) -> bool:
+    """Whether so many more jobs may wait."""
+    return queued + asked <= share.max_queued_jobs
 
 
 class RunningQuota:

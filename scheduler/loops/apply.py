@@ -19,7 +19,7 @@ from scheduler.core.effects import (
 )
 from scheduler.core.events import Event, Queued
 from scheduler.core.lifecycle import advance
-from scheduler.core.model import Attempt, Doubt, State
+from scheduler.core.model import Attempt, Doubt, EndReason, State
 from scheduler.loops import metrics
 from scheduler.loops.calls import tell
 from scheduler.loops.deps import Deps
@@ -96,7 +96,7 @@ async def _requeue(conn: Conn, ended: Attempt, *, ordinal: int, attempt_id: UUID
         offering_id=str(facts["offering_id"]),
         now=now,
     )
-    await store.insert(conn, _next(ended, ordinal=ordinal, attempt_id=attempt_id, now=now))
+    await store.insert(conn, [_next(ended, ordinal=ordinal, attempt_id=attempt_id, now=now)])
 
 
 def _next(ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> Attempt:
@@ -106,6 +106,8 @@ def _next(ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> A
         organisation_id=ended.organisation_id,
         backend=ended.backend,
         phase=ended.phase,
+        max_timeouts=ended.max_timeouts,
+        timeouts=ended.timeouts + (ended.reason == EndReason.TIMED_OUT),
         ordinal=ordinal,
         kind=ended.kind,
         max_attempts=ended.max_attempts,

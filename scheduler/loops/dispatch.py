@@ -31,6 +31,7 @@ from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
 from scheduler.store import attempts as attempt_store
 from scheduler.store import planning as store
+from scheduler.store.requests import request_of
 
 _log = structlog.get_logger(__name__)
 
@@ -172,7 +173,7 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Handover | Non
                 return None
             if await _refusal(conn, attempt.organisation_id, now) is not None:
                 return None
-            request = await attempt_store.request_of(conn, attempt)
+            request = (await request_of(conn, attempt)).request
             applied = await apply(conn, deps, attempt.id, Dispatched(at=now), now=now)
             return _Handover(attempt.id, request) if applied.changed else None
     except Exception as problem:

@@ -6,18 +6,23 @@ loops.
 
 from __future__ import annotations
 
+from scheduler.service.admitting import estimate, largest_nu, resources_of
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
-from scheduler.service.reading import attempts, job, jobs, result, story
-from scheduler.service.submitting import largest_nu, request_cancel, resources_of, submit
+from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, result, story
+from scheduler.service.submitting import request_cancel, request_cancel_array, submit
 
 __all__ = [
     "attempts",
+    "dependencies",
+    "estimate",
     "job",
+    "job_id_of",
     "jobs",
     "largest_nu",
     "publish_exchange_rate",
     "queue_view",
     "request_cancel",
+    "request_cancel_array",
     "resources_of",
     "result",
     "set_share",

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from accounts import service as accounts
 from accounts.model import Principal, Scope
-from hpc_adapters.contract import Resources
+from hpc_adapters.contract import Capabilities
 from infra.db.connection import Conn, notify
 from pricing import service as pricing
-from pricing.model import JobSize, Offering, OfferingKind
-from pricing.quoting import qpu_time_us
+from pricing.model import BillableAttempt, Quote
 from scheduler import policy
-from scheduler.core import fairshare, quotas
+from scheduler.core import quotas
 from scheduler.core.events import Queued
-from scheduler.core.model import Attempt, JobKind
-from scheduler.errors import IdempotencyKeyReused, JobNotFound, KindMismatch, QueueFull
-from scheduler.service.reading import job
+from scheduler.core.model import Attempt
+from scheduler.errors import ArrayNotFound, DependencyNotFound, IdempotencyKeyReused, QueueFull, TooManyDependencies
+from scheduler.options import Dependency, shown
+from scheduler.service.admitting import Admitted, admit, count_of, largest_nu, organisation_of
+from scheduler.service.reading import job, job_ids_of
 from scheduler.store import attempts as attempt_store
 from scheduler.store import jobs as job_store
+from scheduler.store import reads
+from scheduler.store.jobs import NewArray, NewJob
 from scheduler.submission import Submission, checked, checked_key, request_sha256
 from scheduler.views import JobView
 
-_MICRO_S = 1_000_000
+MAX_PREREQUISITES = 2_000
+"""Jobs that one job may wait for, when the tasks of arrays are counted."""
+NO_CAPABILITIES: Mapping[str, Capabilities] = {}
 
 
 async def submit(
@@ -36,15 +43,18 @@ async def submit(
     attempt_id: UUID,
     quote_id: UUID,
     now: datetime,
+    capabilities: Mapping[str, Capabilities] = NO_CAPABILITIES,
 ) -> tuple[JobView, bool]:
     """Steps 1–3 of the life of a job, in one transaction: job, quote, hold, attempt QUEUED. Wakes the dispatcher.
 
-    The same key with the same request again: the earlier job, and False. Refusals: those of submission.checked();
-    IdempotencyKeyReused, KindMismatch, QueueFull; accounts' (ProjectNotFound, OrganisationSuspended, Declaration…);
-    pricing's (UnknownOffering, NoPrice, TooManyGpus …, NoWallet, InsufficientFunds).
+    An array is as many jobs, all or none of them, and its first task stands for it. capabilities: of the configured
+    backends. The same key with the same request again: the earlier job, and False. Refusals: those of
+    submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull, UnsupportedFeature, DependencyNotFound …;
+    accounts' (ProjectNotFound, OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering,
+    NoPrice, TooManyGpus …, NoWallet, InsufficientFunds).
     """
     principal.require(Scope.JOBS_WRITE)
-    organisation_id = _organisation_of(principal)
+    organisation_id = organisation_of(principal)
     key, clean = checked_key(idempotency_key), checked(request)
     digest = request_sha256(clean)
     await job_store.lock_queue(conn, organisation_id)
@@ -53,78 +63,122 @@ async def submit(
         if earlier.request_sha256 != digest:
             raise IdempotencyKeyReused(job_id=str(earlier.job_id))
         return await job(conn, earlier.job_id), False
-    new = await _admitted(
-        conn,
-        principal=principal,
-        request=clean,
-        ids=(job_id, quote_id),
-        key=(key, digest),
-        now=now,
+    project = await accounts.project_by_slug(conn, organisation_id, clean.project)
+    await _require_place(conn, organisation_id, asked=count_of(clean), now=now)
+    admitted = await admit(
+        conn, principal=principal, request=clean, capabilities=capabilities, ids=(job_id, quote_id), now=now
     )
-    await job_store.insert(conn, new)
-    await _queue(conn, new, attempt_id=attempt_id, now=now)
+    waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
+    first = NewJob(
+        id=job_id,
+        number=await job_store.next_number(conn, organisation_id),
+        organisation_id=organisation_id,
+        project_id=project.id,
+        person_id=principal.person_id,
+        request=clean,
+        backend=admitted.offering.backend,
+        resources=admitted.resources,
+        nu=await _largest_nu(conn, admitted, now),
+        idempotency_key=key,
+        request_sha256=digest,
+        submitted_at=now,
+    )
+    jobs = _jobs(first)
+    await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), now=now)
+    await job_store.insert(conn, jobs, waits_for)
+    await _queue(conn, jobs, first_attempt_id=attempt_id, now=now)
     await notify(conn, "dispatch")
     return await job(conn, job_id), True
 
 
-async def _admitted(
-    conn: Conn,
-    *,
-    principal: Principal,
-    request: Submission,
-    ids: tuple[UUID, UUID],
-    key: tuple[str, bytes],
-    now: datetime,
-) -> job_store.NewJob:
-    """The job, when its organisation may and can pay for it: its ceiling is held then."""
-    organisation_id = _organisation_of(principal)
-    job_id, quote_id = ids
-    eligible = await accounts.require_eligible(conn, organisation_id, now=now)
-    project = await accounts.project_by_slug(conn, organisation_id, request.project)
-    offering = await pricing.offering(conn, request.offering_id)
-    _require_kind(request, offering)
-    await _require_place(conn, organisation_id, now=now)
-    size = JobSize(walltime_s=request.walltime_s, gpus=request.gpus, shots=request.shots)
-    quote = await pricing.quote(
-        conn,
-        quote_id=quote_id,
-        job_id=job_id,
-        organisation_id=organisation_id,
-        customer_class=eligible.customer_class,
-        service_class=request.service_class,
-        offering_id=offering.id,
-        size=size,
-        now=now,
-    )
-    await pricing.place_hold(conn, quote=quote, now=now)
-    rate = await job_store.nu_per_hour(conn, offering.resource_type, at=now)
-    return job_store.NewJob(
-        id=job_id,
-        organisation_id=organisation_id,
-        project_id=project.id,
-        person_id=principal.person_id,
-        request=request,
-        backend=offering.backend,
-        resources=resources_of(offering, size),
-        nu=largest_nu(offering, size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate),
-        idempotency_key=key[0],
-        request_sha256=key[1],
-        submitted_at=now,
-    )
+async def _require_place(conn: Conn, organisation_id: UUID, *, asked: int, now: datetime) -> None:
+    share = await job_store.share_of(conn, organisation_id, at=now) or policy.DEFAULT_SHARE
+    queued = await job_store.count_queued(conn, organisation_id)
+    if not quotas.may_queue(share, queued=queued, asked=asked):
+        raise QueueFull(queued=queued, max=share.max_queued_jobs, asked=asked)
 
 
-async def _queue(conn: Conn, new: job_store.NewJob, *, attempt_id: UUID, now: datetime) -> None:
-    await pricing.open_attempt(
-        conn,
-        attempt_id=attempt_id,
+async def _largest_nu(conn: Conn, admitted: Admitted, now: datetime) -> float:
+    rate = await job_store.nu_per_hour(conn, admitted.offering.resource_type, at=now)
+    return largest_nu(admitted.offering, admitted.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
+
+
+async def _prerequisites(
+    conn: Conn, organisation_id: UUID, dependencies: Sequence[Dependency]
+) -> Sequence[job_store.Prerequisite]:
+    """The jobs that are meant, each once of each kind. DependencyNotFound, TooManyDependencies."""
+    found: dict[job_store.Prerequisite, None] = {}
+    for each in dependencies:
+        meant = await job_ids_of(conn, organisation_id=organisation_id, name=each.job)
+        if not meant:
+            raise DependencyNotFound(job=shown(each.job))
+        found |= dict.fromkeys((each.kind, job_id) for job_id in meant)
+        if len(found) > MAX_PREREQUISITES:
+            raise TooManyDependencies(count=len(found), limit=MAX_PREREQUISITES)
+    return tuple(found)
+
+
+# -- one job, or one for each task of an array -------------------------------------------------------------------------
+
+
+def _jobs(first: NewJob) -> list[NewJob]:
+    """All jobs of a request. An array has the id of its first task, which also keeps what all tasks share."""
+    wish = first.request.array
+    if wish is None:
+        return [first]
+    indices = sorted(wish.indices)
+    array = NewArray(
+        id=first.id,
+        number=first.number,
+        first=indices[0],
+        last=indices[-1],
+        step=wish.step,
+        tasks=len(indices),
+        max_running=wish.max_running,
+    )
+    return [
+        replace(
+            first,
+            id=_of_task(first.id, place),
+            number=first.number + place,
+            idempotency_key=first.idempotency_key if place == 0 else f"§{first.id}:{index}",  # no customer's key: §
+            array=array,
+            array_index=index,
+        )
+        for place, index in enumerate(indices)
+    ]
+
+
+def _of_task(first: UUID, place: int) -> UUID:
+    """The id of what belongs to a later task follows from that of the first."""
+    return first if place == 0 else uuid5(first, str(place))
+
+
+def _quotes(first: Quote, jobs: Sequence[NewJob]) -> list[Quote]:
+    return [replace(first, id=_of_task(first.id, place), job_id=each.id) for place, each in enumerate(jobs)]
+
+
+async def _queue(conn: Conn, jobs: Sequence[NewJob], *, first_attempt_id: UUID, now: datetime) -> None:
+    attempts = [_first_attempt(each, _of_task(first_attempt_id, place), now) for place, each in enumerate(jobs)]
+    billable = [_billable(each, attempt) for each, attempt in zip(jobs, attempts, strict=True)]
+    await pricing.open_attempts(conn, attempts=billable)
+    await attempt_store.insert(conn, attempts)
+
+
+def _billable(new: NewJob, attempt: Attempt) -> BillableAttempt:
+    return BillableAttempt(
+        attempt_id=attempt.id,
         job_id=new.id,
         organisation_id=new.organisation_id,
         project_id=new.project_id,
         person_id=new.person_id,
         offering_id=new.request.offering_id,
-        now=now,
+        opened_at=attempt.queued_at,
     )
-    first = Attempt(
+
+
+def _first_attempt(new: NewJob, attempt_id: UUID, now: datetime) -> Attempt:
+    return Attempt(
         id=attempt_id,
         job_id=new.id,
         organisation_id=new.organisation_id,
@@ -132,63 +186,47 @@ async def _queue(conn: Conn, new: job_store.NewJob, *, attempt_id: UUID, now: da
         ordinal=1,
         kind=new.request.kind,
         max_attempts=new.request.max_attempts,
+        max_timeouts=new.request.max_timeouts,
         walltime_s=new.request.walltime_s,
         nu=new.nu,
         queued_at=now,
         trail=(Queued.__name__,),
     )
-    await attempt_store.insert(conn, first)
 
 
-async def _require_place(conn: Conn, organisation_id: UUID, *, now: datetime) -> None:
-    share = await job_store.share_of(conn, organisation_id, at=now) or policy.DEFAULT_SHARE
-    queued = await job_store.count_queued(conn, organisation_id)
-    if not quotas.may_queue(share, queued=queued):
-        raise QueueFull(queued=queued, max=share.max_queued_jobs)
-
-
-def _require_kind(request: Submission, offering: Offering) -> None:
-    runs_circuits = offering.kind is OfferingKind.QUANTUM
-    if runs_circuits != (request.kind is JobKind.QUANTUM):
-        raise KindMismatch(kind=request.kind.value, offering=offering.id, offering_kind=offering.kind.value)
-
-
-def resources_of(offering: Offering, size: JobSize) -> Resources:
-    """What a job of this size holds while it runs: CPUs and memory come in proportion to its GPUs."""
-    if offering.kind is OfferingKind.QUANTUM:
-        return Resources(qpus=1)
-    return Resources(
-        gpus=size.gpus, cpus=size.gpus * offering.cpus_per_gpu, memory_mb=size.gpus * offering.memory_mb_per_gpu
-    )
-
-
-def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float) -> float:
-    """Normalised units of its full walltime; of a circuit those of its service time."""
-    if offering.kind is OfferingKind.QUANTUM:
-        seconds = qpu_time_us(offering, size) / _MICRO_S
-        return fairshare.nu_of(units=1, seconds=seconds, nu_per_hour=nu_per_hour)
-    return fairshare.nu_of(units=size.gpus, seconds=size.walltime_s, nu_per_hour=nu_per_hour)
-
-
-def _organisation_of(principal: Principal) -> UUID:
-    """Whoever may write jobs acts for an organisation: staff have no such scope."""
-    if principal.organisation_id is None:
-        raise JobNotFound
-    return principal.organisation_id
+# -- cancel ------------------------------------------------------------------------------------------------------------
 
 
 async def request_cancel(conn: Conn, *, principal: Principal, job_id: UUID, now: datetime) -> JobView:
     """Records the wish, once, and wakes the canceller. A job that has ended stays as it ended. JobNotFound."""
-    if Scope.OPERATE not in principal.scopes:
-        principal.require(Scope.JOBS_WRITE)
+    _require_canceller(principal)
     wanted = await job(conn, job_id)
     if not wanted.state.is_terminal:
         await job_store.request_cancel(
             conn,
-            job_id=job_id,
+            job_ids=[job_id],
             organisation_id=wanted.organisation_id,
             requested_by=principal.person_id,
             now=now,
         )
         await notify(conn, "cancel")
     return await job(conn, job_id)
+
+
+async def request_cancel_array(conn: Conn, *, principal: Principal, number: int, now: datetime) -> JobView:
+    """The same for all tasks of an array that have not ended; its first task. ArrayNotFound."""
+    _require_canceller(principal)
+    organisation_id = organisation_of(principal)
+    tasks = await reads.tasks_of(conn, organisation_id=organisation_id, number=number)
+    if not tasks:
+        raise ArrayNotFound
+    await job_store.request_cancel(
+        conn, job_ids=tasks, organisation_id=organisation_id, requested_by=principal.person_id, now=now
+    )
+    await notify(conn, "cancel")
+    return await job(conn, tasks[0])
+
+
+def _require_canceller(principal: Principal) -> None:
+    if Scope.OPERATE not in principal.scopes:
+        principal.require(Scope.JOBS_WRITE)

@@ -8,14 +8,17 @@ from uuid import UUID
 
 import asyncpg
 
-from hpc_adapters.contract import Circuit, JobRequest, Resources, Script
+from hpc_adapters.contract import Resources
 from infra.db.connection import Conn
 from scheduler.core.events import Event, Queued, facts_of
 from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, JobKind, State
 from scheduler.core.reasons import Why
 
 _ATTEMPT = """
-    SELECT a.*, j.kind, j.max_attempts, j.walltime_s, j.nu, c.job_id IS NOT NULL AS cancel_wanted,
+    SELECT a.*, j.kind, j.max_attempts, j.max_timeouts, j.walltime_s, j.nu, c.job_id IS NOT NULL AS cancel_wanted,
+           CASE WHEN j.max_timeouts = 0 THEN 0 ELSE (
+               SELECT count(*) FROM scheduler.attempt t
+               WHERE t.job_id = a.job_id AND t.ordinal < a.ordinal AND t.reason = 'timed_out')::integer END AS timeouts,
            ARRAY(SELECT e.kind FROM scheduler.attempt_event e WHERE e.attempt_id = a.id ORDER BY e.seq) AS trail
     FROM scheduler.attempt a
     JOIN scheduler.job j ON j.id = a.job_id
@@ -96,22 +99,35 @@ async def without_result(conn: Conn, *, backend: str, since: datetime, limit: in
     return [_attempt(row) for row in rows]
 
 
-async def insert(conn: Conn, attempt: Attempt) -> None:
-    """A new attempt, QUEUED, with its first event."""
-    await conn.execute(
+async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
+    """New attempts, QUEUED, each with its first event."""
+    await conn.executemany(
         "INSERT INTO scheduler.attempt "
         "(id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version) "
         "VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8)",
-        attempt.id,
-        attempt.job_id,
-        attempt.organisation_id,
-        attempt.phase,
-        attempt.ordinal,
-        attempt.backend,
-        attempt.queued_at,
-        attempt.version,
+        [
+            (
+                attempt.id,
+                attempt.job_id,
+                attempt.organisation_id,
+                attempt.phase,
+                attempt.ordinal,
+                attempt.backend,
+                attempt.queued_at,
+                attempt.version,
+            )
+            for attempt in attempts
+        ],
     )
-    await _append(conn, attempt, Queued(at=attempt.queued_at), now=attempt.queued_at)
+    await conn.executemany(
+        "INSERT INTO scheduler.attempt_event "
+        "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
+        "VALUES ($1, $2, $3, $4, 'QUEUED', $5, $6, $6)",
+        [
+            (attempt.id, attempt.version, attempt.organisation_id, Queued.__name__, {}, attempt.queued_at)
+            for attempt in attempts
+        ],
+    )
 
 
 async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now: datetime) -> bool:
@@ -172,31 +188,6 @@ async def park(conn: Conn, attempt_id: UUID, *, until: datetime, problem: str) -
     )
 
 
-async def request_of(conn: Conn, attempt: Attempt) -> JobRequest:
-    """All that the backend is told."""
-    row = await conn.fetchrow(
-        "SELECT j.*, p.body FROM scheduler.job j JOIN scheduler.job_payload p ON p.job_id = j.id WHERE j.id = $1",
-        attempt.job_id,
-    )
-    if row is None:
-        raise LookupError(f"job {attempt.job_id} has no payload")
-    options = row["options"]
-    payload: Script | Circuit
-    if attempt.kind is JobKind.QUANTUM:
-        payload = Circuit(program=row["body"], shots=row["shots"])
-    else:
-        payload = Script(
-            body=row["body"], arguments=tuple(options["arguments"]), environment=dict(options["environment"])
-        )
-    return JobRequest(
-        attempt_id=attempt.id,
-        tenant=str(attempt.organisation_id),
-        resources=resources_of(row),
-        walltime_s=row["walltime_s"],
-        payload=payload,
-    )
-
-
 async def billing_facts(conn: Conn, job_id: UUID) -> Mapping[str, object]:
     """Whose job it is, as pricing.open_attempt wants it."""
     row = await conn.fetchrow(
@@ -241,6 +232,8 @@ def _attempt(row: asyncpg.Record) -> Attempt:
         organisation_id=row["organisation_id"],
         backend=row["backend"],
         phase=row["phase"],
+        max_timeouts=row["max_timeouts"],
+        timeouts=row["timeouts"],
         ordinal=row["ordinal"],
         kind=JobKind(row["kind"]),
         max_attempts=row["max_attempts"],

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
 from hpc_adapters.contract import Resources
 from infra.db.connection import Conn
+from scheduler.core.dependencies import DependencyKind
 from scheduler.core.quotas import Share
 from scheduler.submission import Submission
+
+Prerequisite = tuple[DependencyKind, UUID]
+"""What a job waits for: how, and which job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArray:
+    """An array ready to be stored. id, number: those of its first task."""
+
+    id: UUID
+    number: int
+    first: int
+    last: int
+    step: int
+    tasks: int
+    max_running: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +36,7 @@ class NewJob:
     """A job ready to be stored."""
 
     id: UUID
+    number: int
     organisation_id: UUID
     project_id: UUID
     person_id: UUID
@@ -28,6 +47,8 @@ class NewJob:
     idempotency_key: str
     request_sha256: bytes
     submitted_at: datetime
+    array: NewArray | None = None
+    array_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,14 @@ async def earlier(conn: Conn, *, organisation_id: UUID, person_id: UUID, key: st
         key,
     )
     return None if row is None else Earlier(row["id"], row["request_sha256"])
+
+
+async def next_number(conn: Conn, organisation_id: UUID) -> int:
+    """Under the queue's lock: nobody else takes it."""
+    number: int = await conn.fetchval(
+        "SELECT coalesce(max(number), 0) + 1 FROM scheduler.job WHERE organisation_id = $1", organisation_id
+    )
+    return number
 
 
 async def count_queued(conn: Conn, organisation_id: UUID) -> int:
@@ -83,13 +112,52 @@ async def nu_per_hour(conn: Conn, resource_type: str, *, at: datetime) -> float 
     return None if rate is None else float(rate)
 
 
-async def insert(conn: Conn, job: NewJob) -> None:
-    asked = job.request
-    await conn.execute(
+async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequisite]) -> None:
+    """One job, or all tasks of one array; what the tasks share is kept with the first of them."""
+    first = jobs[0]
+    if first.array is not None:
+        await _insert_array(conn, first, first.array)
+    await conn.executemany(
         "INSERT INTO scheduler.job (id, organisation_id, project_id, person_id, name, kind, offering_id, backend, "
         "service_class, gpus, cpus, memory_mb, qpus, shots, walltime_s, max_attempts, nu, options, idempotency_key, "
-        "request_sha256, submitted_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+        "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
+        "$22, $23, $24, $25, $26, $27)",
+        [_row(job, {"project": job.request.project} if job is not first else _options(job.request)) for job in jobs],
+    )
+    await conn.execute(
+        "INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256) VALUES ($1, $2, $3, $4)",
+        first.id,
+        first.organisation_id,
+        first.request.body,
+        hashlib.sha256(first.request.body).digest(),
+    )
+    if waits_for:
+        await conn.executemany(
+            "INSERT INTO scheduler.dependency (job_id, on_job_id, organisation_id, kind) VALUES ($1, $2, $3, $4)",
+            [(first.id, on_job_id, first.organisation_id, kind.value) for kind, on_job_id in waits_for],
+        )
+
+
+async def _insert_array(conn: Conn, first: NewJob, array: NewArray) -> None:
+    await conn.execute(
+        "INSERT INTO scheduler.job_array (id, organisation_id, number, first_index, last_index, step, tasks, "
+        "max_running, submitted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        array.id,
+        first.organisation_id,
+        array.number,
+        array.first,
+        array.last,
+        array.step,
+        array.tasks,
+        array.max_running,
+        first.submitted_at,
+    )
+
+
+def _row(job: NewJob, options: Mapping[str, object]) -> tuple[object, ...]:
+    asked = job.request
+    return (
         job.id,
         job.organisation_id,
         job.project_id,
@@ -107,30 +175,41 @@ async def insert(conn: Conn, job: NewJob) -> None:
         asked.walltime_s,
         asked.max_attempts,
         job.nu,
-        {
-            "project": asked.project,
-            "arguments": list(asked.arguments),
-            "environment": dict(asked.environment),
-        },
+        dict(options),
         job.idempotency_key,
         job.request_sha256,
         job.submitted_at,
-    )
-    await conn.execute(
-        "INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256) VALUES ($1, $2, $3, $4)",
-        job.id,
-        job.organisation_id,
-        asked.body,
-        hashlib.sha256(asked.body).digest(),
+        job.number,
+        asked.placement.nodes,
+        asked.max_timeouts,
+        asked.begin_at,
+        None if job.array is None else job.array.id,
+        job.array_index,
     )
 
 
-async def request_cancel(conn: Conn, *, job_id: UUID, organisation_id: UUID, requested_by: UUID, now: datetime) -> None:
-    """The first wish counts; another is the same."""
+def _options(asked: Submission) -> dict[str, object]:
+    """What no query asks for: read when it is handed over."""
+    return {
+        "project": asked.project,
+        "arguments": list(asked.arguments),
+        "environment": dict(asked.environment),
+        "placement": {name: value for name, value in asdict(asked.placement).items() if value},
+        "secrets": list(asked.secrets),
+        "launch": None if asked.launch is None else asdict(asked.launch),
+    }
+
+
+async def request_cancel(
+    conn: Conn, *, job_ids: Sequence[UUID], organisation_id: UUID, requested_by: UUID, now: datetime
+) -> None:
+    """For those of an organisation's jobs that live. The first wish counts; another is the same."""
     await conn.execute(
         "INSERT INTO scheduler.cancellation (job_id, organisation_id, requested_by, requested_at) "
-        "VALUES ($1, $2, $3, $4) ON CONFLICT (job_id) DO NOTHING",
-        job_id,
+        "SELECT DISTINCT a.job_id, a.organisation_id, $3::uuid, $4::timestamptz FROM scheduler.attempt a "
+        "WHERE a.job_id = ANY($1) AND a.organisation_id = $2 "
+        "AND a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') ON CONFLICT (job_id) DO NOTHING",
+        list(job_ids),
         organisation_id,
         requested_by,
         now,

@@ -11,17 +11,20 @@ import asyncpg
 from hpc_adapters.contract import Ref
 from infra.db.connection import Conn
 from pricing.model import ServiceClass
+from scheduler.core.dependencies import DependencyKind
 from scheduler.core.explain import what_happened, why_it_waits
 from scheduler.core.model import JobKind, State
 from scheduler.core.reasons import Why
-from scheduler.views import AttemptView, JobView, QueueEntry, StoryLine, WaitingView
+from scheduler.views import ArrayView, AttemptView, DependencyView, JobView, QueueEntry, StoryLine, WaitingView
 
 _JOB = """
     SELECT j.*, a.id AS attempt_id, a.ordinal, a.state, a.started_at, a.ended_at, a.exit_code, a.reason,
-           a.wait_reason, a.wait_facts, c.requested_at AS cancel_requested_at
+           a.wait_reason, a.wait_facts, c.requested_at AS cancel_requested_at,
+           r.number AS array_number, r.tasks AS array_tasks
     FROM scheduler.job j
     JOIN LATERAL (SELECT * FROM scheduler.attempt WHERE job_id = j.id ORDER BY ordinal DESC LIMIT 1) a ON true
     LEFT JOIN scheduler.cancellation c ON c.job_id = j.id
+    LEFT JOIN scheduler.job_array r ON r.id = j.array_id
 """
 
 
@@ -35,23 +38,77 @@ async def jobs(
     *,
     organisation_id: UUID | None,
     state: State | None,
+    array: int | None,
     before: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[JobView]:
     """Newest first. before: (submitted_at, id) of the last one seen."""
     at, last = before or (None, None)
     rows = await conn.fetch(
-        _JOB + "WHERE ($1::uuid IS NULL OR j.organisation_id = $1) "
+        _JOB  # noqa: S608  its own text
+        + "WHERE ($1::uuid IS NULL OR j.organisation_id = $1) "
         "AND ($2::scheduler.attempt_state IS NULL OR a.state = $2) "
         "AND ($3::timestamptz IS NULL OR (j.submitted_at, j.id) < ($3, $4)) "
+        "AND ($6::bigint IS NULL OR j.array_id IN (SELECT id FROM scheduler.job_array w "
+        "WHERE w.number = $6 AND ($1::uuid IS NULL OR w.organisation_id = $1))) "
         "ORDER BY j.submitted_at DESC, j.id DESC LIMIT $5",
         organisation_id,
         None if state is None else state.value,
         at,
         last,
         limit,
+        array,
     )
     return [_job(row) for row in rows]
+
+
+async def id_of_number(conn: Conn, *, organisation_id: UUID, number: int) -> UUID | None:
+    found: UUID | None = await conn.fetchval(
+        "SELECT id FROM scheduler.job WHERE organisation_id = $1 AND number = $2", organisation_id, number
+    )
+    return found
+
+
+async def id_of_task(conn: Conn, *, organisation_id: UUID, number: int, index: int) -> UUID | None:
+    """Of task `index` of array `number`."""
+    found: UUID | None = await conn.fetchval(
+        "SELECT j.id FROM scheduler.job j JOIN scheduler.job_array r ON r.id = j.array_id "
+        "WHERE r.organisation_id = $1 AND r.number = $2 AND j.array_index = $3",
+        organisation_id,
+        number,
+        index,
+    )
+    return found
+
+
+async def tasks_of(conn: Conn, *, organisation_id: UUID, number: int) -> list[UUID]:
+    """All jobs of an array, by index; none: there is no such array."""
+    rows = await conn.fetch(
+        "SELECT j.id FROM scheduler.job j JOIN scheduler.job_array r ON r.id = j.array_id "
+        "WHERE r.organisation_id = $1 AND r.number = $2 ORDER BY j.array_index",
+        organisation_id,
+        number,
+    )
+    return [row["id"] for row in rows]
+
+
+async def dependencies(conn: Conn, job_id: UUID) -> list[DependencyView]:
+    """What a job waits for. All tasks of an array wait for the same, which is noted with the first of them."""
+    rows = await conn.fetch(
+        "SELECT d.kind::text AS kind, o.id AS job_id, o.number, a.state FROM scheduler.job j "
+        "JOIN scheduler.dependency d ON d.job_id = coalesce(j.array_id, j.id) "
+        "JOIN scheduler.job o ON o.id = d.on_job_id "
+        "JOIN LATERAL "
+        "(SELECT state FROM scheduler.attempt WHERE job_id = o.id ORDER BY ordinal DESC LIMIT 1) a ON true "
+        "WHERE j.id = $1 ORDER BY o.number, o.id, d.kind",
+        job_id,
+    )
+    return [
+        DependencyView(
+            kind=DependencyKind(row["kind"]), job_id=row["job_id"], number=row["number"], state=State(row["state"])
+        )
+        for row in rows
+    ]
 
 
 async def attempts(conn: Conn, job_id: UUID) -> list[AttemptView]:
@@ -112,9 +169,16 @@ def _job(row: asyncpg.Record) -> JobView:
         backend=row["backend"],
         service_class=ServiceClass(row["service_class"]),
         gpus=row["gpus"],
+        cpus=row["cpus"],
+        memory_mb=row["memory_mb"],
+        nodes=row["nodes"],
         shots=row["shots"],
         walltime_s=row["walltime_s"],
         max_attempts=row["max_attempts"],
+        max_timeouts=row["max_timeouts"],
+        begin_at=row["begin_at"],
+        array=_array(row),
+        number=row["number"],
         submitted_at=row["submitted_at"],
         state=State(row["state"]),
         attempt_id=row["attempt_id"],
@@ -126,6 +190,12 @@ def _job(row: asyncpg.Record) -> JobView:
         cancel_requested_at=row["cancel_requested_at"],
         waiting=_waiting(row),
     )
+
+
+def _array(row: asyncpg.Record) -> ArrayView | None:
+    if row["array_number"] is None:
+        return None
+    return ArrayView(number=row["array_number"], index=row["array_index"], tasks=row["array_tasks"])
 
 
 def _attempt(row: asyncpg.Record) -> AttemptView:

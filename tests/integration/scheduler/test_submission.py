@@ -78,7 +78,7 @@ async def test_simultaneous_submissions_never_exceed_the_queue_quota(world: Worl
     answers = await asyncio.gather(*(world.submit(alice) for _ in range(10)), return_exceptions=True)
     refused = [each for each in answers if isinstance(each, errors.QueueFull)]
     assert len(refused) == 7
-    assert refused[0].facts == {"queued": 3, "max": 3}
+    assert refused[0].facts == {"queued": 3, "max": 3, "asked": 1}
 
 
 async def test_simultaneous_submissions_never_spend_the_same_money(world: World) -> None:

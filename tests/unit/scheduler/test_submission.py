@@ -29,7 +29,7 @@ CIRCUIT = {"kind": JobKind.QUANTUM, "body": b"OPENQASM 3.0;", "gpus": 0, "shots"
         ({"gpus": -1}, errors.NegativeGpus),
         ({"shots": -1}, errors.NegativeShots),
         ({"max_attempts": 0}, errors.AttemptsOutOfRange),
-        ({"max_attempts": 6}, errors.AttemptsOutOfRange),
+        ({"max_attempts": 11}, errors.AttemptsOutOfRange),
         ({"body": b""}, errors.MissingScript),
         ({"body": b" \n\t"}, errors.MissingScript),
         ({"body": b"#!/bin/sh\n" + b"#" * MAX_BODY_BYTES}, errors.ScriptTooLarge),

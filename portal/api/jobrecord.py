@@ -1,0 +1,221 @@
+"""A job as its owner is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+
+from portal.api.wire import Out, Yen, number_text
+from portal.language import Language
+from pricing.model import AttemptMoney, JobMoney
+from pricing.units import yen_text
+from scheduler.core.explain import Sentence
+from scheduler.views import ArrayView, AttemptView, DependencyView, JobView, StoryLine, WaitingView
+
+
+class ArrayOut(Out):
+    """Which task of which array a job is: N_k is task `index` k of array `number` N, of so many `tasks`."""
+
+    number: int
+    index: int
+    tasks: int
+
+
+class DependencyOut(Out):
+    """What a job waits for. `job`: its number, or its id where it has none."""
+
+    kind: str
+    job: str
+    job_id: UUID
+    state: str
+
+
+class JobOut(Out):
+    """`state` is that of the newest attempt. `charge_yen`: null until it is final."""
+
+    id: UUID
+    number: Annotated[int | None, Field(description="1, 2, … within the organisation; null for very old jobs.")]
+    name: str
+    kind: str
+    state: str
+    offering: str
+    backend: str
+    project: str
+    service_class: str
+    gpus: int
+    cpus: int
+    memory_mb: int
+    nodes: int
+    shots: int
+    walltime_s: int
+    max_attempts: int
+    max_timeouts: int
+    begin_at: datetime | None
+    array: ArrayOut | None
+    person_id: Annotated[UUID, Field(description="Who submitted it.")]
+    submitted_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+    cancel_requested_at: datetime | None
+    attempt_count: int
+    waiting_reason: Annotated[str | None, Field(description="The machine word of why it waits, while it does.")]
+    quote_yen: Yen | None
+    held_yen: Annotated[str | None, Field(description="Still set aside for it.")]
+    charge_yen: Yen | None
+
+
+class AttemptOut(Out):
+    """One try. `ending`: what its end means for money; preempted and lost ones cost nothing."""
+
+    id: UUID
+    ordinal: int
+    backend: str
+    state: str
+    queued_at: datetime
+    dispatched_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+    ending: str | None
+    usage: Annotated[dict[str, str], Field(description="What was rated of it so far, by component; decimal strings.")]
+    charge_yen: Annotated[str | None, Field(description="Without tax; null until it is final.")]
+
+
+class StoryOut(Out):
+    at: datetime
+    attempt: int
+    kind: str
+    state: str
+    facts: dict[str, Any]
+    sentence: str
+
+
+class WaitingOut(Out):
+    reason: str
+    facts: dict[str, Any]
+    sentence: str
+
+
+class JobDetail(JobOut):
+    """A job with its attempts and everything that happened to it, oldest first."""
+
+    dependencies: list[DependencyOut]
+    attempts: list[AttemptOut]
+    story: list[StoryOut]
+    waiting: WaitingOut | None
+    usage: Annotated[
+        dict[str, str], Field(description="What was rated so far, by component: gpu_s, qpu_s, shot; decimal strings.")
+    ]
+
+
+class JobPage(Out):
+    items: list[JobOut]
+    next_cursor: str | None
+
+
+def job_facts(job: JobView, money: JobMoney | None) -> dict[str, Any]:
+    """The fields of JobOut."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "kind": job.kind.value,
+        "state": job.state.value,
+        "offering": job.offering_id,
+        "backend": job.backend,
+        "project": job.project,
+        "service_class": job.service_class.value,
+        "number": job.number,
+        "gpus": job.gpus,
+        "cpus": job.cpus,
+        "memory_mb": job.memory_mb,
+        "nodes": job.nodes,
+        "shots": job.shots,
+        "walltime_s": job.walltime_s,
+        "max_attempts": job.max_attempts,
+        "max_timeouts": job.max_timeouts,
+        "begin_at": job.begin_at,
+        "array": array_out(job.array),
+        "person_id": job.person_id,
+        "submitted_at": job.submitted_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "exit_code": job.exit_code,
+        "reason": job.reason,
+        "cancel_requested_at": job.cancel_requested_at,
+        "attempt_count": job.attempt_count,
+        "waiting_reason": None if job.waiting is None else job.waiting.reason.value,
+        "quote_yen": None if money is None else yen_text(money.ceiling_micro_yen),
+        "held_yen": None if money is None else yen_text(money.held_micro_yen),
+        "charge_yen": yen_text(money.charged_micro_yen) if money is not None and money.settled else None,
+    }
+
+
+def array_out(array: ArrayView | None) -> ArrayOut | None:
+    """Which task of an array it is."""
+    return None if array is None else ArrayOut(number=array.number, index=array.index, tasks=array.tasks)
+
+
+def dependency_out(dependency: DependencyView) -> DependencyOut:
+    """What it waits for."""
+    return DependencyOut(
+        kind=dependency.kind.value,
+        job=str(dependency.number or dependency.job_id),
+        job_id=dependency.job_id,
+        state=dependency.state.value,
+    )
+
+
+def attempt_out(attempt: AttemptView, money: AttemptMoney | None) -> AttemptOut:
+    """An attempt without what only the machine knows."""
+    usage = {} if money is None else {name: number_text(quantity) for name, quantity in money.usage.items()}
+    return AttemptOut(
+        id=attempt.id,
+        ordinal=attempt.ordinal,
+        backend=attempt.backend,
+        state=attempt.state.value,
+        queued_at=attempt.queued_at,
+        dispatched_at=attempt.dispatched_at,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        exit_code=attempt.exit_code,
+        reason=attempt.reason,
+        ending=None if money is None or money.ending is None else money.ending.value,
+        usage=usage,
+        charge_yen=yen_text(money.charged_micro_yen) if money is not None and money.settled else None,
+    )
+
+
+def story_out(story: Sequence[StoryLine], language: Language) -> list[StoryOut]:
+    """A story in the reader's language."""
+    return [
+        StoryOut(
+            at=line.at,
+            attempt=line.attempt,
+            kind=line.kind,
+            state=line.state.value,
+            facts=dict(line.facts),
+            sentence=in_language(line.sentence, language),
+        )
+        for line in story
+    ]
+
+
+def waiting_out(waiting: WaitingView | None, language: Language) -> WaitingOut | None:
+    """Why a job waits, in the reader's language."""
+    if waiting is None:
+        return None
+    return WaitingOut(
+        reason=waiting.reason.value, facts=dict(waiting.facts), sentence=in_language(waiting.sentence, language)
+    )
+
+
+def in_language(sentence: Sentence, language: Language) -> str:
+    """A sentence of the scheduler in the reader's language."""
+    return sentence.ja if language is Language.JA else sentence.en

@@ -1,0 +1,127 @@
+"""What a customer sends to have a job estimated or run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from hpc_adapters.contract import Placement, Signal, Torchrun
+from portal.api.wire import Count, In, Word
+from pricing.model import ServiceClass
+from scheduler.core.dependencies import DependencyKind
+from scheduler.core.model import JobKind
+from scheduler.options import MAX_ARRAY_TASKS, ArrayWish, Dependency
+from scheduler.submission import Submission
+
+_MAX_ITEMS = 10_000
+
+
+class SignalSpec(In):
+    """Sent to the job so many seconds before its time limit."""
+
+    name: Annotated[Word, Field(examples=["USR1"])]
+    before_s: Annotated[Count, Field(examples=[60])]
+
+
+class TorchrunSpec(In):
+    """Start the script, a Python program, under torchrun: so many processes on each node."""
+
+    kind: Literal["torchrun"] = "torchrun"
+    processes_per_node: Count
+
+
+class DependencySpec(In):
+    """`job`: a number, an id, or N_k for task k of array N. The number of an array means all of its tasks."""
+
+    kind: DependencyKind
+    job: Annotated[Word | Count, Field(examples=[12])]
+
+
+class ArraySpec(In):
+    """One job for each index, which it is told as SLURM_ARRAY_TASK_ID. `max_running`: so many at a time."""
+
+    indices: Annotated[list[Count], Field(max_length=1_000_000, description=f"At most {MAX_ARRAY_TASKS}.")]
+    max_running: Count | None = None
+
+
+class JobSpec(In):
+    """What to run. `script` for batch and training, `program` (OpenQASM 3) for quantum; both are text.
+
+    What is not named is as usual. The machine behind the offering may not do all of it: then it says so by name.
+    """
+
+    name: Annotated[str, Field(max_length=1000, examples=["digits"])]
+    kind: JobKind
+    offering: Annotated[Word, Field(examples=["gpu-demo"])]
+    project: Word = "default"
+    service_class: ServiceClass = ServiceClass.STANDARD
+    gpus: Annotated[Count, Field(description="Over all nodes.")] = 0
+    walltime_s: Annotated[Count, Field(examples=[600])]
+    shots: Count = 0
+    script: Annotated[str | None, Field(examples=["#!/bin/sh\necho hello\n"])] = None
+    program: str | None = None
+    arguments: list[str] = Field(default_factory=list)
+    environment: dict[str, str] = Field(default_factory=dict)
+    max_attempts: Count = 1
+    max_timeouts: Annotated[Count, Field(description="So many time-outs are continued; each is quoted.")] = 0
+    nodes: Count = 1
+    tasks_per_node: Count = 1
+    cpus: Annotated[Count | None, Field(description="Over all nodes; by default all that the GPUs bring.")] = None
+    memory_mb: Annotated[Count | None, Field(description="As `cpus`.")] = None
+    gpu_type: Word | None = None
+    constraint: Word | None = None
+    reservation: Word | None = None
+    licenses: dict[str, Count] = Field(default_factory=dict)
+    exclusive: bool = False
+    signal: SignalSpec | None = None
+    image: Word | None = None
+    secrets: Annotated[list[Word], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
+    launch: TorchrunSpec | None = None
+    begin_at: AwareDatetime | None = None
+    dependencies: Annotated[list[DependencySpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
+    array: ArraySpec | None = None
+
+    def submission(self) -> Submission:
+        """As the scheduler is asked."""
+        text = self.program if self.kind is JobKind.QUANTUM else self.script
+        return Submission(
+            name=self.name,
+            kind=self.kind,
+            offering_id=self.offering,
+            body=(text or "").encode("utf-8", "surrogatepass"),
+            walltime_s=self.walltime_s,
+            gpus=self.gpus,
+            shots=self.shots,
+            project=self.project,
+            service_class=self.service_class,
+            arguments=tuple(self.arguments),
+            environment=dict(self.environment),
+            max_attempts=self.max_attempts,
+            max_timeouts=self.max_timeouts,
+            placement=self._placement(),
+            cpus=self.cpus,
+            memory_mb=self.memory_mb,
+            secrets=tuple(self.secrets),
+            launch=None if self.launch is None else Torchrun(processes_per_node=self.launch.processes_per_node),
+            begin_at=self.begin_at,
+            dependencies=tuple(Dependency(kind=each.kind, job=str(each.job)) for each in self.dependencies),
+            array=self._array(),
+        )
+
+    def _placement(self) -> Placement:
+        return Placement(
+            nodes=self.nodes,
+            tasks_per_node=self.tasks_per_node,
+            gpu_type=self.gpu_type,
+            constraint=self.constraint,
+            reservation=self.reservation,
+            licenses=dict(self.licenses),
+            exclusive=self.exclusive,
+            signal=None if self.signal is None else Signal(name=self.signal.name, before_s=self.signal.before_s),
+            image=self.image,
+        )
+
+    def _array(self) -> ArrayWish | None:
+        wish = self.array
+        return None if wish is None else ArrayWish(indices=tuple(wish.indices), max_running=wish.max_running)

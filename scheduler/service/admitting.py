@@ -1,0 +1,148 @@
+"""Whether a request may become a job, and what it would cost: before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from accounts import service as accounts
+from accounts.model import Principal
+from hpc_adapters.contract import Capabilities, Resources
+from infra.db.connection import Conn
+from pricing import service as pricing
+from pricing.model import JobSize, Offering, OfferingKind, Quote
+from pricing.quoting import qpu_time_us
+from scheduler.core import fairshare
+from scheduler.core.model import JobKind
+from scheduler.errors import JobNotFound, KindMismatch, UnsupportedFeature
+from scheduler.options import check_begin, resources_within
+from scheduler.submission import Submission, checked
+
+_MICRO_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """What one job of a request would be: its quote, its offering, what it holds while it runs."""
+
+    quote: Quote
+    offering: Offering
+    size: JobSize
+    resources: Resources
+
+
+async def estimate(
+    conn: Conn,
+    *,
+    principal: Principal,
+    request: Submission,
+    capabilities: Mapping[str, Capabilities],
+    ids: tuple[UUID, UUID],
+    now: datetime,
+) -> tuple[Quote, int]:
+    """The quote of one job of the request, and how many jobs it would be. Keeps nothing. ids: of the job, of the quote.
+
+    Refusals as those of submitting, but for what depends on the place in the queue.
+    """
+    clean = checked(request)
+    admitted = await admit(conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now)
+    return admitted.quote, count_of(clean)
+
+
+def count_of(request: Submission) -> int:
+    """How many jobs a request makes."""
+    return 1 if request.array is None else len(request.array.indices)
+
+
+async def admit(
+    conn: Conn,
+    *,
+    principal: Principal,
+    request: Submission,
+    capabilities: Mapping[str, Capabilities],
+    ids: tuple[UUID, UUID],
+    now: datetime,
+) -> Admitted:
+    """A checked request against what its organisation may, its offering sells and its backend does."""
+    organisation_id = organisation_of(principal)
+    job_id, quote_id = ids
+    check_begin(request.begin_at, now=now)
+    eligible = await accounts.require_eligible(conn, organisation_id, now=now)
+    offering = await pricing.offering(conn, request.offering_id)
+    _require_kind(request, offering)
+    size = size_of(request)
+    quote = await pricing.quote(
+        conn,
+        quote_id=quote_id,
+        job_id=job_id,
+        organisation_id=organisation_id,
+        customer_class=eligible.customer_class,
+        service_class=request.service_class,
+        offering_id=offering.id,
+        size=size,
+        now=now,
+    )
+    resources = resources_within(
+        resources_of(offering, size),
+        nodes=request.placement.nodes,
+        cpus=request.cpus,
+        memory_mb=request.memory_mb,
+    )
+    await _require_offered(conn, principal, request, offering, capabilities.get(offering.backend))
+    return Admitted(quote=quote, offering=offering, size=size, resources=resources)
+
+
+async def _require_offered(
+    conn: Conn, principal: Principal, request: Submission, offering: Offering, backend: Capabilities | None
+) -> None:
+    """Refused now, and not after a wait in the queue. backend None: it is not configured here, and nobody knows."""
+    organisation_id = organisation_of(principal)
+    if backend is not None:
+        missing = sorted(request.features() - backend.features)
+        if missing:
+            raise UnsupportedFeature(feature=missing[0].value, offering=offering.id)
+        if backend.needs_identity:
+            await accounts.site_user(
+                conn, backend=offering.backend, organisation_id=organisation_id, person_id=principal.person_id
+            )
+    if request.secrets:
+        await accounts.require_secrets(
+            conn, organisation_id=organisation_id, person_id=principal.person_id, names=request.secrets
+        )
+
+
+def _require_kind(request: Submission, offering: Offering) -> None:
+    runs_circuits = offering.kind is OfferingKind.QUANTUM
+    if runs_circuits != (request.kind is JobKind.QUANTUM):
+        raise KindMismatch(kind=request.kind.value, offering=offering.id, offering_kind=offering.kind.value)
+
+
+def size_of(request: Submission) -> JobSize:
+    """The most that one job of it may use: each time-out that is continued may use the whole walltime again."""
+    return JobSize(walltime_s=request.walltime_s, gpus=request.gpus, shots=request.shots, runs=1 + request.max_timeouts)
+
+
+def resources_of(offering: Offering, size: JobSize) -> Resources:
+    """What a job of this size holds while it runs: CPUs and memory come in proportion to its GPUs."""
+    if offering.kind is OfferingKind.QUANTUM:
+        return Resources(qpus=1)
+    return Resources(
+        gpus=size.gpus, cpus=size.gpus * offering.cpus_per_gpu, memory_mb=size.gpus * offering.memory_mb_per_gpu
+    )
+
+
+def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float) -> float:
+    """Normalised units of one run of its full walltime; of a circuit those of its service time."""
+    if offering.kind is OfferingKind.QUANTUM:
+        seconds = qpu_time_us(offering, size) / _MICRO_S
+        return fairshare.nu_of(units=1, seconds=seconds, nu_per_hour=nu_per_hour)
+    return fairshare.nu_of(units=size.gpus, seconds=size.walltime_s, nu_per_hour=nu_per_hour)
+
+
+def organisation_of(principal: Principal) -> UUID:
+    """Whoever may write jobs acts for an organisation: staff have no such scope."""
+    if principal.organisation_id is None:
+        raise JobNotFound
+    return principal.organisation_id

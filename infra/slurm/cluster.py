@@ -175,12 +175,17 @@ class Cluster:
 
     def stop(self) -> None:
         """Ends all of it and removes the folder. Harmless when it has ended already."""
+        self.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end(self) -> None:
+        """Ends all of it; the folder stays, for who wants to read its logs."""
         self.space.end()
         if self._outer is not None:
             if self._outer.stdin is not None:
                 self._outer.stdin.close()
+                self._outer.stdin = None
             self._outer.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -217,7 +222,7 @@ def start(folder: Path, release: str = "24.11", *, keep: bool = False, **site: A
     try:
         _bring_up(cluster)
     except BaseException:
-        cluster.space.end()  # the folder stays: its logs say why
+        cluster.end()  # the folder stays: its logs say why
         raise
     if keep:
         cluster.keep()

@@ -37,15 +37,17 @@ class Namespace:
     def is_alive(self) -> bool:
         return born(self.pid) == self.born
 
-    def command(self, argv: Sequence[str], *, user: str = "root", timeout_s: float | None = None) -> list[str]:
-        """The command line that runs argv inside, as a user and with nothing of our environment."""
+    def command(
+        self, argv: Sequence[str], *, user: str = "root", timeout_s: float | None = None, cwd: str | None = None
+    ) -> list[str]:
+        """The command line that runs argv inside: as a user, in its home, with nothing of our environment."""
         spaces = ["--mount", "--pid", "--uts", "--ipc", *(["--net"] if self.netns else [])]
         home = "/root" if user == "root" else str(Path("/home", user))
         environment = [f"PATH={_PATH}", f"HOME={home}", f"USER={user}", f"LOGNAME={user}", "LANG=C.UTF-8"]
         become = [] if user == "root" else ["setpriv", "--reuid", user, "--regid", user, "--init-groups"]
         limit = [] if timeout_s is None else ["timeout", "--kill-after=2", f"{timeout_s:g}"]
         enter = [program("nsenter"), "--target", str(self.pid), *spaces, "--"]
-        return [*enter, "env", "-i", *environment, *limit, *become, *argv]
+        return [*enter, "env", f"--chdir={cwd or home}", "-i", *environment, *limit, *become, *argv]
 
     def run(
         self,
@@ -71,7 +73,7 @@ class Namespace:
     def launch(self, argv: Sequence[str], *, user: str, log: IO[bytes]) -> None:
         """A daemon: it belongs to the first process, so it ends with the cluster and not with us."""
         subprocess.run(  # noqa: S603  our own argv, no shell
-            self.command(["setsid", "--fork", *argv], user=user),
+            self.command(["setsid", "--fork", *argv], user=user, cwd="/"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

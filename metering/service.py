@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -121,6 +123,11 @@ async def facts_of(conn: Conn, period: Period, *, as_known_at: datetime) -> Fact
         units=await facts_store.units(conn, as_known_at=as_known_at),
         money=await facts_store.money(conn, period, as_known_at=as_known_at),
     )
+
+
+async def gpu_seconds(conn: Conn, *, backend: str) -> Mapping[UUID, Decimal]:
+    """What each organisation has used of a backend's GPUs in all, charged or not."""
+    return await facts_store.gpu_seconds(conn, backend=backend)
 
 
 async def kpis(conn: Conn, period: Period, *, as_known_at: datetime) -> Report:

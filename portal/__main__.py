@@ -22,12 +22,14 @@ from portal.openapi import COMMITTED, document, is_current, write
 from portal.refusals import say
 from portal.serve import serve_portal
 from portal.settings import Settings, SettingsWrong
+from portal.site.command import app as site
 from portal.staff import add_staff
 from portal.up import run_up
 from portal.worker import run_worker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command(name="demo")(demo)
+app.add_typer(site, name="site")
 
 _WRONG_SETTINGS = 2
 _UNEXPLAINED = 1

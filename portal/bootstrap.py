@@ -17,13 +17,17 @@ from hpc_adapters.local.software import this_python
 from hpc_adapters.quantum.aer.adapter import AerBackend
 from hpc_adapters.quantum.aer.device import DeviceSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
+from hpc_adapters.slurm.directory import Directory
+from hpc_adapters.slurm.rest import Rest
+from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
+from hpc_adapters.slurm.tokens import Minter
 from infra import embedded
 from infra.clock import new_secret, utc_now
 from infra.db.connection import Pool, open_pool, transaction
 from infra.db.migrate import require_current
 from portal.auth.sessions import Sessions, load_key
 from portal.deps import PortalDeps
-from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SimulatedCluster
+from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SimulatedCluster, SlurmSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,13 @@ def build_backends(settings: Settings) -> Mapping[str, Backend]:
     return {name: _backend(name, machine, settings) for name, machine in settings.machines().items()}
 
 
-def _backend(name: str, machine: LocalMachine | AerDevice | SimulatedCluster, settings: Settings) -> Backend:
+def _backend(
+    name: str, machine: LocalMachine | AerDevice | SimulatedCluster | SlurmSite, settings: Settings
+) -> Backend:
     if isinstance(machine, SimulatedCluster):
         return _simulated(name, machine, settings)
+    if isinstance(machine, SlurmSite):
+        raise SettingsWrong(f"backend {name}: jobs are not sent to Slurm yet")
     root = (machine.root or settings.data_dir.resolve() / "backends" / name).absolute()
     root.mkdir(parents=True, exist_ok=True)
     match machine:
@@ -96,6 +104,31 @@ def _local(name: str, machine: LocalMachine, root: Path, settings: Settings) -> 
     return backend
 
 
+def slurm_settings(name: str, machine: SlurmSite) -> SlurmSettings:
+    """What the adapter is told of a site. SettingsWrong."""
+    told = machine.model_dump(
+        exclude={"kind", "jwt_key_file", "image_hook", "admin_user", "root_account", "preempted_by"}
+    )
+    images = machine.image_hook
+    hook = ImageHook(ImageKind(images.kind), images.words) if images else None
+    try:
+        return SlurmSettings(name=name, jwt_key=machine.jwt_key_file.read_bytes(), image_hook=hook, **told)
+    except (OSError, ValueError) as wrong:
+        raise SettingsWrong(f"backend {name}: {wrong}") from wrong
+
+
+@asynccontextmanager
+async def open_directory(name: str, machine: SlurmSite) -> AsyncIterator[Directory]:
+    """A site's accounting, as who may change it; open until the block ends. SettingsWrong."""
+    told = slurm_settings(name, machine)
+    minter = Minter(told.jwt_key, clock=utc_now)
+    rest = Rest(told.url, minter=minter, clock=utc_now, service_user=told.service_user)
+    try:
+        yield Directory(rest, admin=machine.admin_user or told.service_user)
+    finally:
+        await rest.close()
+
+
 def _software(word: str) -> tuple[Path, ...]:
     return this_python() if word == "python" else (Path(word),)
 
@@ -119,7 +152,7 @@ async def current_pool(url: str, *, size: int) -> AsyncIterator[Pool]:
 def load_sealer(settings: Settings) -> Sealer | None:
     """Encryption of members' secrets. None: production without a key file keeps none. SettingsWrong.
 
-    Elsewhere one is made. In production, that it is lost or differs in the worker would be noticed by a failed job only.
+    Elsewhere one is made. In production, a key that is lost or differs in the worker would only show as a failed job.
     """
     path = settings.secrets_key_file
     if path is None and settings.is_production:

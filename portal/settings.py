@@ -70,9 +70,57 @@ class SimulatedCluster(BaseModel):
     seed: int = 0
 
 
-Machine = Annotated[LocalMachine | AerDevice | SimulatedCluster, Field(discriminator="kind")]
+class SlurmImages(BaseModel):
+    """How a site starts containers; the same words as hpc_adapters.slurm.settings.ImageHook."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["oci", "prefix", "step"]
+    words: tuple[str, ...] = ()
+
+
+class SlurmSite(BaseModel):
+    """A Slurm cluster behind slurmrestd; the words of hpc_adapters.slurm.settings.SlurmSettings, and who provisions.
+
+    jwt_key_file: the cluster's HS256 key. admin_user: a Unix user of the site with AdminLevel=Administrator, used by
+    `kyoyod site sync` alone; without one the service user, which may make no QOS.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["slurm"]
+    cluster: str
+    url: str
+    jwt_key_file: Path
+    folder: Path
+    service_user: str = "kyoyo"
+    partition: str = "main"
+    gpu_type: str | None = None
+    gpu_types: frozenset[str] = frozenset()
+    constraints: frozenset[str] = frozenset()
+    reservations: dict[str, frozenset[str]] = {}
+    licenses: frozenset[str] = frozenset()
+    images: dict[str, str] = {}
+    image_hook: SlurmImages | None = None
+    qos: str = "ky-{account}"
+    uids: dict[str, int] = {}
+    group_id: int | None = None
+    max_nodes: int = Field(default=64, ge=1)
+    max_walltime_s: int = Field(default=7 * 86_400, ge=60)
+    look_ahead: int = Field(default=4, ge=0)
+    save_interval_s: float = Field(default=6.0, gt=0)
+    accounting_lag_s: float = Field(default=30.0, ge=0)
+    call_timeout_s: float = Field(default=15.0, gt=0)
+    prometheus_url: str | None = None
+
+    admin_user: str | None = None
+    root_account: str = Field(default="kyoyo", pattern="^[a-z0-9][a-z0-9_-]{0,62}$")
+    """The account under which all of ours lie; no other installation on the cluster may have the same."""
+    preempted_by: tuple[str, ...] = ()
+    """QOS of the site that may preempt our jobs."""
+
+
+Machine = Annotated[LocalMachine | AerDevice | SimulatedCluster | SlurmSite, Field(discriminator="kind")]
 _FILE = TypeAdapter(dict[str, dict[str, Machine]])
-DEFAULT_MACHINES: Mapping[str, LocalMachine | AerDevice | SimulatedCluster] = {
+DEFAULT_MACHINES: Mapping[str, LocalMachine | AerDevice | SimulatedCluster | SlurmSite] = {
     "local": LocalMachine(kind="local"),
     "aer-7": AerDevice(kind="aer"),
 }
@@ -159,7 +207,7 @@ class Settings(BaseSettings):
         """The database as the audit reads it."""
         return self._secret("auditor_database_url") or as_login(owner_url, AUDITOR_LOGIN, self.auditor_password_file)
 
-    def machines(self) -> Mapping[str, LocalMachine | AerDevice | SimulatedCluster]:
+    def machines(self) -> Mapping[str, LocalMachine | AerDevice | SimulatedCluster | SlurmSite]:
         """The configured machines by name. SettingsWrong."""
         if self.backends_file is None:
             return DEFAULT_MACHINES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from hpc_adapters.contract import Window
@@ -55,6 +56,17 @@ async def uses(conn: Conn, window: Window, *, as_known_at: datetime) -> list[Use
         )
         for row in rows
     ]
+
+
+async def gpu_seconds(conn: Conn, *, backend: str) -> dict[UUID, Decimal]:
+    rows = await conn.fetch(
+        """SELECT u.organisation_id, sum(u.quantity) AS used FROM metering.usage_record u
+           WHERE u.backend = $1 AND u.component = 'gpu_s'
+             AND NOT EXISTS (SELECT FROM metering.usage_record n WHERE n.supersedes = u.id)
+           GROUP BY u.organisation_id""",
+        backend,
+    )
+    return {row["organisation_id"]: row["used"] for row in rows}
 
 
 async def units(conn: Conn, *, as_known_at: datetime) -> list[Units]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from hpc_adapters.errors import Unavailable
 from hpc_adapters.slurm.directory import Directory
 from hpc_adapters.slurm.faults import ACCESS_DENIED, JOBS_RUNNING, SlurmError
 from hpc_adapters.slurm.models import Association
@@ -43,13 +44,16 @@ class Done:
 
 
 async def look(directory: Directory) -> Actual:
-    """What is there now. Unavailable, SlurmError."""
-    return Actual(
-        accounts=await directory.accounts(),
-        users=await directory.users(),
-        associations=await directory.associations(),
-        qos=await directory.qos(),
-    )
+    """What is there now. Unavailable, also when Slurm does not let us look."""
+    try:
+        return Actual(
+            accounts=await directory.accounts(),
+            users=await directory.users(),
+            associations=await directory.associations(),
+            qos=await directory.qos(),
+        )
+    except SlurmError as refused:
+        raise Unavailable(f"slurm-says-no: {refused}", maybe_done=False) from refused
 
 
 async def apply(directory: Directory, wanted: Wanted, changes: Sequence[Change]) -> list[Done]:

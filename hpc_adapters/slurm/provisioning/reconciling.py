@@ -39,7 +39,7 @@ class Report:
 async def reconcile(
     directory: Directory, wanted: Wanted, *, remove: int | None = None, dry_run: bool = False
 ) -> Report:
-    """Makes the site's side like ours, as far as the plan goes. Unavailable, SlurmError: the site could not be read."""
+    """Makes the site's side like ours, as far as the plan goes. Unavailable."""
     found = plan(wanted, await look(directory), remove=remove)
     if dry_run or not found.changes:
         return Report(plan=found, dry_run=dry_run)

@@ -97,6 +97,8 @@ class LiveJob(_Job):
     suspended_since: datetime | None = None
     failed_node: str = ""
     priority: int | None = None
+    tres_req: Mapping[str, int] = field(default_factory=dict)
+    """What it asked for; what it holds is `tres_alloc`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,7 @@ def live_job(raw: Json) -> LiveJob:
         suspended_since=instant(raw.get("suspend_time")) if "SUSPENDED" in state else None,
         failed_node=text(raw.get("failed_node")),
         priority=number(raw.get("priority")),
+        tres_req=tres(raw.get("tres_req_str")),
     )
 
 

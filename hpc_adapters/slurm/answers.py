@@ -73,7 +73,7 @@ def faults(body: Json) -> tuple[Fault, ...]:
     found += [
         Fault(_signed(place.get("error_code")), text(place.get("error")))
         for place in (body, mapping(body, "result"))
-        if _signed(place.get("error_code"))
+        if _signed(place.get("error_code")) and not number(place.get("job_id"))  # a job with an id was created
     ]
     return tuple(fault for fault in found if fault.number != 0)
 

@@ -1,0 +1,222 @@
+"""The port over one Slurm cluster: slurmrestd for words, a shared folder for bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from importlib.resources import files
+from typing import Final
+from uuid import UUID
+
+import httpx2
+
+from hpc_adapters.contract import (
+    Capabilities,
+    Capacity,
+    Feature,
+    Health,
+    Identity,
+    Isolation,
+    JobRequest,
+    LogChunk,
+    Observation,
+    Ref,
+    Script,
+    Stream,
+    UsageRow,
+    Window,
+)
+from hpc_adapters.errors import Forgotten, Rejected, Unavailable
+from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.slurm import capacity
+from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
+from hpc_adapters.slurm.calls import Ping, Slurm
+from hpc_adapters.slurm.checks import check
+from hpc_adapters.slurm.places import Native, Places
+from hpc_adapters.slurm.reading import Reading
+from hpc_adapters.slurm.request import body
+from hpc_adapters.slurm.rest import Limits, Rest
+from hpc_adapters.slurm.settings import SlurmSettings
+from hpc_adapters.slurm.spool import Spool
+from hpc_adapters.slurm.tokens import Minter
+from hpc_adapters.slurm.usage import Usage
+from hpc_adapters.slurm.view import View
+from hpc_adapters.slurm.waiting import Waiting
+from hpc_adapters.slurm.wrapper import secrets_file
+
+_SKEW_AT_MOST_S: Final = 30.0
+_SAMPLER: Final = files("hpc_adapters.workloads").joinpath("gpu_sampler.py").read_bytes()
+
+
+class SlurmBackend:
+    """Implements `contract.Backend`. Several processes may have one for the same cluster."""
+
+    def __init__(
+        self,
+        settings: SlurmSettings,
+        *,
+        clock: Callable[[], datetime],
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`transport`: the way to slurmrestd instead of the settings' url, for tests that break it."""
+        self._settings, self._clock = settings, clock
+        self._slurm = Slurm(
+            Rest(
+                settings.url,
+                minter=Minter(settings.jwt_key, clock=clock),
+                clock=clock,
+                service_user=settings.service_user,
+                limits=Limits(call_s=settings.call_timeout_s),
+                transport=transport,
+            ),
+            service_user=settings.service_user,
+        )
+        self._spool = Spool(settings.folder, uids=settings.uids, group_id=settings.group_id)
+        self._view = View(self._slurm, folder=settings.folder, clock=clock)
+        self._attempts = Attempts(settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock)
+        self._usage = Usage(settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock)
+        self._reading = Reading(settings, spool=self._spool, attempts=self._attempts)
+        self._waiting = Waiting(settings, slurm=self._slurm, view=self._view, clock=clock)
+        self._submitting: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def capabilities(self) -> Capabilities:
+        offered = {
+            Feature.NODES,
+            Feature.EXCLUSIVE,
+            Feature.SIGNAL,
+            Feature.SECRETS,
+            Feature.TORCHRUN,
+            *({Feature.GPU_TYPE} if self._settings.types() else ()),
+            *({Feature.CONSTRAINT} if self._settings.constraints else ()),
+            *({Feature.RESERVATION} if self._settings.reservations else ()),
+            *({Feature.LICENSES} if self._settings.licenses else ()),
+            *({Feature.IMAGE} if self._settings.images else ()),
+        }
+        return Capabilities(
+            name=self._settings.name,
+            isolation=Isolation.PER_ATTEMPT,
+            payloads=frozenset({Script}),
+            components=frozenset({"gpu_s", "cpu_s"}),
+            settle_window_s=self._settings.settle_window_s,
+            accounting_lag_s=self._settings.accounting_lag_s,
+            features=frozenset(offered),
+            needs_identity=True,
+            look_ahead=self._settings.look_ahead,
+        )
+
+    async def capacity(self) -> Capacity:
+        nodes, partitions = await asyncio.gather(self._slurm.nodes(), self._slurm.partitions())
+        name, kind = self._settings.partition, self._settings.gpu_type
+        machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
+        return capacity.capacity(machines, partitions.items, partition=name, at=self._clock())
+
+    async def submit(self, request: JobRequest) -> Ref:
+        refuse_unoffered(request, self.capabilities())
+        script, identity = check(request, self._settings)
+        async with self._one_at_a_time(request.attempt_id):
+            if await self._is_prepared(request.attempt_id, identity):
+                known = await self._attempts.find(request.attempt_id)  # an earlier submission may have got through
+                if known is not None:
+                    return known
+            await self._waiting.require_room(request)
+            return await self._hand_over(request, script, identity)
+
+    async def find(self, attempt_id: UUID) -> Ref | None:
+        return await self._attempts.find(attempt_id)
+
+    async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
+        return await self._attempts.observe(refs)
+
+    async def cancel(self, ref: Ref) -> None:
+        await self._attempts.cancel(ref)
+
+    async def accounting(self, window: Window) -> Sequence[UsageRow]:
+        return await self._usage.rows(window)
+
+    async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
+        return await self._reading.chunk(ref, stream, offset, limit)
+
+    async def health(self) -> Health:
+        try:
+            ping = await self._slurm.ping()
+            await asyncio.to_thread(self._spool.require_usable)
+        except Unavailable as away:
+            return self._health(away.detail, ok=False)
+        except OSError as error:
+            return self._health(f"{FOLDER_AWAY}: {error}", ok=False)
+        wrong = self._wrong(ping)
+        if wrong:
+            return self._health(wrong, ok=False)
+        try:
+            await self._slurm.ping_accounting()
+        except Unavailable as away:  # jobs go on, and their accounting comes later
+            return self._health(f"{_told(ping)}; accounting: {away.detail}", ok=True)
+        return self._health(_told(ping), ok=True)
+
+    async def close(self) -> None:
+        await self._slurm.close()
+
+    async def _hand_over(self, request: JobRequest, script: Script, identity: Identity) -> Ref:
+        places = Places.of(request, self._settings.folder, identity.user)
+        version = await self._slurm.version()
+        await self._prepare(places, script, needs_sampler=request.resources.gpus > 0)
+        posted = body(request, script, identity, settings=self._settings, places=places, version=version)
+        self._waiting.sent(request)
+        try:
+            job_id = await self._slurm.submit(identity.user, posted, version=version)
+        except Rejected:
+            await self._discard(places)
+            self._waiting.refused(request)
+            raise
+        except Unavailable as unavailable:
+            if not unavailable.maybe_done:
+                self._waiting.refused(request)
+            raise
+        return Ref(self._settings.name, request.attempt_id, str(Native(job_id, identity.user)))
+
+    async def _is_prepared(self, attempt_id: UUID, identity: Identity) -> bool:
+        try:
+            return await asyncio.to_thread(self._spool.knows, identity.user, attempt_id)
+        except OSError as error:
+            raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
+
+    async def _prepare(self, places: Places, script: Script, *, needs_sampler: bool) -> None:
+        secrets, sampler = secrets_file(script.secrets), _SAMPLER if needs_sampler else b""
+        try:
+            await asyncio.to_thread(self._spool.prepare, places, secrets=secrets, sampler=sampler)
+        except OSError as error:
+            raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
+
+    async def _discard(self, places: Places) -> None:
+        try:
+            await asyncio.to_thread(self._spool.discard, places)
+        except OSError:
+            return  # it is empty, and does no harm
+
+    @asynccontextmanager
+    async def _one_at_a_time(self, attempt_id: UUID) -> AsyncIterator[None]:
+        """Of two calls for one attempt the second finds what the first has done."""
+        lock = self._submitting[attempt_id]
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._submitting.pop(attempt_id, None)
+
+    def _health(self, detail: str, *, ok: bool) -> Health:
+        return Health(ok=ok, checked_at=self._clock(), detail=detail)
+
+    def _wrong(self, ping: Ping) -> str:
+        if ping.cluster and ping.cluster != self._settings.cluster:
+            return f"another cluster answers: {ping.cluster}"
+        if abs(ping.skew_s) > _SKEW_AT_MOST_S:
+            return f"clock-skew: slurmctld is {ping.skew_s:+.0f} s from us"
+        return ""
+
+
+def _told(ping: Ping) -> str:
+    return f"slurm {ping.release}, {ping.version}, skew {ping.skew_s:+.1f} s, accounting queue {ping.accounting_queue}"

@@ -1,0 +1,202 @@
+"""What Slurm's records of one attempt come to, with what the head of the job wrote down. Pure.
+
+An attempt may have several records: a submission that was repeated, a start that Slurm rolled back and made again, a
+requeue. One of them passed the gate; it tells what became of the attempt, and the others ran nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hpc_adapters.contract import Observation, Ref, Seen
+from hpc_adapters.slurm import translate
+from hpc_adapters.slurm.models import DbJob, LiveJob
+from hpc_adapters.slurm.spool import End, Start
+from hpc_adapters.slurm.translate import Verdict
+from hpc_adapters.slurm.wrapper import HEAD_FAILED, SUPERSEDED
+
+TURNED_AWAY_S: Final = 30
+"""A start that another one has overtaken ends sooner than this."""
+HEAD_S: Final = 60
+"""A head that could not start the program gives up sooner than this."""
+SAME_START_S: Final = 2
+NOT_RELEASED: Final = frozenset(
+    {
+        "launch-failed",
+        "launch-failed-held",
+        "requeued-held",
+        "held-reservation-deleted",
+        "reservation-deleted",
+        "invalid-account",
+        "invalid-qos",
+    }
+)
+"""Details of a waiting copy that nobody will let go: it is cancelled, and the attempt is told as NODE_FAILED."""
+
+Job = LiveJob | DbJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """All that is known of one attempt, each record already proved to be its own."""
+
+    live: Sequence[LiveJob] = ()
+    recorded: Sequence[DbJob] = ()
+    start: Start | None = None
+    end: End | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The record that speaks for the attempt, and what it says."""
+
+    job: Job
+    verdict: Verdict
+
+
+def verdict(job: Job) -> Verdict:
+    """What a record says by itself."""
+    return translate.live(job) if isinstance(job, LiveJob) else translate.recorded(job)
+
+
+def at_a_glance(live: Sequence[LiveJob]) -> Told | None:
+    """What slurmctld alone can tell. None: its accounting or the job's folder must be asked.
+
+    That is so for an attempt with several records, for a cancelled one (by whom?), for a stuck one, and for the exit
+    codes that the head itself uses.
+    """
+    if len(live) != 1:
+        return None
+    told = verdict(live[0])
+    if told.seen is Seen.CANCELLED or is_never_released(told) or is_of_head(live[0], told):
+        return None
+    return Told(live[0], told)
+
+
+def is_never_released(told: Verdict) -> bool:
+    """Whether it waits for somebody who will not come."""
+    return told.seen is Seen.WAITING and told.detail in NOT_RELEASED
+
+
+def is_of_head(job: Job, told: Verdict) -> bool:
+    """Whether it may have ended before the user's program ran."""
+    if told.seen is not Seen.FAILED:
+        return False
+    length = length_s(job)
+    if told.exit_code == SUPERSEDED:
+        return length <= TURNED_AWAY_S
+    return told.exit_code in HEAD_FAILED and length <= HEAD_S
+
+
+def length_s(job: Job) -> float:
+    """From its start to its end; 0 for one that never started."""
+    if job.started_at is None or job.ended_at is None:
+        return 0.0
+    return (job.ended_at - job.started_at).total_seconds()
+
+
+def passed_gate(job: Job, start: Start | None) -> bool | None:
+    """Whether this record is the start that passed the gate. None: nothing was written down."""
+    if start is None:
+        return None
+    if job.job_id != start.job_id:
+        return False
+    if job.started_at is None or start.start_s is None:
+        return job.started_at is not None
+    return abs(job.started_at.timestamp() - start.start_s) <= SAME_START_S
+
+
+def is_turned_away(job: Job, start: Start | None) -> bool:
+    """Whether it was a second start that ran nothing: short, and another one has passed the gate."""
+    return (
+        job.started_at is not None
+        and job.ended_at is not None
+        and length_s(job) <= TURNED_AWAY_S
+        and passed_gate(job, start) is False
+    )
+
+
+def tell(known: Known) -> Told | None:
+    """Of all records together. None: Slurm has lost it, its accounting included."""
+    winner = _winner(known)
+    job = winner or _loudest(known)
+    if job is None:
+        return None
+    told = verdict(job)
+    if winner is None and is_of_head(job, told):
+        return Told(job, _nothing_ran(told, known))
+    if told.seen is Seen.CANCELLED and known.note:
+        return Told(job, Verdict(Seen.NODE_FAILED, known.note))
+    if winner is not None and is_of_head(job, told) and known.end is not None and known.end.head:
+        return Told(job, Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code))
+    return Told(job, told)
+
+
+def strays(known: Known) -> list[LiveJob]:
+    """Copies that can never run anything, since another one has passed the gate: they may be cancelled."""
+    if known.start is None:
+        return []
+    return [job for job in known.live if job.job_id != known.start.job_id and verdict(job).seen is Seen.WAITING]
+
+
+def observation(ref: Ref, told: Told, *, now: datetime) -> Observation:
+    """In the port's words."""
+    job, said = told.job, told.verdict
+    started_at = None if said.seen is Seen.WAITING else job.started_at
+    ended_at = (job.ended_at or None) if said.seen.is_end else None
+    if started_at is not None and ended_at is not None:
+        ended_at = max(started_at, ended_at)
+    return Observation(
+        ref=ref,
+        seen=said.seen,
+        observed_at=now,
+        started_at=started_at,
+        ended_at=ended_at,
+        exit_code=said.exit_code if said.seen.is_end else None,
+        detail=said.detail,
+    )
+
+
+def _winner(known: Known) -> Job | None:
+    """The record that passed the gate, as slurmctld knows it now or slurmdbd kept it."""
+    if known.start is None:
+        return None
+    passed = [job for job in _all(known) if passed_gate(job, known.start)]
+    ended = [job for job in passed if verdict(job).seen.is_end]
+    alive = [job for job in passed if isinstance(job, LiveJob) and not verdict(job).seen.is_end]
+    return next(iter([*ended, *alive]), None)
+
+
+def _all(known: Known) -> list[Job]:
+    """Those of slurmdbd first: of two records of the same end it says more."""
+    return [*known.recorded, *known.live]
+
+
+def _loudest(known: Known) -> Job | None:
+    """Without a winner: what runs, else what waits, else the latest record."""
+    alive = sorted((job for job in known.live if not verdict(job).seen.is_end), key=_rank)
+    if alive:
+        return alive[0]
+    ended = [job for job in _all(known) if verdict(job).seen.is_end]
+    return max(ended, key=_latest, default=None)
+
+
+def _rank(job: LiveJob) -> tuple[bool, int]:
+    return verdict(job).seen is not Seen.RUNNING, job.job_id
+
+
+def _latest(job: Job) -> tuple[float, bool]:
+    """Of two records of the same end, slurmdbd's says more."""
+    end = job.ended_at or job.started_at or job.submit_at
+    return (end.timestamp() if end else 0.0), isinstance(job, DbJob)
+
+
+def _nothing_ran(told: Verdict, known: Known) -> Verdict:
+    """The one that passed the gate is in nobody's records: the crash that made this copy has killed it."""
+    if told.exit_code in HEAD_FAILED and known.start is None:
+        return Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code)
+    return Verdict(Seen.NODE_FAILED, "superseded", told.exit_code)

@@ -1,0 +1,93 @@
+"""Fed just enough: how many of ours wait in Slurm's own queue, from the queue itself and what we have just sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from hpc_adapters.contract import Capacity, JobRequest, Resources, Seen
+from hpc_adapters.errors import Unavailable
+from hpc_adapters.slurm import accounting, capacity, places, telling
+from hpc_adapters.slurm.calls import Slurm
+from hpc_adapters.slurm.room import has_room
+from hpc_adapters.slurm.settings import SlurmSettings
+from hpc_adapters.slurm.view import Queue, View
+
+_KEPT: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Queue and free units, the queue first: what it calls running is not free any more."""
+
+    queue: Queue
+    capacity: Capacity
+
+
+class Waiting:
+    """One for each adapter: another process' submissions count as soon as Slurm tells of them."""
+
+    def __init__(self, settings: SlurmSettings, *, slurm: Slurm, view: View, clock: Callable[[], datetime]) -> None:
+        self._settings, self._slurm, self._view, self._clock = settings, slurm, view, clock
+        self._sent: dict[UUID, tuple[Resources, datetime]] = {}
+        self._look: _Look | None = None
+        self._lock = asyncio.Lock()
+
+    async def require_room(self, request: JobRequest) -> None:
+        """Unavailable('no-room'): by a look at Slurm that is as new as this call."""
+        asked = request.resources
+        if self._fits(await self._recent(self._settings.view_s), asked):
+            return
+        if not self._fits(await self._recent(0.0), asked):
+            raise Unavailable("no-room", maybe_done=False)
+
+    def sent(self, request: JobRequest) -> None:
+        """Count it from now on, until Slurm tells of it."""
+        self._sent[request.attempt_id] = (request.resources, self._clock())
+
+    def refused(self, request: JobRequest) -> None:
+        """Count it no more."""
+        self._sent.pop(request.attempt_id, None)
+
+    def _fits(self, look: _Look, asked: Resources) -> bool:
+        if not look.capacity.online:
+            return False
+        waiting = self._in_queue(look.queue)
+        self._forget_told(look.queue)
+        fresh = {attempt_id: resources for attempt_id, (resources, _) in self._sent.items()}
+        known = {**waiting, **fresh}
+        return has_room(look.capacity.free, known.values(), asked, look_ahead=self._settings.look_ahead)
+
+    def _in_queue(self, queue: Queue) -> dict[UUID, Resources]:
+        found: dict[UUID, Resources] = {}
+        for job in queue.jobs:
+            attempt_id = places.surely_of(job, self._settings.folder)
+            if attempt_id is not None and telling.verdict(job).seen is Seen.WAITING:
+                found[attempt_id] = _asked(job.tres_req)
+        return found
+
+    def _forget_told(self, queue: Queue) -> None:
+        oldest = self._clock() - _KEPT
+        for attempt_id, (_, sent_at) in list(self._sent.items()):
+            if queue.claiming(attempt_id) or sent_at < oldest:
+                del self._sent[attempt_id]
+
+    async def _recent(self, max_age_s: float) -> _Look:
+        async with self._lock:
+            oldest = self._clock() - timedelta(seconds=max_age_s)
+            if self._look is None or self._look.capacity.at < oldest:
+                queue = await (self._view.recent(max_age_s) if max_age_s else self._view.now())
+                nodes, partitions = await asyncio.gather(self._slurm.nodes(), self._slurm.partitions())
+                name, kind = self._settings.partition, self._settings.gpu_type
+                machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
+                found = capacity.capacity(machines, partitions.items, partition=name, at=self._clock())
+                self._look = _Look(queue, found)
+            return self._look
+
+
+def _asked(tres: Mapping[str, int]) -> Resources:
+    return Resources(gpus=accounting.gpus(tres), cpus=tres.get("cpu", 0), memory_mb=tres.get("mem", 0))

@@ -78,6 +78,10 @@ class Client:
         """Who the token acts for."""
         return Fields(self._transport.get("/me")).told
 
+    def members(self) -> Sequence[Json]:
+        """Who belongs to the organisation."""
+        return Fields(self._transport.get("/members")).items(lambda each: Fields(each).told)
+
     def offerings(self) -> Sequence[Offering]:
         """What can be bought, with the prices for this organisation."""
         return Fields(self._transport.get("/offerings")).items(Offering.of)
@@ -163,6 +167,20 @@ class Client:
     def kpi(self, period: str) -> Json:
         """Figures of a period (YYYY-MM, YYYY-Qn, FYyyyy); for program officers."""
         return Fields(self._transport.get("/kpi", period=period)).told
+
+    # -- secrets ----------------------------------------------------------------------------------------------------
+
+    def secrets(self) -> Sequence[Json]:
+        """One's own secrets: their names and since when. Nobody can read a value back."""
+        return Fields(self._transport.get("/secrets")).items(lambda each: Fields(each).told)
+
+    def set_secret(self, name: str, value: str) -> Json:
+        """Keep a secret, in place of the one with this name. A job that names it has it in its environment."""
+        return Fields(self._transport.put(f"/secrets/{_segment(name)}", {"value": value})).told
+
+    def remove_secret(self, name: str) -> None:
+        """Forget a secret for good. NotFound."""
+        self._transport.delete(f"/secrets/{_segment(name)}")
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

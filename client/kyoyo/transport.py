@@ -73,6 +73,14 @@ class Transport:
         headers = {"Idempotency-Key": key or self._make_key()}
         return _body(self._send("POST", path, json=body or {}, headers=headers))
 
+    def put(self, path: str, body: Mapping[str, object]) -> object:
+        """PUT: again is the same."""
+        return _body(self._send("PUT", path, json=body))
+
+    def delete(self, path: str) -> object:
+        """DELETE. NotFound, also when an earlier try has done it and its answer was lost."""
+        return _body(self._send("DELETE", path))
+
     @contextmanager
     def events(self, path: str, **params: object) -> Iterator[Iterator[httpx2.ServerSentEvent]]:
         """One connection's server-sent events. It may break at any moment: Unavailable; go on from the last offset."""

@@ -4,6 +4,7 @@ Used by the server and by the supervisor, which must start in milliseconds: no h
 readable and writable by the server's user only; the job gets `work` and `files` through its mount namespace.
 
     request.json    what was asked; the folder appears in one rename, complete, so its existence is the acceptance
+    secrets         variables for the program only; removed before it starts
     files/          the run's read-only files and `.start`, the first program inside the sandbox
     work/           the job's working folder, owned by the job's user id
     alive.lock      two locks, held for life by the supervisor and by the sandbox; its mtime is the heartbeat
@@ -25,7 +26,7 @@ import time
 from typing import Any
 
 REQUEST, STARTED, END, CANCEL, GATE, LOCK = "request.json", "started.json", "end.json", "cancel", "gate", "alive.lock"
-FILES, WORK, START = "files", "work", ".start"
+FILES, WORK, START, SECRETS = "files", "work", ".start", "secrets"
 STDOUT, STDERR, RESULT = "stdout", "stderr", "result.json"
 VANISHED = "supervisor-vanished"
 SUPERVISOR, SANDBOX = 0, 1  # who holds which byte of the lock file
@@ -72,6 +73,19 @@ def write_bytes(folder: str, name: str, content: bytes, mode: int = 0o600) -> No
         os.fsync(file.fileno())
     os.rename(temporary, path(folder, name))  # noqa: PTH104  see `path`
     sync(folder)
+
+
+def take(folder: str, name: str) -> bytes | None:
+    """The content of a file that is gone for good when this returns. None: there was none."""
+    try:
+        fd = os.open(path(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        content = file.read()
+    os.unlink(path(folder, name))  # noqa: PTH108  see `path`
+    sync(folder)
+    return content
 
 
 def sync(folder: str) -> None:

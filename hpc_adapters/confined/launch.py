@@ -28,6 +28,7 @@ class Launched:
 
 def launch(place: str, request: folder.Json, *, group: Group | None) -> Launched:
     """Fork; the child becomes bubblewrap (or, without walls, the start script)."""
+    secrets = folder.take(place, folder.SECRETS)
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     status_read, status_write = os.pipe()
@@ -36,7 +37,8 @@ def launch(place: str, request: folder.Json, *, group: Group | None) -> Launched
     if pid == 0:
         try:
             _die_with(supervisor)
-            _become(place, request, group, stdio=(out_write, err_write), status=status_write)
+            stdin = os.open(os.devnull, os.O_RDONLY) if secrets is None else _held(secrets)
+            _become(place, request, group, stdio=(stdin, out_write, err_write), status=status_write)
         except BaseException as error:  # noqa: BLE001  whatever it was: this process must not live on as a second supervisor
             os.write(2, f"kyoyo: cannot start: {error}\n".encode())
         os._exit(126)
@@ -45,14 +47,13 @@ def launch(place: str, request: folder.Json, *, group: Group | None) -> Launched
     return Launched(pid, out_read, err_read, status_read)
 
 
-def _become(place: str, request: folder.Json, group: Group | None, *, stdio: tuple[int, int], status: int) -> None:
+def _become(place: str, request: folder.Json, group: Group | None, *, stdio: tuple[int, int, int], status: int) -> None:
     os.setsid()
     os.umask(0o022)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
         signal.signal(ignored, signal.SIG_DFL)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(stdio[0], 1)
-    os.dup2(stdio[1], 2)
+    for target, source in enumerate(stdio):
+        os.dup2(source, target)
     if group is not None:
         group.join()
     _limit(request)
@@ -74,7 +75,7 @@ def _walled(place: str, request: folder.Json, status: int) -> list[str]:
     lock = folder.acquire(place, folder.SANDBOX)
     assert lock is not None, "the supervisor's lock lets only one of us be here"
     kind, uid = request["sandbox"], request["uid"]
-    descriptors = {name: _held(content) for name, content in sandbox.accounts(kind, uid).items()}
+    descriptors = {name: _held(content.encode()) for name, content in sandbox.accounts(kind, uid).items()}
     descriptors |= {"sync": lock, "status": status}
     for fd in descriptors.values():
         os.set_inheritable(fd, True)  # noqa: FBT003  the library's own form
@@ -85,14 +86,15 @@ def _walled(place: str, request: folder.Json, status: int) -> list[str]:
         scratch_mb=min(request["memory_mb"], _SCRATCH_MB),
         work=folder.path(place, folder.WORK),
         files=folder.path(place, folder.FILES),
+        lineage=request.get("lineage"),
         descriptors=descriptors,
     )
     return [*walls, "/bin/sh", f"{sandbox.FILES_INSIDE}/{folder.START}"]
 
 
-def _held(content: str) -> int:
-    fd = os.memfd_create("etc")
-    os.write(fd, content.encode())
+def _held(content: bytes) -> int:
+    fd = os.memfd_create("held")
+    os.write(fd, content)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
 

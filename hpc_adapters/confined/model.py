@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from hpc_adapters.contract import Seen
+from hpc_adapters.contract import Seen, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,14 @@ class RunSpec:
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Name (one path component) to content. All are executable."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further variables, which are in no file and no command line once the program runs."""
+    lineage: UUID | None = None
+    """Runs of one lineage share a folder that they may write, and a user id; None: this run has no such folder."""
+    folders: Sequence[str] = ()
+    """Names of empty folders in the working folder."""
+    signal: Signal | None = None
+    """A warning, to the processes that wait for it."""
     walltime_s: float
     memory_mb: int
     cpus: int = 1

@@ -51,6 +51,21 @@ def signal_all(pids: list[int], number: signal.Signals, *, below: int) -> None:
             os.close(fd)
 
 
+def listening(pids: list[int], number: signal.Signals) -> list[int]:
+    """Those that catch a signal or wait for it: others, such as a shell in between, would die of it."""
+    bit = 1 << (number - 1)
+    return [pid for pid in pids if _handled(pid) & bit]
+
+
+def _handled(pid: int) -> int:
+    """Mask of the signals that a process catches or blocks."""
+    mask = 0
+    for line in _read(pid, "status").splitlines():
+        if line.startswith((b"SigCgt:", b"SigBlk:")):
+            mask |= int(line.split()[1], 16)
+    return mask
+
+
 def _pin(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)

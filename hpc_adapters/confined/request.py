@@ -21,7 +21,7 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _FIRST_UID: Final = 1_900_000_000  # a range that no distribution hands out (systemd: "unused", below 2^31)
 _UIDS: Final = 100_000_000
-_STAGING, _CLAIMS = ".staging", ".uids"
+_STAGING, _CLAIMS, _LINEAGES = ".staging", ".uids", ".lineages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,10 @@ def accept(root: Path, spec: RunSpec, *, means: Means, now: datetime) -> None:
     target = root / str(spec.attempt_id)
     if target.exists():
         return
-    uid = claim_uid(root, spec.attempt_id) if means.kind == sandbox.ROOT else os.geteuid()
+    uid = claim_uid(root, spec.lineage or spec.attempt_id) if means.kind == sandbox.ROOT else os.geteuid()
     (root / _STAGING).mkdir(mode=0o700, exist_ok=True)
+    if spec.lineage is not None:
+        _make_lineage(root, spec.lineage, uid)
     staging = Path(tempfile.mkdtemp(dir=root / _STAGING))
     try:
         _fill(staging, target, spec, means=means, uid=uid, now=now)
@@ -47,6 +49,15 @@ def accept(root: Path, spec: RunSpec, *, means: Means, now: datetime) -> None:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     folder.sync(str(root))
+
+
+def _make_lineage(root: Path, lineage: UUID, uid: int) -> None:
+    """The folder that the runs of a lineage share: theirs to write, and reached by no other."""
+    (root / _LINEAGES).mkdir(mode=0o700, exist_ok=True)
+    place = root / _LINEAGES / str(lineage)
+    place.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:
+        os.chown(place, uid, uid)
 
 
 def _publish(staging: Path, target: Path) -> None:
@@ -71,17 +82,22 @@ def _fill(staging: Path, target: Path, spec: RunSpec, *, means: Means, uid: int,
         kind,
         uid=uid,
         processes=spec.processes,
-        environment=_environment(spec, work="/job" if kind != sandbox.NONE else str(target / folder.WORK)),
+        environment=_environment(spec, _seen_from(kind, target, spec)),
         argv=_argv(spec, files="/kyoyo" if kind != sandbox.NONE else str(target / folder.FILES)),
+        ends_in_s=int(spec.walltime_s),
+        reads_secrets=bool(spec.secrets),
     )
     folder.write_bytes(str(files), folder.START, script.encode(), 0o755)
-    work.mkdir(mode=0o700)
-    if kind == sandbox.ROOT:
-        os.chown(work, uid, uid)
-    folder.write_json(str(staging), folder.REQUEST, _request(spec, means=means, uid=uid, now=now))
+    if spec.secrets:
+        folder.write_bytes(str(staging), folder.SECRETS, sandbox.secrets_text(spec.secrets).encode())
+    for place in (work, *(work / name for name in spec.folders)):
+        place.mkdir(mode=0o700)
+        if kind == sandbox.ROOT:
+            os.chown(place, uid, uid)
+    folder.write_json(str(staging), folder.REQUEST, _request(spec, target, means=means, uid=uid, now=now))
 
 
-def _request(spec: RunSpec, *, means: Means, uid: int, now: datetime) -> folder.Json:
+def _request(spec: RunSpec, target: Path, *, means: Means, uid: int, now: datetime) -> folder.Json:
     return {
         "attempt_id": str(spec.attempt_id),
         "tenant": spec.tenant,
@@ -89,6 +105,8 @@ def _request(spec: RunSpec, *, means: Means, uid: int, now: datetime) -> folder.
         "sandbox": means.kind,
         "control_groups": means.control_groups,
         "uid": uid,
+        "lineage": None if spec.lineage is None else str(_lineage_of(target, spec.lineage)),
+        "signal": None if spec.signal is None else [spec.signal.name, spec.signal.before_s],
         "read_only": [str(path) for path in spec.read_only],
         "network": spec.network,
         "walltime_s": spec.walltime_s,
@@ -107,13 +125,34 @@ def _argv(spec: RunSpec, *, files: str) -> list[str]:
     return [f"{files}/{word.name}" if isinstance(word, FilePath) else word for word in spec.argv]
 
 
-def _environment(spec: RunSpec, *, work: str) -> dict[str, str]:
+def _lineage_of(target: Path, lineage: UUID) -> Path:
+    return target.parent / _LINEAGES / str(lineage)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where the run finds its folders."""
+
+    work: str
+    lineage: str | None
+
+
+def _seen_from(kind: str, target: Path, spec: RunSpec) -> Seen:
+    if kind != sandbox.NONE:
+        return Seen(sandbox.WORK_INSIDE, None if spec.lineage is None else sandbox.LINEAGE_INSIDE)
+    lineage = None if spec.lineage is None else str(_lineage_of(target, spec.lineage))
+    return Seen(str(target / folder.WORK), lineage)
+
+
+def _environment(spec: RunSpec, seen: Seen) -> dict[str, str]:
     """Built from nothing: the job's own variables, then ours, which it cannot replace."""
-    return {**spec.environment, **own_variables(spec, work=work)}
+    return {**spec.environment, **own_variables(spec, seen)}
 
 
-def own_variables(spec: RunSpec, *, work: str) -> dict[str, str]:
+def own_variables(spec: RunSpec, seen: Seen) -> dict[str, str]:
     """What every run finds in its environment."""
+    work = seen.work
+    checkpoint = {} if seen.lineage is None else {"KYOYO_CHECKPOINT_DIR": seen.lineage}
     software = [str(path / "bin") for path in spec.read_only if (path / "bin").is_dir()]
     threads = str(max(1, spec.cpus))
     return {
@@ -123,6 +162,10 @@ def own_variables(spec: RunSpec, *, work: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TMPDIR": "/tmp",  # noqa: S108  inside the sandbox it is the run's own
         "KYOYO_ATTEMPT_ID": str(spec.attempt_id),
+        "KYOYO_RESULT": f"{work}/{folder.RESULT}",
+        "KYOYO_INPUT_DIR": f"{work}/input",
+        "KYOYO_OUTPUT_DIR": f"{work}/output",
+        **checkpoint,
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -134,20 +177,20 @@ def is_variable(name: str, value: str) -> bool:
     return _VARIABLE.fullmatch(name) is not None and "\0" not in value and not name.startswith("LD_")
 
 
-def claim_uid(root: Path, attempt_id: UUID) -> int:
-    """The attempt's own user id: derived from its id, and never given to two attempts of this root."""
+def claim_uid(root: Path, owner: UUID) -> int:
+    """The user id of an attempt or a lineage: derived from its id, and never given to two of this root."""
     claims = root / _CLAIMS
     claims.mkdir(mode=0o700, exist_ok=True)
     for step in range(1000):
-        uid = _FIRST_UID + (attempt_id.int + step) % _UIDS
+        uid = _FIRST_UID + (owner.int + step) % _UIDS
         try:
             fd = os.open(claims / str(uid), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
-            if (claims / str(uid)).read_text() == str(attempt_id):
+            if (claims / str(uid)).read_text() == str(owner):
                 return uid
             continue
         with os.fdopen(fd, "w") as file:
-            file.write(str(attempt_id))
+            file.write(str(owner))
         return uid
     raise OSError("no free user id")
 

@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 ROOT, USER, NONE = "root", "user", "none"
-WORK_INSIDE, FILES_INSIDE = "/job", "/kyoyo"
+WORK_INSIDE, FILES_INSIDE, LINEAGE_INSIDE = "/job", "/kyoyo", "/checkpoint"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 CLEAN_ENVIRONMENT = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
 _PROBE_UID = 1_900_000_000
@@ -63,6 +63,7 @@ def walls(
     scratch_mb: int = 64,
     work: str | None = None,
     files: str | None = None,
+    lineage: str | None = None,
     descriptors: Mapping[str, int] | None = None,
 ) -> list[str]:
     """The bubblewrap call up to its command. `descriptors`: 'sync', 'status', 'passwd', 'group', 'hosts'."""
@@ -83,6 +84,7 @@ def walls(
         argv += [*_parents(source), "--ro-bind", source, source]
     argv += ["--bind", work, WORK_INSIDE, "--chdir", WORK_INSIDE] if work else ["--chdir", "/"]
     argv += ["--ro-bind", files, FILES_INSIDE] if files else []
+    argv += ["--bind", lineage, LINEAGE_INSIDE] if lineage else []
     return [*argv, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
 
 
@@ -114,14 +116,34 @@ def inner(kind: str, *, uid: int, processes: int) -> list[str]:
     return argv
 
 
-def start_script(kind: str, *, uid: int, processes: int, environment: Mapping[str, str], argv: Sequence[str]) -> str:
+_READ_SECRETS = 'eval "$(/bin/cat)"; exec "$@" </dev/null'
+
+
+def start_script(
+    kind: str,
+    *,
+    uid: int,
+    processes: int,
+    environment: Mapping[str, str],
+    argv: Sequence[str],
+    ends_in_s: int | None = None,
+    reads_secrets: bool = False,
+) -> str:
     """The first program inside. The job's environment is set only after the rights are gone: LD_PRELOAD comes too late.
 
     A file and not a command line, so that other users of the machine cannot read the environment in the process list.
     """
     first = [] if kind == NONE else inner(kind, uid=uid, processes=processes)
     pairs = [f"{name}={value}" for name, value in environment.items()]
-    return f"#!/bin/sh\nexec {shlex.join([*first, 'env', '-i', *pairs, *argv])}\n"
+    end = [] if ends_in_s is None else [f"KYOYO_END_AT=$(($(date +%s) + {ends_in_s}))"]
+    reader = ["/bin/sh", "-c", _READ_SECRETS, "sh"] if reads_secrets else []
+    words = [shlex.join([*first, "env", "-i", *pairs]), *end, shlex.join([*reader, *argv])]
+    return f"#!/bin/sh\nexec {' '.join(words)}\n"
+
+
+def secrets_text(secrets: Mapping[str, str]) -> str:
+    """What the first program inside reads from its standard input: there, no other user of the machine sees it."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in secrets.items())
 
 
 def accounts(kind: str, uid: int) -> dict[str, str]:

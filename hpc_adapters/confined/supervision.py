@@ -28,6 +28,7 @@ class Supervision:
         self._detail = ""
         self._kill_at: float | None = None
         self._asked = False
+        self._warned = request.get("signal") is None
         self._peak_mb = 0.0
         self._next_heartbeat = self._next_disk = 0.0
         self._status = b""
@@ -92,6 +93,7 @@ class Supervision:
             self._stop("out_of_memory", grace_s=0)
         if folder.exists(self._place, folder.CANCEL):
             self._stop("cancelled", grace_s=self._request["grace_s"])
+        self._warn(now)
         if now - self._began >= self._request["walltime_s"]:
             self._stop("timed_out", grace_s=self._request["grace_s"])
         if now >= self._next_disk:
@@ -107,7 +109,8 @@ class Supervision:
 
     def _look_at_disk(self, now: float) -> None:
         limit = self._request["disk_mb"]
-        used = untrusted.disk_used_mb(folder.path(self._place, folder.WORK), stop_mb=limit)
+        places = [folder.path(self._place, folder.WORK), self._request.get("lineage")]
+        used = sum(untrusted.disk_used_mb(place, stop_mb=limit) for place in places if place)
         self._next_disk = now + max(_DISK_EVERY_S, _DISK_SHARE * (time.monotonic() - now))
         if used > limit:
             self._stop("failed", grace_s=0, detail="disk-limit")
@@ -123,12 +126,24 @@ class Supervision:
         self._kill_at = time.monotonic() + grace_s
         self._ask()
 
+    def _warn(self, now: float) -> None:
+        """The signal that the job asked for, once, to those of its processes that wait for it."""
+        if self._warned:
+            return
+        name, before_s = self._request["signal"]
+        if now - self._began >= self._request["walltime_s"] - before_s:
+            self._warned = True
+            number = signal.Signals[f"SIG{name}"]
+            processes.signal_all(processes.listening(self._inside(), number), number, below=os.getpid())
+
+    def _inside(self) -> list[int]:
+        """The job's own. The first one inside the walls is bubblewrap's; without walls the child itself is the job."""
+        inside = processes.descendants(self._child.pid)
+        return inside[1:] if self._request["sandbox"] != sandbox.NONE else [self._child.pid, *inside]
+
     def _ask(self) -> None:
         """SIGTERM to all that is inside; again at the next tick when nothing is there yet."""
-        inside = processes.descendants(self._child.pid)
-        walled = self._request["sandbox"] != sandbox.NONE
-        # The first one inside the walls is bubblewrap's own; without walls the child itself is the job.
-        targets = inside[1:] if walled else [self._child.pid, *inside]
+        targets = self._inside()
         processes.signal_all(targets, signal.SIGTERM, below=os.getpid())
         self._asked = bool(targets)
 

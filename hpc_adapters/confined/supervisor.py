@@ -36,6 +36,7 @@ def supervise(place: str, lock: int) -> None:
         vanished.bury(place, request["attempt_id"], now_us=folder.utc_us())
         return
     if folder.exists(place, folder.CANCEL):
+        folder.take(place, folder.SECRETS)
         end = {"started_us": None, "ended_us": folder.utc_us(), "ending": "cancelled", "detail": "before-start"}
         folder.write_json(place, folder.END, end)
         return

@@ -41,6 +41,7 @@ def _kill(place: str, attempt_id: str) -> bool:
 
 
 def _write_end(place: str, now_us: int) -> None:
+    folder.take(place, folder.SECRETS)
     started = folder.read_json(place, folder.STARTED)
     started_us = None if started is None else int(started["started_us"])
     heartbeat_us = os.stat(folder.path(place, folder.LOCK)).st_mtime_ns // 1000  # noqa: PTH116  no pathlib here

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from hpc_adapters.confined.admission import admission, admit_tenant
 from hpc_adapters.confined.model import FilePath, RunSpec, RunState
@@ -16,6 +16,7 @@ from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
 from hpc_adapters.contract import (
     Capabilities,
     Capacity,
+    Feature,
     Health,
     Isolation,
     JobRequest,
@@ -29,10 +30,14 @@ from hpc_adapters.contract import (
     Window,
 )
 from hpc_adapters.errors import Forgotten, Unavailable
+from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.launching.torchrun import torchrun
+from hpc_adapters.launching.variables import job_variables
 from hpc_adapters.local import slots, translate
 from hpc_adapters.local.checks import Limits, check, effective
 
 _SCRIPT: Final = "script"
+_LAUNCH: Final = "launch"
 _DISK_RESERVE_MB: Final = 256
 
 
@@ -70,6 +75,7 @@ class LocalBackend:
             components=frozenset({"gpu_s", "cpu_s"}),
             settle_window_s=5.0,
             accounting_lag_s=1.0,
+            features=frozenset({Feature.SECRETS, Feature.TORCHRUN, Feature.SIGNAL}),
         )
 
     async def capacity(self) -> Capacity:
@@ -77,6 +83,7 @@ class LocalBackend:
         return Capacity(at=self._clock(), total=self._total, free=slots.free(self._total, bookings))
 
     async def submit(self, request: JobRequest) -> Ref:
+        refuse_unoffered(request, self.capabilities())
         script = check(request, total=self._total, limits=self._limits)
         try:
             await asyncio.to_thread(self._submit, request, script)
@@ -149,13 +156,17 @@ class LocalBackend:
 
     def _spec(self, request: JobRequest, script: Script, booking: slots.Booking) -> RunSpec:
         units = ",".join(str(unit) for unit in booking.gpu_units)
-        program = [FilePath(_SCRIPT)] if script.body.startswith(b"#!") else ["/bin/sh", FilePath(_SCRIPT)]
+        ours = {**job_variables(request), "KYOYO_GPUS": units, "CUDA_VISIBLE_DEVICES": units}
         return RunSpec(
             attempt_id=request.attempt_id,
             tenant=request.tenant,
-            argv=[*program, *script.arguments],
-            files={_SCRIPT: script.body},
-            environment={**script.environment, "KYOYO_GPUS": units, "CUDA_VISIBLE_DEVICES": units},
+            argv=_argv(script),
+            files={_SCRIPT: script.body, **_launch_file(script)},
+            environment={**script.environment, **ours},
+            secrets=script.secrets,
+            lineage=uuid5(request.job_id or request.attempt_id, request.tenant),
+            folders=("input", "output"),
+            signal=request.placement.signal,
             walltime_s=request.walltime_s,
             memory_mb=booking.resources.memory_mb,
             cpus=booking.resources.cpus,
@@ -183,3 +194,14 @@ class LocalBackend:
 
     def _is_ours(self, ref: Ref) -> bool:
         return ref == self._ref(ref.attempt_id)
+
+
+def _argv(script: Script) -> list[str | FilePath]:
+    if script.launch is not None:
+        return ["/bin/sh", FilePath(_LAUNCH), FilePath(_SCRIPT), *script.arguments]
+    program = [FilePath(_SCRIPT)] if script.body.startswith(b"#!") else ["/bin/sh", FilePath(_SCRIPT)]
+    return [*program, *script.arguments]
+
+
+def _launch_file(script: Script) -> dict[str, bytes]:
+    return {} if script.launch is None else {_LAUNCH: torchrun(script.launch, nodes=1).encode()}

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from signal import Signals
+from typing import Final
 
 from hpc_adapters.confined.request import is_variable
-from hpc_adapters.contract import JobRequest, Resources, Script
+from hpc_adapters.contract import JobRequest, Resources, Script, Signal
 from hpc_adapters.errors import Rejected
+
+_OURS: Final = ("KYOYO_", "SLURM_", "CUDA_")
+_UNCATCHABLE: Final = frozenset({"KILL", "STOP"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,8 @@ def check(request: JobRequest, *, total: Resources, limits: Limits) -> Script:
         raise Rejected("invalid-walltime", walltime_s=request.walltime_s)
     _check_size(effective(request.resources, total, limits), total)
     _check_script(request.payload, limits)
+    if (signal := request.placement.signal) is not None:
+        _check_signal(signal, request.walltime_s)
     return request.payload
 
 
@@ -55,21 +62,35 @@ def _check_size(asked: Resources, total: Resources) -> None:
             raise Rejected("too-large", unit=unit, asked=wanted, limit=there)
 
 
+def _check_signal(signal: Signal, walltime_s: int) -> None:
+    known = f"SIG{signal.name}" in Signals.__members__ and signal.name not in _UNCATCHABLE
+    if not known or not 0 < signal.before_s < walltime_s:
+        raise Rejected("invalid-signal", name=signal.name, before_s=signal.before_s, walltime_s=walltime_s)
+
+
 def _check_script(script: Script, limits: Limits) -> None:
     if not script.body.strip():
         raise Rejected("empty-script")
     if len(script.body) > limits.script_bytes:
         raise Rejected("script-too-large", size_bytes=len(script.body), limit_bytes=limits.script_bytes)
-    for name, value in script.environment.items():
-        if not is_variable(name, value) or _encoded(value) is None:
-            raise Rejected("invalid-environment", name=name)
-    words = [*script.arguments, *script.environment, *script.environment.values()]
+    _check_variables(script)
+    secrets = [*script.secrets, *script.secrets.values()]
+    words = [*script.arguments, *script.environment, *script.environment.values(), *secrets]
     sizes = [_encoded(word) for word in words]
     if None in sizes or any("\0" in word for word in script.arguments):
         raise Rejected("invalid-arguments")
     size = sum(size + 1 for size in sizes if size is not None)
     if size > limits.words_bytes:
         raise Rejected("arguments-too-large", size_bytes=size, limit_bytes=limits.words_bytes)
+
+
+def _check_variables(script: Script) -> None:
+    for name, value in (*script.environment.items(), *script.secrets.items()):
+        if not is_variable(name, value) or _encoded(value) is None:
+            raise Rejected("invalid-environment", name=name)
+    for name in script.secrets:  # set last, so that they would win over ours
+        if name.startswith(_OURS) or name in {"PATH", "HOME"}:
+            raise Rejected("invalid-environment", name=name)
 
 
 def _encoded(word: str) -> int | None:

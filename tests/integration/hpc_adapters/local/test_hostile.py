@@ -119,6 +119,8 @@ async def test_a_job_sees_no_variable_of_the_server(cluster: LocalBackend, monke
     assert names == {
         *("PATH", "HOME", "PWD", "LANG", "TMPDIR", "KYOYO_ATTEMPT_ID", "KYOYO_GPUS", "CUDA_VISIBLE_DEVICES"),
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+        *("KYOYO_JOB_ID", "KYOYO_RESTART_COUNT", "KYOYO_CHECKPOINT_DIR", "KYOYO_END_AT"),
+        *("KYOYO_INPUT_DIR", "KYOYO_OUTPUT_DIR", "KYOYO_RESULT"),
     }
 
 

@@ -26,6 +26,8 @@ from infra.clock import new_secret, utc_now
 from infra.db.connection import Pool, open_pool, transaction
 from infra.db.migrate import require_current
 from portal.auth.sessions import Sessions, load_key
+from portal.data.opening import StoreSettings, open_store
+from portal.data.service import DataStore
 from portal.deps import PortalDeps
 from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SimulatedCluster, SlurmSite
 
@@ -171,12 +173,22 @@ def _told(wrong: Exception) -> str:
     return str(wrong) if isinstance(wrong, OSError | BadKeyRing) else "is not text in base64"
 
 
+def load_store(settings: Settings) -> DataStore | None:
+    """Where files of organisations are kept; the same for portal and worker. SettingsWrong."""
+    key = load_key(settings.data_dir / "transfer.key", fresh=new_secret())
+    try:
+        return open_store(StoreSettings(), data_dir=settings.data_dir.resolve(), signing_key=key)
+    except (OSError, ValueError) as wrong:
+        raise SettingsWrong(f"the object store: {wrong}") from wrong
+
+
 @asynccontextmanager
 async def portal_deps(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[PortalDeps]:
     """All that the portal needs, open until the block ends."""
     backends = build_backends(settings)
     key = load_key(settings.data_dir / "session.key", fresh=new_secret())
     sealer = load_sealer(settings)
+    store = load_store(settings)
     try:
         async with current_pool(urls.portal, size=settings.portal_connections) as pool:
             yield PortalDeps(
@@ -184,8 +196,11 @@ async def portal_deps(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[P
                 backends=backends,
                 sessions=Sessions(key, secure=settings.address.startswith("https://")),
                 sealer=sealer,
+                data=store,
                 log=structlog.get_logger("portal"),
             )
     finally:
+        if store is not None:
+            await store.storage.close()
         for backend in backends.values():
             await backend.close()

@@ -14,6 +14,7 @@ from hpc_adapters.contract import Backend
 from infra.clock import Clock, new_id, new_secret, utc_now
 from infra.db.connection import Pool
 from portal.auth.sessions import Sessions
+from portal.data.service import DataStore
 from portal.metrics import Metrics
 from portal.streams import Streams
 
@@ -36,6 +37,8 @@ class PortalDeps:
     pool: Pool
     backends: Mapping[str, Backend]
     sessions: Sessions
+    data: DataStore | None = None
+    """Files of organisations; None: none are kept here."""
     clock: Clock = utc_now
     new_id: Callable[[], UUID] = new_id
     new_secret: Callable[[], bytes] = new_secret

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.db.faults import passes
+from portal.data.capability import TRANSFERS
 from portal.deps import PortalDeps
 from portal.errors import BodyTooLarge, DatabaseAway
 from portal.language import negotiate
@@ -134,6 +135,8 @@ async def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive | None
     What is too large is read away (up to a bound): a client that is still sending would else see a broken connection
     instead of the answer.
     """
+    if scope["path"].startswith(f"{TRANSFERS}/"):
+        return receive  # a part of a file: its signed address says how large it is, and it is never held as a whole
     headers = Headers(scope=scope)
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced) <= limit:

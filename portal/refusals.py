@@ -14,6 +14,7 @@ from accounts import errors as accounts
 from infra.refusal import Refusal
 from metering import errors as metering
 from portal import errors as portal
+from portal.data import errors as data
 from portal.language import Language, catalogue
 from portal.present import Facts
 from pricing import errors as pricing
@@ -139,6 +140,23 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.MoreThanOwed: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.InvalidShare: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.InvalidExchangeRate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    # files
+    data.InvalidKey: HTTPStatus.UNPROCESSABLE_ENTITY,
+    data.KeyReserved: HTTPStatus.FORBIDDEN,
+    data.ObjectNotFound: HTTPStatus.NOT_FOUND,
+    data.ObjectTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    data.PartsWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    data.QuotaExceeded: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    data.TooManyObjects: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    data.TooManyUploads: HTTPStatus.TOO_MANY_REQUESTS,
+    data.UploadNotFound: HTTPStatus.NOT_FOUND,
+    data.UploadIncomplete: HTTPStatus.CONFLICT,
+    data.ChecksumWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    data.TransferRefused: HTTPStatus.FORBIDDEN,
+    data.TransferExpired: HTTPStatus.FORBIDDEN,
+    data.RangeWrong: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    data.DataNotOffered: HTTPStatus.NOT_FOUND,
+    data.StoreAway: HTTPStatus.SERVICE_UNAVAILABLE,
     # for a moment
     portal.SecretsOff: HTTPStatus.NOT_IMPLEMENTED,
     portal.BackendAway: HTTPStatus.SERVICE_UNAVAILABLE,

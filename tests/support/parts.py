@@ -52,6 +52,7 @@ PARTS = {
     "torch": Part(_modules("torch", "sklearn"), "torch is missing: pip install -e '.[workloads]'"),
     "chromium": Part(lambda: _chromium() is not None, "Chromium is missing: apt-get install chromium fonts-noto-cjk"),
     "slurm": Part(_slurm_is_here, "Slurm is missing: as root, apt-get install debootstrap, then infra/slurm/roots.sh"),
+    "s3": Part(_modules("moto", "flask"), "a server that speaks S3 is missing: pip install 'moto[s3,server]'"),
     "root": Part(lambda: os.geteuid() == 0, "this test needs root: run it with sudo"),
 }
 

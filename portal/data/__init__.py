@@ -1,0 +1,1 @@
+"""Files of organisations: what jobs read and what they leave, kept in an object store."""

@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from accounts.model import StaffRole
+from accounts.sealing import CannotUnseal
 from infra.db.migrate import MigrationRefused, migrate
 from infra.refusal import Refusal
 from portal.audit import print_audit
@@ -20,6 +21,7 @@ from portal.language import negotiate
 from portal.logs import configure
 from portal.openapi import COMMITTED, document, is_current, write
 from portal.refusals import say
+from portal.secrets import rotate
 from portal.serve import serve_portal
 from portal.settings import Settings, SettingsWrong
 from portal.site.command import app as site
@@ -30,6 +32,8 @@ from portal.worker import run_worker
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command(name="demo")(demo)
 app.add_typer(site, name="site")
+secrets = typer.Typer(no_args_is_help=True, help="Members' secrets.")
+app.add_typer(secrets, name="secrets")
 
 _WRONG_SETTINGS = 2
 _UNEXPLAINED = 1
@@ -120,6 +124,16 @@ def openapi(
         raise typer.Exit(0 if is_current() else 1)
     else:
         typer.echo(document(), nl=False)
+
+
+@secrets.command(name="rotate")
+def rotate_secrets() -> None:
+    """Encrypts what is under an older key of KYOYO_SECRETS_KEY_FILE with the first one. Then the older may go."""
+    settings = _settings()
+    try:
+        typer.echo(asyncio.run(rotate(settings, database_urls(settings))))
+    except (SettingsWrong, MigrationRefused, CannotUnseal) as wrong:
+        _fail(str(wrong))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import rich_utils
 from typer.main import get_command
 
-from kyoyo.cli import account, jobs, money, quantum, submit
+from kyoyo.cli import account, jobs, money, quantum, secrets, shims, submit
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, Refused, UsageError
 from kyoyo.texts import Texts
@@ -38,10 +38,10 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "statement": money.statement,
     "kpi": money.kpi,
 }
-_QPU: Mapping[str, Callable[..., None]] = {
-    "ls": quantum.qpu_ls,
-    "submit": quantum.qpu_submit,
-    "result": quantum.qpu_result,
+_GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
+    "qpu": {"ls": quantum.qpu_ls, "submit": quantum.qpu_submit, "result": quantum.qpu_result},
+    "secrets": {"set": secrets.secrets_set, "list": secrets.secrets_list, "rm": secrets.secrets_rm},
+    "shims": {"install": shims.shims_install, "remove": shims.shims_remove},
 }
 
 
@@ -80,10 +80,11 @@ def build(texts: Texts) -> Any:
     app.callback()(lambda: None)
     for name, command in _COMMANDS.items():
         app.command(name, help=f"help.{name}", no_args_is_help=False)(command)
-    circuits = typer.Typer(no_args_is_help=True, help="help.qpu")
-    for name, command in _QPU.items():
-        circuits.command(name, help=f"help.qpu.{name}")(command)
-    app.add_typer(circuits, name="qpu")
+    for group, commands in _GROUPS.items():
+        inner = typer.Typer(no_args_is_help=True, help=f"help.{group}")
+        for name, command in commands.items():
+            inner.command(name, help=f"help.{group}.{name}")(command)
+        app.add_typer(inner, name=group)
     rich_utils.COMMANDS_PANEL_TITLE = texts("help.panel.commands")
     rich_utils.OPTIONS_PANEL_TITLE = texts("help.panel.options")
     rich_utils.ARGUMENTS_PANEL_TITLE = texts("help.panel.arguments")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta, tzinfo
 
 from kyoyo.errors import UsageError
@@ -15,6 +15,8 @@ _SECONDS = (86_400, 3_600, 60, 1)
 _NAMED = {"midnight": 0, "noon": 12, "elevenses": 11, "fika": 15, "teatime": 16}
 _UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _FROM_NOW = re.compile(r"now(?:\s*\+\s*(?P<count>\d{1,9})\s*(?P<unit>[a-z]*))?", re.ASCII)
+_AGO = re.compile(r"now\s*-\s*(?P<count>\d{1,9})\s*(?P<unit>[a-z]*)", re.ASCII)
+_DASHED = re.compile(r"(?P<date>\d{1,2}[./]\d{1,2}(?:[./]\d{2,4})?|\d{4}|\d{6})(?:-(?P<clock>[\d:]+))?", re.ASCII)
 _CLOCK = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?\s*(?P<half>[ap]m)?", re.ASCII)
 _DATES = (
     re.compile(r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})", re.ASCII),
@@ -92,6 +94,24 @@ def begin_of(text: str) -> Begin:
     if found is None or (joint and clock is None):
         raise UsageError(key="wrong.begin", text=repr(text))
     return _dated({name: int(value) for name, value in found.groupdict().items() if value}, clock, text)
+
+
+def instant_of(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
+    """A time in the past or to come, as sacct's windows have them: also now-2hours, 1121-09:00, and 09:00 of today."""
+    told = text.strip().lower()
+    if past := _AGO.fullmatch(told):
+        return now - timedelta(seconds=_seconds_of(text, past["count"], past["unit"]))
+    if date := _DASHED.fullmatch(told):
+        told = f"{date['date'].replace('.', '/')}{'t' if date['clock'] else ''}{date['clock'] or ''}"
+    begin = begin_of(told)
+    if begin.from_now_s is not None:
+        return begin.at(now)
+    wall = now.astimezone(zone)
+    if begin.month is None and begin.days_on is None:
+        begin = replace(begin, days_on=0)
+    elif begin.month is not None and begin.year is None:
+        begin = replace(begin, year=wall.year)
+    return begin.at(now, zone)
 
 
 def _seconds_of(text: str, count: str | None, unit: str | None) -> int:

@@ -1,0 +1,1 @@
+"""Slurm's own commands in front of the portal: what `kyoyo shims install` puts on the PATH."""

@@ -75,6 +75,16 @@ class Eligibility:
     valid_until: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What decides whether an organisation may start anything now. expired_at: of its last declaration that ran out."""
+
+    organisation_id: UUID
+    suspended_at: datetime | None
+    is_declared: bool
+    expired_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     membership_id: UUID

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -16,10 +17,11 @@ from accounts.errors import (
     ProjectExists,
     ProjectNotFound,
 )
-from accounts.model import CustomerClass, Eligibility, Organisation, Principal, Project, Scope
+from accounts.model import CustomerClass, Eligibility, Organisation, Principal, Project, Scope, Standing
 from accounts.names import clean_corporate_number, clean_name, clean_slug
 from accounts.trail import append_audit, person_of, require_for, require_operator
 from infra.db.connection import Conn
+from infra.refusal import Refusal
 
 DEFAULT_PROJECT = "default"
 _MIN_SLUG = 2
@@ -149,6 +151,21 @@ async def require_eligible(conn: Conn, organisation_id: UUID, *, now: datetime) 
         return eligibility
     expiry = await store.last_expiry(conn, organisation_id, before=now)
     raise DeclarationExpired(valid_until=expiry) if expiry else DeclarationMissing
+
+
+async def ineligible(conn: Conn, organisation_ids: Collection[UUID], *, now: datetime) -> Mapping[UUID, Refusal]:
+    """Those of these organisations that may start nothing now, and what require_eligible() would say of each."""
+    standings = await store.standings_at(conn, organisation_ids, at=now)
+    refusals = {each.organisation_id: _refusal_of(each) for each in standings}
+    return {organisation_id: refusal for organisation_id, refusal in refusals.items() if refusal is not None}
+
+
+def _refusal_of(standing: Standing) -> Refusal | None:
+    if standing.suspended_at is not None:
+        return OrganisationSuspended(since=standing.suspended_at)
+    if standing.is_declared:
+        return None
+    return DeclarationExpired(valid_until=standing.expired_at) if standing.expired_at else DeclarationMissing()
 
 
 # --- projects ---------------------------------------------------------------------------------------------------------

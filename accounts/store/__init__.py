@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from accounts.model import (
     Principal,
     Project,
     StaffRole,
+    Standing,
     Token,
 )
 from accounts.scopes import scopes_of
@@ -67,6 +68,20 @@ async def last_expiry(conn: Conn, organisation_id: UUID, *, before: datetime) ->
         before,
     )
     return expiry
+
+
+async def standings_at(conn: Conn, organisation_ids: Collection[UUID], *, at: datetime) -> list[Standing]:
+    """What decides whether organisations may start anything, of many in one statement."""
+    rows = await conn.fetch(
+        "SELECT o.id AS organisation_id, o.suspended_at, EXISTS (SELECT FROM accounts.declaration d "
+        "WHERE d.organisation_id = o.id AND d.valid_from <= $2 AND $2 < d.valid_until) AS is_declared, "
+        "(SELECT max(d.valid_until) FROM accounts.declaration d "
+        "WHERE d.organisation_id = o.id AND d.valid_until <= $2) AS expired_at "
+        "FROM accounts.organisation o WHERE o.id = ANY($1)",
+        list(organisation_ids),
+        at,
+    )
+    return [Standing(**row) for row in rows]
 
 
 async def insert_declaration(

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from uuid import UUID
 
+from scheduler.core.dependencies import Fate
 from scheduler.core.fairshare import fair_order
 from scheduler.core.quotas import RunningQuota
 from scheduler.core.reasons import Why
 from scheduler.core.resources import plain
 from scheduler.core.room import Room
-from scheduler.core.snapshot import Plan, Pool, Snapshot, Start, Wait, Waiting
+from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Start, Task, Wait, Waiting
+
+_NAMED_JOBS = 20
 
 
 def plan(snapshot: Snapshot) -> Plan:
     """What starts now, in order, and the one reason of each that waits.
 
+    0. End what will never start.
     1. Set aside what cannot start whatever the others do.
     2. Order the rest fairly.
     3. Go down that order: start what fits and delays nobody before it.
     """
-    barred = {each.attempt_id: wait for each in snapshot.waiting if (wait := _barred(each, snapshot)) is not None}
-    contenders = [each for each in snapshot.waiting if each.attempt_id not in barred]
+    nevers = {each.attempt_id: each.outlook.jobs for each in snapshot.waiting if _is_hopeless(each)}
+    alive = [each for each in snapshot.waiting if each.attempt_id not in nevers]
+    barred = {each.attempt_id: wait for each in alive if (wait := _barred(each, snapshot)) is not None}
+    barred |= throttled([each for each in alive if each.attempt_id not in barred], snapshot.holding)
+    contenders = [each for each in alive if each.attempt_id not in barred]
     cycle = _Cycle(snapshot)
     for each in fair_order(contenders, snapshot.standings):
         cycle.decide(each)
     waits = [*cycle.waits, *sorted(barred.values(), key=lambda wait: wait.attempt_id)]
-    return Plan(starts=tuple(cycle.starts), waits=tuple(waits))
+    ends = tuple(Never(attempt_id=attempt_id, jobs=nevers[attempt_id]) for attempt_id in sorted(nevers))
+    return Plan(starts=tuple(cycle.starts), waits=tuple(waits), nevers=ends)
 
 
-def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:
+def _is_hopeless(job: Waiting) -> bool:
+    return job.outlook.fate is Fate.NEVER and not job.cancel_wanted
+
+
+def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: PLR0911  a list of reasons
     """Why it is out of the contest of this cycle, however much is free."""
     pool = snapshot.pools.get(job.backend)
     standing = snapshot.standings[job.organisation_id]
@@ -38,6 +51,10 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:
         return _wait(job, Why.CANCEL_PENDING, {})
     if standing.refused is not None:
         return _wait(job, Why.NOT_ELIGIBLE, {"code": standing.refused})
+    if job.outlook.fate is not Fate.MET:
+        return _wait(job, Why.DEPENDENCY, {"jobs": list(job.outlook.jobs[:_NAMED_JOBS])})
+    if job.begin_at is not None and snapshot.now < job.begin_at:
+        return _wait(job, Why.BEGIN_TIME, {"until": job.begin_at.isoformat()})
     if job.not_before is not None and snapshot.now < job.not_before:
         return _backing_off(job, job.not_before)
     if pool is None or not pool.online:
@@ -50,6 +67,8 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:
 
 
 def _backing_off(job: Waiting, until: datetime) -> Wait:
+    if job.refused is not None:
+        return _wait(job, Why.NOT_ELIGIBLE, {"code": job.refused})
     if job.parked is not None:
         return _wait(job, Why.PARKED, {"until": until.isoformat(), "problem": job.parked})
     return _wait(job, Why.RETRY_LATER, {"until": until.isoformat()})
@@ -57,6 +76,23 @@ def _backing_off(job: Waiting, until: datetime) -> Wait:
 
 def _wait(job: Waiting, why: Why, facts: Mapping[str, object]) -> Wait:
     return Wait(attempt_id=job.attempt_id, why=why, facts=facts)
+
+
+def throttled(contenders: Iterable[Waiting], holding: Iterable[Holding]) -> dict[UUID, Wait]:
+    """Tasks of arrays with a limit, beyond it: out of the contest, so that they take nobody's turn."""
+    running = Counter(each.array_id for each in holding if each.array_id is not None)
+    by_array: dict[UUID, list[tuple[Task, Waiting]]] = {}
+    for each in contenders:
+        if each.task is not None and each.task.max_running is not None:
+            by_array.setdefault(each.task.array_id, []).append((each.task, each))
+    waits = {}
+    for array_id, tasks in by_array.items():
+        most = tasks[0][0].max_running or 0
+        tasks.sort(key=lambda each: (each[0].index, each[1].attempt_id))
+        for _, late in tasks[max(0, most - running[array_id]) :]:
+            facts = {"running": running[array_id], "max": most}
+            waits[late.attempt_id] = _wait(late, Why.ARRAY_THROTTLE, facts)
+    return waits
 
 
 class _Cycle:
@@ -76,13 +112,14 @@ class _Cycle:
             return self._let_wait(job, Why.RUNNING_QUOTA, self._quota_facts(job))
         room = self._rooms[job.backend]
         refusal = room.refusal(job)
-        if refusal is not None:
+        if refusal is None:
+            room.take(job)
+        elif not room.take_ahead():
             return self._let_wait(job, *refusal)
-        room.take(job)
         self._quota.take(job.organisation_id)
         if len(self.starts) >= self._max_starts:
             return self._let_wait(job, Why.NEXT_CYCLE, {})
-        self.starts.append(Start(attempt_id=job.attempt_id, backend=job.backend))
+        self.starts.append(Start(attempt_id=job.attempt_id, backend=job.backend, ahead=refusal is not None))
         return None
 
     def _let_wait(self, job: Waiting, why: Why, facts: Mapping[str, object]) -> None:

@@ -66,6 +66,14 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NeverReady:
+    """What its job waits for can no longer happen: it will never start. jobs: what it waited for in vain."""
+
+    at: datetime
+    jobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The backend says that the user's code runs no more. `at` is when it ended, as far as that is known."""
 
@@ -105,6 +113,7 @@ Event: TypeAlias = (
     | Refused
     | Started
     | CancelRequested
+    | NeverReady
     | Ended
     | SeenWaiting
     | SeenUnknown
@@ -147,5 +156,7 @@ def _plain(value: object) -> object:
             return value.value
         case Mapping():
             return dict(value)
+        case tuple():
+            return list(value)
         case _:
             return value

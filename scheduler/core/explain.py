@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
@@ -14,6 +14,8 @@ from infra.tokyo import TOKYO
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.wording import ENDS, EVENTS, UNITS, WAITS
+
+_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,18 @@ def _shown(value: object, language: int) -> str:
     if isinstance(value, Mapping):
         parts = [UNITS[unit][language].format(value[unit]) for unit in UNITS if unit in value]
         return ("、", ", ")[language].join(parts) or ("なし", "none")[language]
+    if isinstance(value, list | tuple):
+        return _listed([_shown(each, language) for each in value], language)
     if isinstance(value, str) and "T" in value:
         return _moment(value)
     return str(value)
+
+
+def _listed(items: Sequence[str], language: int) -> str:
+    """The first few: a job may wait for hundreds."""
+    more = len(items) - _LISTED
+    text = ("、", ", ")[language].join(items[:_LISTED])
+    return text if more <= 0 else text + (f" ほか{more}件", f" and {more} more")[language]
 
 
 def _moment(text: str) -> str:

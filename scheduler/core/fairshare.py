@@ -72,6 +72,12 @@ def _queues(waiting: Iterable[Waiting]) -> dict[UUID, list[Waiting]]:
     for each in waiting:
         queues.setdefault(each.organisation_id, []).append(each)
     for queue in queues.values():
-        queue.sort(key=lambda each: (each.service_class is ServiceClass.SPOT, each.submitted_at, each.attempt_id))
+        queue.sort(key=_age)
         queue.reverse()
     return queues
+
+
+def _age(each: Waiting) -> tuple[bool, datetime, int, UUID]:
+    """Within an organisation: the older job first, the tasks of an array by their index."""
+    index = -1 if each.task is None else each.task.index
+    return each.service_class is ServiceClass.SPOT, each.submitted_at, index, each.attempt_id

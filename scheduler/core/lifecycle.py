@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from hpc_adapters.contract import Seen
+from hpc_adapters.contract import BY_OWNER, Seen
 from pricing.model import Ending
 from scheduler.core import fairshare
 from scheduler.core.effects import (
@@ -30,6 +30,7 @@ from scheduler.core.events import (
     Dispatched,
     Ended,
     Event,
+    NeverReady,
     NotSubmitted,
     Queued,
     Refused,
@@ -45,7 +46,7 @@ _ANSWERS = frozenset({Accepted, NotSubmitted, Refused})
 _LATE = _NARRATED | _ANSWERS | {CancelRequested}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
-    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested}),
+    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady}),
     State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested},
     State.RUNNING: _NARRATED | {Accepted, CancelRequested},
     State.CANCELLING: _NARRATED | _ANSWERS,
@@ -141,6 +142,9 @@ def _applied(  # noqa: C901, PLR0911  one case for each event is the point
             return _start(_sure(attempt), event, at)
         case CancelRequested():
             return _cancel(attempt, event)
+        case NeverReady():
+            reason = EndReason.DEPENDENCY_NEVER_SATISFIED
+            return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, reason)
         case Ended():
             return _end(attempt, event)
         case SeenWaiting():
@@ -220,12 +224,13 @@ def _end(attempt: Attempt, event: Ended) -> tuple[Attempt, tuple[Effect, ...]]:
     if event.seen is Seen.SUCCEEDED or event.seen in _FAILURES:
         started_at = started_at or event.at  # it ran; nobody saw when it began
     ran = replace(attempt, started_at=started_at, exit_code=event.exit_code)
-    state, ending, reason = _meaning(attempt, event.seen)
+    state, ending, reason = _meaning(attempt, event)
     return _finish(ran, event, state, ending if started_at else Ending.NEVER_RAN, reason)
 
 
-def _meaning(attempt: Attempt, seen: Seen) -> tuple[State, Ending, str | None]:
+def _meaning(attempt: Attempt, event: Ended) -> tuple[State, Ending, str | None]:  # noqa: PLR0911  a table
     """What an end means for the attempt and for money. Who caused it decides who pays."""
+    seen = event.seen
     if seen is Seen.SUCCEEDED:
         return State.SUCCEEDED, Ending.SUCCEEDED, None
     if seen in _FAILURES:
@@ -236,6 +241,8 @@ def _meaning(attempt: Attempt, seen: Seen) -> tuple[State, Ending, str | None]:
         return State.LOST, Ending.LOST, EndReason.NODE_FAILED
     if attempt.state is State.CANCELLING:
         return State.CANCELLED, Ending.CANCELLED, EndReason.CANCELLED_BY_USER
+    if event.detail == BY_OWNER:
+        return State.CANCELLED, Ending.CANCELLED, EndReason.CANCELLED_BY_OWNER
     return State.CANCELLED, Ending.LOST, EndReason.CANCELLED_BY_SITE
 
 
@@ -244,8 +251,9 @@ def _finish(
 ) -> tuple[Attempt, tuple[Effect, ...]]:
     """The one way into a terminal state."""
     ended_at = max(event.at, attempt.started_at or event.at)
-    over = replace(_sure(attempt), state=state, ended_at=ended_at, reason=reason, not_before=None)
-    again = _may_run_again(attempt, state)
+    wanted = attempt.cancel_wanted or attempt.state is State.CANCELLING
+    over = replace(_sure(attempt), cancel_wanted=wanted, state=state, ended_at=ended_at, reason=reason, not_before=None)
+    again = _may_run_again(over)
     effects: list[Effect] = [SettleHold(ending, last=not again)]
     if ending.is_charged:
         effects.append(ChargeFairShare(fairshare.used_nu(over)))
@@ -254,9 +262,12 @@ def _finish(
     return _noted(over, event), tuple(effects)
 
 
-def _may_run_again(attempt: Attempt, state: State) -> bool:
-    wanted = attempt.state is not State.CANCELLING and not attempt.cancel_wanted
-    return state in {State.LOST, State.PREEMPTED} and wanted and attempt.ordinal < attempt.max_attempts
+def _may_run_again(over: Attempt) -> bool:
+    """What was lost or taken back costs nothing and goes on; what ran out of time goes on as often as was quoted."""
+    if over.cancel_wanted or over.ordinal >= over.max_attempts:
+        return False
+    ran_out = over.state is State.FAILED and over.reason == EndReason.TIMED_OUT
+    return over.state in {State.LOST, State.PREEMPTED} or (ran_out and over.timeouts < over.max_timeouts)
 
 
 # -- doubt -------------------------------------------------------------------------------------------------------------

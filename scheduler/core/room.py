@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from hpc_adapters.contract import Resources
 from scheduler.core.reasons import Why
@@ -25,14 +26,18 @@ class Room:
 
     def __init__(self, pool: Pool, holding: Iterable[Holding], snapshot: Snapshot) -> None:
         ours = list(holding)
+        queued = sorted((each for each in ours if pool.look_ahead and not each.started), key=_hand_over_order)
+        holds = [each for each in ours if not pool.look_ahead or each.started]
         self._now = snapshot.now
         overdue = snapshot.now + timedelta(seconds=snapshot.policy.overdue_s)
-        self._ends = [(each.until if each.until > snapshot.now else overdue, each.needs) for each in ours]
-        # A backend that has not confirmed an attempt does not count it yet.
-        by_it = minus(pool.free, total(each.needs for each in ours if not each.accepted))
-        by_us = minus(pool.total, total(each.needs for each in ours))
+        self._ends = [(each.until if each.until > snapshot.now else overdue, each.needs) for each in holds]
+        by_it = minus(pool.free, total(each.needs for each in holds if not _is_counted(each, pool)))
+        by_us = minus(pool.total, total(each.needs for each in holds))
         self.free = least(by_it, by_us)
         self.reservation: Reservation | None = None
+        self.ahead = pool.look_ahead
+        for each in queued:
+            self._seat(each)
 
     def refusal(self, job: Waiting) -> tuple[Why, dict[str, object]] | None:
         """Why it cannot start now; None: it can. The first that does not fit gets the reservation (EASY backfill)."""
@@ -42,21 +47,47 @@ class Room:
                 self.reservation = self._reserve(job.needs)
                 facts["earliest"] = self.reservation.at.isoformat()
             return Why.NO_CAPACITY, facts
-        if self._delays_the_first(job):
+        if self._delays(job.needs, self._ends_at(job)):
             until = self.reservation.at.isoformat() if self.reservation else ""
             return Why.RESERVED_FOR_EARLIER, {"needed": plain(job.needs), "until": until}
         return None
 
     def take(self, job: Waiting) -> None:
-        ends = self._ends_at(job)
-        self.free = minus(self.free, job.needs)
-        self._ends.append((ends, job.needs))
-        if self.reservation is not None and ends > self.reservation.at:
-            self.reservation = Reservation(at=self.reservation.at, spare=minus(self.reservation.spare, job.needs))
+        """It starts now."""
+        self._hold(job.needs, self._ends_at(job))
 
-    def _delays_the_first(self, job: Waiting) -> bool:
+    def _hold(self, needs: Resources, ends: datetime) -> None:
+        self.free = minus(self.free, needs)
+        self._ends.append((ends, needs))
+        if self.reservation is not None and ends > self.reservation.at:
+            self.reservation = Reservation(at=self.reservation.at, spare=minus(self.reservation.spare, needs))
+
+    def take_ahead(self) -> bool:
+        """One that cannot start now goes to the backend all the same, to wait there; False: enough do.
+
+        As it goes down the fair order, nobody is passed: whoever is refused a seat, so is everybody after them.
+        """
+        if self.ahead <= 0:
+            return False
+        self.ahead -= 1
+        return True
+
+    def _seat(self, sent: Holding) -> None:
+        """What was handed over and has not started: it will start at once, or it takes one of the backend's seats.
+
+        The first of these that does not fit is the first in line: our own queue may not delay it.
+        """
+        ends = self._now + (sent.until - (sent.sent_at or self._now))
+        if sent.needs.fits(self.free) and not self._delays(sent.needs, ends):
+            self._hold(sent.needs, ends)
+            return
+        self.ahead -= 1
+        if self.reservation is None:
+            self.reservation = self._reserve(sent.needs)
+
+    def _delays(self, needs: Resources, ends: datetime) -> bool:
         first = self.reservation
-        return first is not None and self._ends_at(job) > first.at and not job.needs.fits(first.spare)
+        return first is not None and ends > first.at and not needs.fits(first.spare)
 
     def _ends_at(self, job: Waiting) -> datetime:
         return self._now + timedelta(seconds=job.walltime_s)
@@ -73,3 +104,13 @@ class Room:
             if needs.fits(free):
                 return Reservation(at=at, spare=minus(free, needs))
         return Reservation(at=at, spare=Resources())
+
+
+def _is_counted(sent: Holding, pool: Pool) -> bool:
+    """Whether the backend's own count of free units has it: it has confirmed it, and was asked later than that."""
+    earlier = pool.asked_at is None or sent.sent_at is None or sent.sent_at < pool.asked_at
+    return sent.accepted and earlier
+
+
+def _hand_over_order(sent: Holding) -> tuple[datetime, UUID]:
+    return sent.sent_at or sent.until, sent.attempt_id

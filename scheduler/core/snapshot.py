@@ -9,6 +9,7 @@ from uuid import UUID
 
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
+from scheduler.core.dependencies import READY, Outlook
 from scheduler.core.reasons import Why
 
 
@@ -20,6 +21,20 @@ class Pool:
     total: Resources = field(default_factory=Resources)
     free: Resources = field(default_factory=Resources)
     online: bool = True
+    look_ahead: int = 0
+    """So many attempts may wait in its own queue. Where some may, its count of free units knows only what has started;
+    else it knows what it has accepted."""
+    asked_at: datetime | None = None
+    """When it was asked: what was handed over since is not in its count. None: in this very cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Which task of which array. max_running: so many of its tasks at a time; None: as many as fit."""
+
+    array_id: UUID
+    index: int
+    max_running: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +49,14 @@ class Waiting:
     micro_nu: int
     submitted_at: datetime
     service_class: ServiceClass = ServiceClass.STANDARD
+    begin_at: datetime | None = None
+    """Not earlier, as its owner asked."""
+    outlook: Outlook = READY
+    """Of the jobs that it waits for."""
+    task: Task | None = None
     not_before: datetime | None = None
+    refused: str | None = None
+    """Code of what its own hand-over was refused for on our side, until not_before."""
     cancel_wanted: bool = False
     parked: str | None = None
     """What is wrong with it on our side, until not_before."""
@@ -52,6 +74,10 @@ class Holding:
     """When it ends at the latest, by its walltime."""
     accepted: bool = True
     """The backend has confirmed it: its own count of free units has it."""
+    started: bool = True
+    """It has been seen running. Until then it may wait in the backend's own queue."""
+    sent_at: datetime | None = None
+    array_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +123,16 @@ class Start:
 
     attempt_id: UUID
     backend: str
+    ahead: bool = False
+    """It does not fit yet: it goes to wait in the backend's own queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Never:
+    """It will never start: what it waits for can no longer happen. jobs: what it has waited for in vain."""
+
+    attempt_id: UUID
+    jobs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +146,8 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to start, in order, and why each other waits: every waiting attempt is in exactly one of the two."""
+    """What to start, in order, why each other waits, and what never will: each waiting attempt is in exactly one."""
 
     starts: Sequence[Start]
     waits: Sequence[Wait]
+    nevers: Sequence[Never] = ()

@@ -51,6 +51,18 @@ WAITS: Mapping[Why, tuple[str, str]] = {
         "計算機への引き渡しに失敗しました。{until}以降に自動で再試行します。",
         "Handing it to the machine failed; it is tried again after {until}.",
     ),
+    Why.DEPENDENCY: (
+        "ほかのジョブ({jobs})の開始または終了を待っています。",
+        "It waits for other jobs, as asked: {jobs}.",
+    ),
+    Why.BEGIN_TIME: (
+        "指定された開始日時({until})を待っています。",
+        "It was asked not to start before {until}.",
+    ),
+    Why.ARRAY_THROTTLE: (
+        "アレイの同時実行タスク数が上限に達しています({running}/{max}件)。",
+        "As many tasks of its array run as may at a time ({running} of {max}).",
+    ),
     Why.CANCEL_PENDING: (
         "取り消しを処理しています。",
         "It is being cancelled.",
@@ -116,6 +128,14 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.CANCELLED, "cancelled_in_queue"): (
         "開始前に取り消されました。課金されません。",
         "It was cancelled before it started; nothing is charged.",
+    ),
+    (State.CANCELLED, "dependency_never_satisfied"): (
+        "待っていたジョブ({jobs})の条件が満たされなくなったため、開始せずに取り消しました。課金されません。",
+        "What it waited for (job {jobs}) can no longer happen, so it was cancelled unstarted; nothing is charged.",
+    ),
+    (State.CANCELLED, "cancelled_by_owner"): (
+        "計算機上で利用者自身により取り消されました。実行した分が課金されます。",
+        "Its owner cancelled it on the machine; what ran is charged.",
     ),
     (State.CANCELLED, "never_accepted"): (
         "開始前に取り消されました。課金されません。",

@@ -50,6 +50,13 @@ async def apply(
     before = await store.locked(conn, attempt_id)
     if before is None:
         raise LookupError(f"there is no attempt {attempt_id}")
+    return await apply_to(conn, deps, before, event, now=now, result=result)
+
+
+async def apply_to(
+    conn: Conn, deps: Deps, before: Attempt, event: Event, *, now: datetime, result: bytes | None = None
+) -> Applied:
+    """The same of an attempt that is locked already."""
     after, effects = advance(before, event, deps.patience(before.backend))
     if after == before:
         return Applied(after, changed=False, effects=effects)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
+from accounts.sealing import CannotUnseal, Sealed
 from hpc_adapters.contract import Backend
 from infra.db.connection import Lease, Pool
 from scheduler.core.lifecycle import PATIENCE, Patience
 from scheduler.core.quotas import Share
 from scheduler.core.snapshot import POLICY, Policy
+from scheduler.loops.capacities import Capacities
 from scheduler.policy import DEFAULT_SHARE, HALF_LIFE
 
 
@@ -23,6 +25,12 @@ class Settings:
     """A backend that has not answered by then has not answered."""
     hand_over_budget_s: float = 5
     """One dispatch tick begins no hand-over later than this."""
+    hand_overs: int = 8
+    """So many calls of `submit` may be on their way to one backend at a time."""
+    capacity_reuse_s: float = 2
+    """A backend's word about its free units is good for so long, while nothing of ours has started or ended there."""
+    capacity_renew_s: float = 0.5
+    """When nothing waits it is asked again after this, so that what comes next need not wait for the answer."""
     look_after_s: float = 2
     """So long a hand-over may be without an answer before the sweep asks for it."""
     item_limit: int = 200
@@ -41,6 +49,10 @@ class Settings:
     patience: Patience = PATIENCE
 
 
+def _no_keys(sealed: Sealed) -> str:
+    raise CannotUnseal(f"no keys: {sealed.key_id}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """pool: as kyoyo_worker. lease: proof of leading this loop; without one (tests) writes are not fenced."""
@@ -49,6 +61,10 @@ class Deps:
     lease: Lease | None
     backends: Mapping[str, Backend]
     new_id: Callable[[], UUID]
+    unseal: Callable[[Sealed], str] = _no_keys
+    """Opens a member's secret at the moment of its hand-over. Its value is neither stored nor logged."""
+    capacities: Capacities = field(default_factory=Capacities)
+    """Outlives a tick: the same for all ticks of a process."""
     settings: Settings = Settings()
 
     def patience(self, backend: str) -> Patience:

@@ -1,50 +1,47 @@
-"""Steps 4 and 5 of the life of a job: plan, write why the others wait, and hand over what starts.
-
-A hand-over is two transactions with the backend's call between them. The first notes 'Dispatched' before anything
-leaves us; the second notes the answer. Killed anywhere between, or left without an answer, the attempt stays
-DISPATCHING and the sweep finds out. It is never sent as two attempts, and the start gate lets one attempt start once.
-"""
+"""Steps 4 and 5 of the life of a job: plan, write why the others wait, end what never will, hand over what starts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-import structlog
-
 from accounts import service as accounts
-from hpc_adapters.contract import Backend, JobRequest
-from hpc_adapters.errors import Rejected, Unavailable
+from hpc_adapters.contract import Backend
+from hpc_adapters.errors import Unavailable
 from infra.db.connection import Conn, transaction
-from infra.refusal import Refusal
 from scheduler.core.cycle import plan
-from scheduler.core.events import Accepted, Dispatched, Event, NotSubmitted, Refused
+from scheduler.core.events import NeverReady
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
-from scheduler.core.snapshot import Plan, Pool, Snapshot, Standing, Start, Wait
+from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Standing, Wait
 from scheduler.loops import items, metrics
-from scheduler.loops.apply import apply, note
+from scheduler.loops.apply import apply_to
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
+from scheduler.loops.handover import hand_over_all
 from scheduler.store import attempts as attempt_store
 from scheduler.store import planning as store
-from scheduler.store.requests import request_of
-
-_log = structlog.get_logger(__name__)
 
 
 async def tick(deps: Deps, now: datetime) -> int:
-    """One cycle. How many attempts were handed over."""
-    began = asyncio.get_running_loop().time()
-    pools = await _pools(deps)
-    async with transaction(deps.pool, lease=deps.lease) as conn:
-        decided = await _decide(conn, deps, pools, now)
-    deadline = began + deps.settings.hand_over_budget_s
+    """One cycle after the other, until all that could start has been handed over. How many attempts were."""
+    deadline = asyncio.get_running_loop().time() + deps.settings.hand_over_budget_s
+    moved = 0
+    while True:
+        decided = await _cycle(deps, now)
+        begun = await _hand_over(deps, decided, now, deadline)
+        moved += begun
+        more = any(wait.why is Why.NEXT_CYCLE for wait in decided.waits)
+        if not (more and begun) or asyncio.get_running_loop().time() > deadline:
+            return moved
+
+
+async def _hand_over(deps: Deps, decided: Plan, now: datetime, deadline: float) -> int:
     rounds = [
-        _hand_over_all(deps, [start for start in decided.starts if start.backend == name], now, deadline)
+        hand_over_all(deps, [start for start in decided.starts if start.backend == name], now, deadline)
         for name in sorted({start.backend for start in decided.starts})
     ]
     return sum(await asyncio.gather(*rounds))
@@ -53,27 +50,36 @@ async def tick(deps: Deps, now: datetime) -> int:
 # -- plan --------------------------------------------------------------------------------------------------------------
 
 
-async def _pools(deps: Deps) -> dict[str, Pool]:
-    """Each backend's size and free units, asked at once; one that does not answer is offline for this cycle."""
-    asked = [_pool(deps, name, backend) for name, backend in sorted(deps.backends.items())]
-    return {pool.name: pool for pool in await asyncio.gather(*asked)}
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """What our own books say."""
+
+    line: store.Line
+    holding: Sequence[Holding]
+    standings: dict[UUID, Standing]
 
 
-async def _pool(deps: Deps, name: str, backend: Backend) -> Pool:
-    try:
-        capacity = await ask(deps, name, "capacity", backend.capacity())
-    except Unavailable:
-        return Pool(name=name, online=False)
-    return Pool(name=name, total=capacity.total, free=capacity.free, online=capacity.online)
-
-
-async def _decide(conn: Conn, deps: Deps, pools: Mapping[str, Pool], now: datetime) -> Plan:
-    line = await store.line(conn)
-    decided = plan(await _snapshot(conn, deps, pools, line, now))
-    changed = [wait for wait in decided.waits if _is_news(wait, line.reasons[wait.attempt_id])]
+async def _cycle(deps: Deps, now: datetime) -> Plan:
+    """Our books first, the backends after: what has started or ended in between only makes a plan more careful."""
+    async with transaction(deps.pool) as conn:  # only reads
+        picture = await _look(conn, deps, now)
+    pools = await _pools(deps, picture, now)
+    snapshot = Snapshot(
+        now=now,
+        pools=pools,
+        waiting=picture.line.waiting,
+        holding=picture.holding,
+        standings=picture.standings,
+        policy=deps.settings.policy,
+    )
+    decided = plan(snapshot)
+    changed = [wait for wait in decided.waits if _is_news(wait, picture.line.reasons[wait.attempt_id])]
     if changed:
-        await store.write_reasons(conn, changed)
+        async with transaction(deps.pool, lease=deps.lease) as conn:
+            await store.write_reasons(conn, changed)
     _show(decided)
+    nevers = decided.nevers[: deps.settings.item_limit]
+    await items.each("dispatch", nevers, lambda never: _end(deps, never, now))
     return decided
 
 
@@ -81,16 +87,13 @@ def _is_news(wait: Wait, known: store.Reason) -> bool:
     return known != (wait.why.value, dict(wait.facts))
 
 
-async def _snapshot(conn: Conn, deps: Deps, pools: Mapping[str, Pool], line: store.Line, now: datetime) -> Snapshot:
+async def _look(conn: Conn, deps: Deps, now: datetime) -> _Picture:
+    line = await store.line(conn)
     held = await store.held(conn)
-    return Snapshot(
-        now=now,
-        pools=pools,
-        waiting=line.waiting,
-        holding=[each.holding for each in held],
-        standings=await _standings(conn, deps, line, held, now),
-        policy=deps.settings.policy,
-    )
+    holding = [each.holding for each in held]
+    if not line.waiting:
+        return _Picture(line, holding, {})
+    return _Picture(line, holding, await _standings(conn, deps, line, held, now))
 
 
 async def _standings(
@@ -103,6 +106,7 @@ async def _standings(
         organisation = each.holding.organisation_id
         used[organisation] = used.get(organisation, 0) + each.micro_nu
     waiting = {each.organisation_id for each in line.waiting}
+    refused = await accounts.ineligible(conn, waiting, now=now)
     standings = {}
     for organisation in sorted(waiting | {each.holding.organisation_id for each in held}):
         share = shares.get(organisation, deps.settings.default_share)
@@ -111,17 +115,9 @@ async def _standings(
             weight=share.weight,
             used_micro_nu=used.get(organisation, 0),
             max_running_jobs=share.max_running_jobs,
-            refused=await _refusal(conn, organisation, now) if organisation in waiting else None,
+            refused=refused[organisation].code if organisation in refused else None,
         )
     return standings
-
-
-async def _refusal(conn: Conn, organisation_id: UUID, now: datetime) -> str | None:
-    try:
-        await accounts.require_eligible(conn, organisation_id, now=now)
-    except Refusal as refusal:
-        return refusal.code
-    return None
 
 
 def _show(decided: Plan) -> None:
@@ -132,75 +128,41 @@ def _show(decided: Plan) -> None:
         metrics.WAITING.labels(why.value).set(count)
 
 
-# -- hand over ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Handover:
-    attempt_id: UUID
-    request: JobRequest
-
-
-async def _hand_over_all(deps: Deps, starts: Sequence[Start], now: datetime, deadline: float) -> int:
-    """One backend's starts, in order, until it stops answering or the tick's budget is used up."""
-
-    async def hand_over(start: Start) -> bool:
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        return await _hand_over(deps, start, now)
-
-    return await items.each("dispatch", starts, hand_over)
-
-
-async def _hand_over(deps: Deps, start: Start, now: datetime) -> bool:
-    handover = await _announced(deps, start, now)
-    if handover is None:
-        return False
-    outcome = await _submitted(deps, start, handover.request, now)
-    if outcome is not None:
-        await note(deps, handover.attempt_id, outcome, now=now)
-    if outcome is None or isinstance(outcome, NotSubmitted):
-        raise Unavailable("ends the round", maybe_done=outcome is None)
-    return True
-
-
-async def _announced(deps: Deps, start: Start, now: datetime) -> _Handover | None:
-    """Notes 'Dispatched' if it still may start: neither cancelled nor moved, and its organisation is still eligible."""
-    try:
-        async with transaction(deps.pool, lease=deps.lease) as conn:
-            attempt = await attempt_store.locked(conn, start.attempt_id)
-            if attempt is None or attempt.state is not State.QUEUED or attempt.cancel_wanted:
-                return None
-            if await _refusal(conn, attempt.organisation_id, now) is not None:
-                return None
-            request = (await request_of(conn, attempt)).request
-            applied = await apply(conn, deps, attempt.id, Dispatched(at=now), now=now)
-            return _Handover(attempt.id, request) if applied.changed else None
-    except Exception as problem:
-        if items.stops_the_loop(problem):
-            raise
-        await _park(deps, start, problem, now)
-        return None
-
-
-async def _park(deps: Deps, start: Start, problem: Exception, now: datetime) -> None:
-    """It would be first in line again in each cycle, and fail again: it steps aside, and somebody is told."""
-    items.report("dispatch", start, problem)
-    until = now + timedelta(seconds=deps.settings.park_s)
+async def _end(deps: Deps, never: Never, now: datetime) -> bool:
+    """What it waits for can no longer happen: it ends in the queue, and costs nothing."""
     async with transaction(deps.pool, lease=deps.lease) as conn:
-        await attempt_store.park(conn, start.attempt_id, until=until, problem=type(problem).__name__)
+        attempt = await attempt_store.locked(conn, never.attempt_id)
+        if attempt is None or attempt.state is not State.QUEUED:
+            return False
+        return (await apply_to(conn, deps, attempt, NeverReady(at=now, jobs=never.jobs), now=now)).changed
 
 
-async def _submitted(deps: Deps, start: Start, request: JobRequest, now: datetime) -> Event | None:
-    """The backend's answer as an event; None: nobody knows whether it has it."""
+# -- the backends' sizes -----------------------------------------------------------------------------------------------
+
+
+async def _pools(deps: Deps, picture: _Picture, now: datetime) -> dict[str, Pool]:
+    """Each backend's size and free units, asked at once; one that does not answer is offline for this cycle."""
+    asked = [_pool(deps, name, backend, picture, now) for name, backend in sorted(deps.backends.items())]
+    return {pool.name: pool for pool in await asyncio.gather(*asked)}
+
+
+async def _pool(deps: Deps, name: str, backend: Backend, picture: _Picture, now: datetime) -> Pool:
+    settings, asked_s = deps.settings, asyncio.get_running_loop().time()
+    for_s = settings.capacity_reuse_s if picture.line.waiting else settings.capacity_renew_s
+    known = deps.capacities.known(name, picture.holding, now_s=asked_s, for_s=for_s)
+    if known is not None:
+        return known
     try:
-        ref = await ask(deps, start.backend, "submit", deps.backends[start.backend].submit(request))
-    except Rejected as refusal:
-        facts = {name: str(value) for name, value in refusal.facts.items()}
-        return Refused(at=now, code=refusal.code, facts=facts)
-    except Unavailable as problem:
-        return None if problem.maybe_done else NotSubmitted(at=now, detail=problem.detail)
-    except Exception as problem:  # noqa: BLE001  a fault in an adapter: as unknown an outcome as a lost answer
-        items.report("dispatch", start, problem)
-        return None
-    return Accepted(at=now, native_id=ref.native_id)
+        capacity = await ask(deps, name, "capacity", backend.capacity())
+    except Unavailable:
+        return Pool(name=name, online=False)
+    pool = Pool(
+        name=name,
+        total=capacity.total,
+        free=capacity.free,
+        online=capacity.online,
+        look_ahead=backend.capabilities().look_ahead,
+        asked_at=now,
+    )
+    deps.capacities.keep(pool, picture.holding, asked_s=asked_s)
+    return pool

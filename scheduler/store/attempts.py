@@ -28,10 +28,10 @@ _ATTEMPT = """
 
 async def locked(conn: Conn, attempt_id: UUID) -> Attempt | None:
     """The attempt as it is now; nobody else changes it before this transaction ends."""
-    # Locked first, read after: one statement would join the locked row with events of an older snapshot.
-    if await conn.fetchval("SELECT 1 FROM scheduler.attempt WHERE id = $1 FOR UPDATE", attempt_id) is None:
-        return None
-    row = await conn.fetchrow(_ATTEMPT + "WHERE a.id = $1", attempt_id)
+    row = await conn.fetchrow(_ATTEMPT + "WHERE a.id = $1 FOR UPDATE OF a", attempt_id)
+    if row is not None and row["version"] != len(row["trail"]):
+        # It was changed while this waited for its lock: the row is new, its events are those of an older snapshot.
+        row = await conn.fetchrow(_ATTEMPT + "WHERE a.id = $1", attempt_id)
     return None if row is None else _attempt(row)
 
 
@@ -132,13 +132,36 @@ async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
 
 async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now: datetime) -> bool:
     """Writes what advance() made of a locked attempt. False, and nothing written: this event is noted already."""
-    if after.version > before.version and not await _append(conn, after, event, now=now):
-        return False
+    if after.version == before.version:
+        await conn.execute(_UPDATE, *_changed(after))
+        return True
+    done = await conn.execute(
+        "WITH noted AS (INSERT INTO scheduler.attempt_event "
+        "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
+        "VALUES ($1, $13, $16, $17, $2, $18, $19, $20) "
+        "ON CONFLICT (attempt_id, kind, effective_at) DO NOTHING RETURNING seq) "
+        + _UPDATE  # one round trip for both
+        + " AND EXISTS (SELECT FROM noted)",
+        *_changed(after),
+        after.organisation_id,
+        type(event).__name__,
+        facts_of(event),
+        event.at,
+        now,
+    )
+    return done == "UPDATE 1"
+
+
+_UPDATE = (
+    "UPDATE scheduler.attempt SET state = $2, backend_ref = $3, dispatched_at = $4, started_at = $5, "
+    "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, "
+    "unknown_count = $12, version = $13, wait_reason = $14, wait_facts = $15 WHERE id = $1"
+)
+
+
+def _changed(after: Attempt) -> tuple[object, ...]:
     waits = after.not_before if after.state is State.QUEUED else None
-    await conn.execute(
-        "UPDATE scheduler.attempt SET state = $2, backend_ref = $3, dispatched_at = $4, started_at = $5, "
-        "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, "
-        "unknown_count = $12, version = $13, wait_reason = $14, wait_facts = $15 WHERE id = $1",
+    return (
         after.id,
         after.state.value,
         after.native_id,
@@ -155,36 +178,17 @@ async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now
         None if waits is None else Why.RETRY_LATER.value,
         {} if waits is None else {"until": waits.isoformat()},
     )
-    return True
 
 
-async def _append(conn: Conn, attempt: Attempt, event: Event, *, now: datetime) -> bool:
-    noted = await conn.fetchval(
-        "INSERT INTO scheduler.attempt_event "
-        "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
-        "ON CONFLICT (attempt_id, kind, effective_at) DO NOTHING RETURNING seq",
-        attempt.id,
-        attempt.version,
-        attempt.organisation_id,
-        type(event).__name__,
-        attempt.state.value,
-        facts_of(event),
-        event.at,
-        now,
-    )
-    return noted is not None
-
-
-async def park(conn: Conn, attempt_id: UUID, *, until: datetime, problem: str) -> None:
+async def set_aside(conn: Conn, attempt_id: UUID, *, until: datetime, why: Why, facts: Mapping[str, object]) -> None:
     """Keeps a waiting attempt out of the plan for a while. Its state does not change."""
     await conn.execute(
         "UPDATE scheduler.attempt SET not_before = $2, wait_reason = $3, wait_facts = $4 "
         "WHERE id = $1 AND state = 'QUEUED'",
         attempt_id,
         until,
-        Why.PARKED.value,
-        {"until": until.isoformat(), "problem": problem},
+        why.value,
+        dict(facts),
     )
 
 

@@ -11,10 +11,12 @@ import asyncpg
 
 from infra.db.connection import Conn
 from pricing.model import ServiceClass
+from scheduler.core.dependencies import READY, DependencyKind, Outlook, Prerequisite, outlook
 from scheduler.core.fairshare import MICRO
+from scheduler.core.model import State
 from scheduler.core.quotas import Share
 from scheduler.core.reasons import Why
-from scheduler.core.snapshot import Holding, Wait, Waiting
+from scheduler.core.snapshot import Holding, Task, Wait, Waiting
 from scheduler.store.attempts import resources_of
 
 _FORGOTTEN_AFTER_HALF_LIVES = 20  # a millionth is left
@@ -39,19 +41,43 @@ class Held:
 
 
 async def line(conn: Conn) -> Line:
+    """What the tasks of an array wait for is noted with the first of them (head)."""
     rows = await conn.fetch(
         "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, j.gpus, j.cpus, "
-        "j.memory_mb, j.qpus, j.walltime_s, j.nu, j.submitted_at, j.service_class, "
+        "j.memory_mb, j.qpus, j.walltime_s, j.nu, j.submitted_at, j.service_class, j.begin_at, "
+        "j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head, "
         "c.job_id IS NOT NULL AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "LEFT JOIN scheduler.job_array r ON r.id = j.array_id "
         "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id WHERE a.state = 'QUEUED'"
     )
-    return Line([_waiting(row) for row in rows], {row["id"]: (row["wait_reason"], row["wait_facts"]) for row in rows})
+    outlooks = await _outlooks(conn) if rows else {}
+    return Line(
+        [_waiting(row, outlooks.get(row["head"], READY)) for row in rows],
+        {row["id"]: (row["wait_reason"], row["wait_facts"]) for row in rows},
+    )
+
+
+async def _outlooks(conn: Conn) -> dict[UUID, Outlook]:
+    """Of everything that waits and was asked to wait for other jobs."""
+    rows = await conn.fetch(
+        "SELECT d.job_id AS head, d.kind::text AS kind, coalesce(o.number::text, o.id::text) AS job, n.state, "
+        "n.started FROM scheduler.dependency d JOIN scheduler.job o ON o.id = d.on_job_id "
+        "JOIN LATERAL (SELECT (array_agg(a.state ORDER BY a.ordinal DESC))[1] AS state, "
+        "bool_or(a.started_at IS NOT NULL) AS started FROM scheduler.attempt a WHERE a.job_id = o.id) n ON true "
+        "WHERE d.job_id IN (SELECT coalesce(j.array_id, j.id) FROM scheduler.attempt w "
+        "JOIN scheduler.job j ON j.id = w.job_id WHERE w.state = 'QUEUED') ORDER BY d.job_id, o.number, o.id"
+    )
+    conditions: dict[UUID, list[Prerequisite]] = {}
+    for row in rows:
+        one = Prerequisite(DependencyKind(row["kind"]), row["job"], State(row["state"]), row["started"])
+        conditions.setdefault(row["head"], []).append(one)
+    return {head: outlook(each) for head, each in conditions.items()}
 
 
 async def held(conn: Conn) -> list[Held]:
     rows = await conn.fetch(
         "SELECT a.id, a.organisation_id, a.backend, a.backend_ref, coalesce(a.started_at, a.dispatched_at) AS since, "
-        "j.gpus, j.cpus, j.memory_mb, j.qpus, j.walltime_s, j.nu "
+        "a.started_at, a.dispatched_at, j.array_id, j.gpus, j.cpus, j.memory_mb, j.qpus, j.walltime_s, j.nu "
         "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
         "WHERE a.state IN ('DISPATCHING', 'RUNNING', 'CANCELLING')"
     )
@@ -101,8 +127,10 @@ def micro(nu: float) -> int:
     return round(nu * MICRO)
 
 
-def _waiting(row: asyncpg.Record) -> Waiting:
-    parked = row["wait_facts"].get("problem") if row["wait_reason"] == Why.PARKED else None
+def _waiting(row: asyncpg.Record, of_others: Outlook) -> Waiting:
+    facts = row["wait_facts"]
+    parked = facts.get("problem") if row["wait_reason"] == Why.PARKED else None
+    refused = facts.get("code") if row["wait_reason"] == Why.NOT_ELIGIBLE else None
     return Waiting(
         attempt_id=row["id"],
         organisation_id=row["organisation_id"],
@@ -112,7 +140,11 @@ def _waiting(row: asyncpg.Record) -> Waiting:
         micro_nu=micro(row["nu"]),
         submitted_at=row["submitted_at"],
         service_class=ServiceClass(row["service_class"]),
+        begin_at=row["begin_at"],
+        outlook=of_others,
+        task=None if row["array_id"] is None else Task(row["array_id"], row["array_index"], row["max_running"]),
         not_before=row["not_before"],
+        refused=refused,
         cancel_wanted=row["cancel_wanted"],
         parked=parked,
     )
@@ -126,4 +158,7 @@ def _holding(row: asyncpg.Record) -> Holding:
         needs=resources_of(row),
         until=row["since"] + timedelta(seconds=row["walltime_s"]),
         accepted=row["backend_ref"] is not None,
+        started=row["started_at"] is not None,
+        sent_at=row["dispatched_at"],
+        array_id=row["array_id"],
     )

@@ -15,6 +15,7 @@ from scheduler.core.reasons import Why
 from scheduler.core.wording import ENDS, EVENTS, WAITS
 
 FACTS = {
+    "jobs": ["3", "7"],
     "position": 3,
     "needed": {"gpus": 2, "memory_mb": 512},
     "free": {},
@@ -25,7 +26,7 @@ FACTS = {
     "backend": "h200",
     "code": "declaration-expired",
 }
-SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended"}  # never noted, or only as an end
+SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady"}  # never noted, or only as an end
 
 
 @pytest.mark.parametrize("why", Why)

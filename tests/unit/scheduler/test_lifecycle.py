@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from hpc_adapters.contract import Observation, Ref, Seen
+from hpc_adapters.contract import BY_OWNER, Observation, Ref, Seen
 from hpc_adapters.errors import Forgotten
 from pricing.model import Ending
 from scheduler.core.effects import CancelOnBackend, ChargeFairShare, Requeue, SettleHold, SubmitToBackend
@@ -20,6 +20,7 @@ from scheduler.core.events import (
     Dispatched,
     Ended,
     Event,
+    NeverReady,
     NotSubmitted,
     Queued,
     Refused,
@@ -73,6 +74,7 @@ EVENTS: dict[type[Event], Event] = {
     Refused: Refused(at=at(10), code="too-large"),
     Started: Started(at=at(10)),
     CancelRequested: CancelRequested(at=at(10)),
+    NeverReady: NeverReady(at=at(10), jobs=("7",)),
     Ended: Ended(at=at(10), seen=Seen.SUCCEEDED, exit_code=0),
     SeenWaiting: SeenWaiting(at=at(10)),
     SeenUnknown: SeenUnknown(at=at(10)),
@@ -221,6 +223,43 @@ def _requeues(attempt: Attempt, event: Event) -> bool:
 
 
 # -- cancel ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("max_timeouts", "timeouts", "again"), [(0, 0, False), (1, 0, True), (1, 1, False), (2, 1, True)]
+)
+def test_what_ran_out_of_time_goes_on_as_often_as_was_quoted(max_timeouts: int, timeouts: int, again: bool) -> None:  # noqa: FBT001  drawn
+    before = an_attempt(State.RUNNING, max_attempts=5, ordinal=3, max_timeouts=max_timeouts, timeouts=timeouts)
+    after, effects = advance(before, Ended(at=at(10), seen=Seen.TIMED_OUT))
+    assert (after.state, after.reason) == (State.FAILED, EndReason.TIMED_OUT)
+    assert SettleHold(Ending.FAILED, last=not again) in effects
+    assert (Requeue(4) in effects) is again
+
+
+def test_no_time_out_is_continued_beyond_the_attempts_or_after_a_cancel() -> None:
+    for changed in ({"ordinal": 2}, {"cancel_wanted": True}, {"state": State.CANCELLING}):
+        before = replace(an_attempt(State.RUNNING, max_timeouts=1), **changed)
+        _, effects = advance(before, Ended(at=at(10), seen=Seen.TIMED_OUT))
+        assert SettleHold(Ending.FAILED, last=True) in effects
+
+
+def test_what_its_owner_cancelled_past_us_is_charged_like_a_cancel() -> None:
+    after, effects = advance(an_attempt(State.RUNNING), Ended(at=at(10), seen=Seen.CANCELLED, detail=BY_OWNER))
+    assert (after.state, after.reason) == (State.CANCELLED, EndReason.CANCELLED_BY_OWNER)
+    assert SettleHold(Ending.CANCELLED, last=True) in effects
+
+
+def test_what_its_owner_cancelled_past_us_before_it_started_costs_nothing() -> None:
+    after, effects = advance(an_attempt(State.DISPATCHING), Ended(at=at(10), seen=Seen.CANCELLED, detail=BY_OWNER))
+    assert after.reason == EndReason.CANCELLED_BY_OWNER
+    assert effects == (SettleHold(Ending.NEVER_RAN, last=True),)
+
+
+def test_what_waits_in_vain_ends_in_the_queue_and_costs_nothing() -> None:
+    after, effects = advance(an_attempt(), NeverReady(at=at(10), jobs=("7",)))
+    assert (after.state, after.reason) == (State.CANCELLED, EndReason.DEPENDENCY_NEVER_SATISFIED)
+    assert effects == (SettleHold(Ending.NEVER_RAN, last=True),)
+    assert facts_of(NeverReady(at=at(10), jobs=("7", "8"))) == {"jobs": ["7", "8"]}
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_costs_nothing() -> None:

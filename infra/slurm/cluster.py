@@ -21,7 +21,7 @@ from typing import Any, Self
 from infra.slurm import daemons, namespace, records
 from infra.slurm.daemons import MYSQL_SOCKET, Daemon
 from infra.slurm.layout import STATE, write_files
-from infra.slurm.namespace import ClusterFailed, Namespace, wait_until
+from infra.slurm.namespace import ClusterFailed, Deadline, Namespace, tail, wait_until
 from infra.slurm.site import (
     CLUSTER,
     HOST,
@@ -34,6 +34,8 @@ from infra.slurm.site import (
 )
 
 FACTS = "cluster.json"
+GRACE_S = 1.0
+"""A daemon that is not there so long after its start has ended by itself."""
 LONGEST_FOLDER = 80
 """A socket's path may have no more than 107 characters."""
 
@@ -146,9 +148,8 @@ class Cluster:
         for each in nodes:
             if not self._pids(kind, each):
                 self._launch(kind, each)
-        if wait:
-            for each in nodes:
-                wait_until(lambda each=each: daemons.serves(self.space, kind, each), what=f"{daemon} {each or ''}")  # type: ignore[misc]
+        for each in nodes if wait else ():
+            self._wait_for(kind, each)
 
     def set_option(self, option: str, value: str) -> None:
         """Changes slurm.conf; daemons read it when they start, or after `scontrol reconfigure`."""
@@ -203,9 +204,24 @@ class Cluster:
                 os.kill(pid, number)
         return found
 
+    def _wait_for(self, daemon: Daemon, node: str | None) -> None:
+        deadline = Deadline(GRACE_S)
+
+        def serves_or_died() -> bool:
+            if daemons.serves(self.space, daemon, node):
+                return True
+            if deadline.is_over and not self._pids(daemon, node):
+                raise ClusterFailed(f"{daemon} ended at its start:\n{tail(self._log(daemon, node))}")
+            return False
+
+        wait_until(serves_or_died, what=f"{daemon} {node or ''}".rstrip())
+
+    def _log(self, daemon: Daemon, node: str | None) -> Path:
+        return self.folder / "log" / f"{daemon}{f'-{node}' if node else ''}.out"
+
     def _launch(self, daemon: Daemon, node: str | None = None) -> None:
         start = daemons.how(daemon, self.site, node)
-        with (self.folder / "log" / f"{daemon}{f'-{node}' if node else ''}.out").open("ab") as log:
+        with self._log(daemon, node).open("ab") as log:
             self.space.launch(start.argv, user=start.user, log=log)
 
 
@@ -255,12 +271,18 @@ def _fresh(folder: Path) -> Path:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / FACTS).exists():
             raise InUse(f"{folder} holds something else")
-        with suppress(ClusterFailed):
-            attach(folder)
+        if _runs_in(folder):
             raise InUse(f"a cluster runs in {folder}")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _runs_in(folder: Path) -> bool:
+    with suppress(ClusterFailed):
+        attach(folder)
+        return True
+    return False
 
 
 def _open(folder: Path, release: str, version: str, site: Site) -> Cluster:
@@ -291,12 +313,13 @@ def _bring_up(cluster: Cluster) -> None:
     cluster.start_daemon(Daemon.SLURMDBD)
     cluster.exec("sacctmgr", "-i", "add", "cluster", CLUSTER, check=True)
     cluster.start_daemon(Daemon.SLURMCTLD, wait=False)
-    cluster.start_daemon(Daemon.SLURMD, wait=False)
-    cluster.start_daemon(Daemon.SLURMRESTD, wait=False)
     for session in accounting(cluster.site):
         done = cluster.exec("sacctmgr", "-i", text_input=session, check=True)
         if "error" in done.stderr:
             raise ClusterFailed(f"sacctmgr: {done.stderr}")
+    cluster.start_daemon(Daemon.SLURMCTLD)
+    # It must have ended in order once: a new one that was killed would never start again (it misses a state file).
+    cluster.kill(Daemon.SLURMCTLD, number=signal.SIGTERM)
     for daemon in (Daemon.SLURMCTLD, Daemon.SLURMD, Daemon.SLURMRESTD):
         cluster.start_daemon(daemon)
 

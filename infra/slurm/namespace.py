@@ -121,7 +121,7 @@ def start(plan: Mapping[str, object], log: Path) -> tuple[Namespace, subprocess.
     if not told.isdigit() or (at := born(int(told))) is None:
         outer.kill()
         outer.wait()
-        raise ClusterFailed(f"no namespaces here (root, and the rights of a real machine, are needed): {_tail(log)}")
+        raise ClusterFailed(f"no namespaces here (root, and the rights of a real machine, are needed): {tail(log)}")
     return Namespace(pid=int(told), born=at, netns=netns), outer
 
 
@@ -135,11 +135,22 @@ def born(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+class Deadline:
+    """So many seconds from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self._until
+
+
 def wait_until(is_so: Callable[[], bool], *, what: str, timeout_s: float = 30.0, every_s: float = POLL_S) -> None:
     """ClusterFailed when it does not become so."""
-    until = time.monotonic() + timeout_s
+    deadline = Deadline(timeout_s)
     while not is_so():
-        if time.monotonic() > until:
+        if deadline.is_over:
             raise ClusterFailed(f"{what}: not after {timeout_s:g} s")
         time.sleep(every_s)
 
@@ -159,5 +170,6 @@ def _namespace_of(pid: int) -> str | None:
         return None
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """The end of a log."""
     return log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]

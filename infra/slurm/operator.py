@@ -43,7 +43,7 @@ def _resume_nodes(cluster: Cluster) -> list[str]:
     done = []
     for node, state in _lines(cluster, "sinfo", "--noheader", "--Node", "--format=%N %T"):
         if any(word in state.lower() for word in _BAD):
-            cluster.exec("scontrol", "update", f"nodename={node}", "state=resume", timeout_s=10)
+            cluster.exec("scontrol", "update", f"nodename={node}", "state=resume", timeout_s=5)
             done.append(f"resume {node} ({state})")
     return done
 
@@ -53,13 +53,13 @@ def _free_held(cluster: Cluster, held: Held) -> list[str]:
     for job, reason in _lines(cluster, "squeue", "--noheader", "--states=PENDING", "--format=%A %r"):
         if any(word in reason.lower() for word in _HELD):
             command = ("scontrol", "release", job) if held is Held.RELEASE else ("scancel", job)
-            cluster.exec(*command, timeout_s=10)
+            cluster.exec(*command, timeout_s=5)
             done.append(f"{held} {job} ({reason})")
     return done
 
 
 def _lines(cluster: Cluster, *command: str) -> list[tuple[str, str]]:
     """Two words of each line; none when there is no answer."""
-    printed = cluster.exec(*command, timeout_s=10).stdout
+    printed = cluster.exec(*command, timeout_s=5).stdout
     pairs = [line.split(maxsplit=1) for line in printed.splitlines()]
     return [(pair[0], pair[1].strip()) for pair in pairs if len(pair) == 2]  # noqa: PLR2004  a pair

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import ModuleType
 
 from prometheus_client import start_http_server
 
+from accounts.sealing import Sealer
 from hpc_adapters.contract import Backend
 from hpc_adapters.errors import Unavailable
 from infra.clock import new_id, utc_now
@@ -18,7 +20,7 @@ from infra.runner import Loop, run
 from metering.loops import capacity, collect
 from metering.loops.deps import CollectSettings
 from metering.loops.deps import Deps as MeteringDeps
-from portal.bootstrap import DatabaseUrls, build_backends, current_pool
+from portal.bootstrap import DatabaseUrls, build_backends, current_pool, load_sealer
 from portal.serve import when_supervisor_dies
 from portal.settings import Settings, SettingsWrong
 from portal.supervise import stop_on_signals
@@ -34,13 +36,18 @@ LOOK_BACK = CollectSettings()
 """What is asked every two minutes, for records that came late or were corrected."""
 
 
-def loops(pool: Pool, backends: Mapping[str, Backend]) -> Sequence[Loop]:
-    """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks."""
+def loops(pool: Pool, backends: Mapping[str, Backend], *, sealer: Sealer | None = None) -> Sequence[Loop]:
+    """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
+
+    sealer: opens members' secrets for their jobs; without one no job that names a secret starts.
+    """
+    common = SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id)
+    if sealer is not None:
+        common = replace(common, unseal=sealer.unseal)
 
     def scheduling(module: ModuleType) -> Tick:
         def tick(lease: Lease | None, now: datetime) -> Awaitable[int]:
-            deps = SchedulerDeps(pool=pool, lease=lease, backends=backends, new_id=new_id)
-            moved: Awaitable[int] = module.tick(deps, now)
+            moved: Awaitable[int] = module.tick(replace(common, lease=lease), now)
             return moved
 
         return tick
@@ -76,10 +83,17 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
     running = asyncio.get_running_loop()
     when_supervisor_dies(lambda: running.call_soon_threadsafe(stop.set))
     backends = build_backends(settings)
+    sealer = load_sealer(settings)
     try:
         with _figures(settings.worker_metrics_port):
             async with current_pool(urls.worker, size=settings.worker_connections) as pool:
-                await run(loops(pool, backends), url=urls.worker, clock=utc_now, stop=stop, transient=(Unavailable,))
+                await run(
+                    loops(pool, backends, sealer=sealer),
+                    url=urls.worker,
+                    clock=utc_now,
+                    stop=stop,
+                    transient=(Unavailable,),
+                )
     finally:
         for backend in backends.values():
             await backend.close()

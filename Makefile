@@ -8,6 +8,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
+BACKEND ?=
 WHAT_DECIDES := pyproject.toml client/pyproject.toml constraints.txt infra/setup.sh
 # Two test workers, up to four where there are more processors: each may start torch, qiskit or Chromium.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 2 : n > 4 ? 4 : n)))
@@ -18,7 +19,7 @@ test-long: export HYPOTHESIS_PROFILE = nightly
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(RUNTIME) system-demo ## The whole system from nothing, and the life of a few jobs (ARGS=--once ends by itself)
+demo: $(RUNTIME) system-demo ## The whole system from nothing, and the life of a few jobs (ARGS=--once ends by itself; BACKEND=slurm)
 	@$(BIN)/kyoyod demo $(ARGS)
 
 up: $(RUNTIME) system-demo ## Portal and worker against KYOYO_DATABASE_URL, or the embedded database
@@ -51,7 +52,9 @@ $(DEV): $(WHAT_DECIDES)
 	@touch $@ $(RUNTIME)
 
 system-demo:
-	@infra/setup.sh system bwrap:bubblewrap
+	@infra/setup.sh system bwrap:bubblewrap $(if $(filter slurm,$(BACKEND)),debootstrap:debootstrap)
+	@$(if $(filter slurm,$(BACKEND)),infra/setup.sh slurm)
 
 system-test:
-	@infra/setup.sh system bwrap:bubblewrap chromium:chromium chromium:fonts-noto-cjk
+	@infra/setup.sh system bwrap:bubblewrap chromium:chromium chromium:fonts-noto-cjk debootstrap:debootstrap
+	@infra/setup.sh slurm

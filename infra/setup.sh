@@ -3,6 +3,7 @@
 #
 #   infra/setup.sh python REQUIREMENT             .venv with this project and the exact versions of constraints.txt
 #   infra/setup.sh system COMMAND:PACKAGE ...     system packages whose command is missing (as root, on Debian or Ubuntu)
+#   infra/setup.sh slurm                          the Debian folders with Slurm, outside this one (as root; infra/slurm)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -66,8 +67,20 @@ install_system() {
     fi
 }
 
+install_slurm() {
+    if infra/slurm/roots.sh --check >/dev/null; then
+        return
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        echo "setup: Slurm is missing, and only root can make its Debian folders. Carrying on without." >&2
+    elif ! infra/slurm/roots.sh >&2; then
+        echo "setup: could not make the Debian folders with Slurm. Carrying on without." >&2
+    fi
+}
+
 case "${1:-}" in
     python) install_python "$2" ;;
     system) shift && install_system "$@" ;;
-    *) sed -n '2,5p' "$0" >&2 && exit 2 ;;
+    slurm) install_slurm ;;
+    *) sed -n '2,6p' "$0" >&2 && exit 2 ;;
 esac

@@ -297,6 +297,7 @@ def _open(folder: Path, release: str, version: str, site: Site) -> Cluster:
         "gpus": site.gpus,
         "own": own,
         "software": [str(place) for place in site.binds],
+        "commands": dict(site.commands),
     }
     space, outer = namespace.start(plan, folder / "log" / "init.out")
     facts = {"release": release, "version": version, "site": asdict(site), "space": asdict(space)}

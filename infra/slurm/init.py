@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import json
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -94,11 +95,17 @@ def furnish(root: Path, plan: Mapping[str, object]) -> None:
     for inside, outside in own.items():
         bind(Path(outside), root / inside.lstrip("/"))
         make_passable(root, Path(inside))
-    software = plan["software"]
+    software, commands = plan["software"], plan["commands"]
     assert isinstance(software, Sequence)
+    assert isinstance(commands, dict)
     for place in map(Path, software):
         bind(place, root / place.relative_to("/"), read_only=True)
         make_passable(root, place)
+
+    for name, program in commands.items():
+        command = root / "usr" / "local" / "bin" / name
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(program)} "$@"\n')  # a link would not find its packages
+        command.chmod(0o755)
 
 
 def enter(root: Path) -> None:

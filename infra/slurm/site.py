@@ -32,7 +32,8 @@ _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 class Site:
     """users get the uids 2001, 2002, … in order. accounts: who belongs to which; a user may be in none or in several.
 
-    binds: folders and files of this machine that are seen inside, at the same path, read-only. base_port: first TCP
+    binds: folders and files of this machine that are seen inside, at the same path, read-only. commands: names that jobs
+    may call, by the program among those that is meant. base_port: first TCP
     port; with netns=True it is one of the cluster's own loopback, where nothing else is.
     """
 
@@ -43,6 +44,7 @@ class Site:
         default_factory=lambda: {"lab-a": ("alice", "bob"), "lab-b": ("carol",)}
     )
     binds: Sequence[Path] = ()
+    commands: Mapping[str, str] = field(default_factory=dict)
     base_port: int = DEFAULT_PORT
     netns: bool = True
     min_job_age_s: int = 3600

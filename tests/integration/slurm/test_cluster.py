@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -47,12 +46,12 @@ def until_state(cluster: Cluster, job: int, *wanted: str) -> None:
     until(lambda: state(cluster, job) in wanted, f"job {job} {wanted}, but {state(cluster, job)}")
 
 
-def is_saved(cluster: Cluster, job: int) -> bool:
+def until_saved(cluster: Cluster) -> None:
     """Slurm answers first and saves up to five seconds later: what it has not saved, it forgets when it is killed."""
-    saved = cluster.folder / "state" / "ctld" / "job_state"
-    shown = cluster.exec("scontrol", "show", "job", str(job), check=True).stdout
-    began = datetime.strptime(shown.split("StartTime=")[1].split()[0], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    return saved.exists() and saved.stat().st_mtime > began.timestamp() + 1
+    now, saved = cluster.folder / "now", cluster.folder / "state" / "ctld" / "job_state"
+    now.touch()
+    submit(cluster, "true")  # something to save
+    until(lambda: saved.exists() and saved.stat().st_mtime > now.stat().st_mtime, "slurmctld saves its state")
 
 
 def text_of(cluster: Cluster, user: str, name: str) -> str:
@@ -164,7 +163,7 @@ def test_every_daemon_can_be_killed_and_started_again_while_a_job_goes_on(
     cluster = own_cluster(release, nodes=2)
     job = submit(cluster, "until test -e enough; do sleep 0.1; done; echo survived", "--output=out")
     until_state(cluster, job, "RUNNING")
-    until(lambda: is_saved(cluster, job), "slurmctld has saved that it runs")
+    until_saved(cluster)
     for daemon in Daemon:
         cluster.kill(daemon)
         assert not cluster.runs(daemon)

@@ -64,7 +64,7 @@ class Site:
 
     def training(self, *, pause_s: float = 0.0, **facts: object) -> JobRequest:
         environment = {
-            "KYOYO_PYTHON": sys.executable,
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": str(self.software),
             "OMP_NUM_THREADS": "1",
             "STEPS": str(STEPS),
@@ -104,7 +104,7 @@ class Site:
 
     async def result(self, ref: Ref) -> dict[str, Any]:
         observation = await self.until(ref, lambda told: told.seen.is_end)
-        assert observation.seen is Seen.SUCCEEDED, await self.log(ref, Stream.STDERR)
+        assert observation.seen is Seen.SUCCEEDED, await self.log(ref) + await self.log(ref, Stream.STDERR)
         found: dict[str, Any] = json.loads(await self.log(ref, Stream.RESULT))
         return found
 

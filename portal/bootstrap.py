@@ -17,6 +17,7 @@ from hpc_adapters.local.software import this_python
 from hpc_adapters.quantum.aer.adapter import AerBackend
 from hpc_adapters.quantum.aer.device import DeviceSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
+from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.directory import Directory
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
@@ -77,7 +78,7 @@ def _backend(
     if isinstance(machine, SimulatedCluster):
         return _simulated(name, machine, settings)
     if isinstance(machine, SlurmSite):
-        raise SettingsWrong(f"backend {name}: jobs are not sent to Slurm yet")
+        return SlurmBackend(slurm_settings(name, machine), clock=utc_now)
     root = (machine.root or settings.data_dir.resolve() / "backends" / name).absolute()
     root.mkdir(parents=True, exist_ok=True)
     match machine:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, as_login
+from hpc_adapters.slurm.settings import ImageHook, ImageKind
+from portal.bootstrap import load_sealer, slurm_settings
+from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SlurmSite, as_login
 
 URL = "postgresql://kyoyo_owner:hunter2@db.example:5432/kyoyo?sslmode=require"
 
@@ -92,3 +94,53 @@ def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsWrong, match=r"missing\.toml"):
         Settings(backends_file=tmp_path / "missing.toml").machines()
+
+
+def test_a_slurm_site_says_all_that_its_adapter_asks(tmp_path: Path) -> None:
+    key = tmp_path / "jwt.key"
+    key.write_bytes(b"k" * 32)
+    told = {
+        "kind": "slurm",
+        "cluster": "c",
+        "url": "http://127.0.0.1:6820",
+        "jwt_key_file": key,
+        "folder": "/srv/kyoyo",
+    }
+    site = SlurmSite.model_validate(
+        {**told, "images": {"torch": "t"}, "image_hook": {"kind": "prefix", "words": ["x"]}}
+    )
+    settings = slurm_settings("gpu-site", site)
+    assert (settings.name, settings.cluster, settings.jwt_key) == ("gpu-site", "c", b"k" * 32)
+    assert settings.image_hook == ImageHook(ImageKind.PREFIX, ("x",))
+    assert (settings.service_user, settings.look_ahead) == ("kyoyo", 4)
+
+
+@pytest.mark.parametrize("wrong", [{"jwt_key_file": "/nowhere"}, {"folder": "relative"}, {"images": {"a": "b"}}])
+def test_a_slurm_site_that_cannot_be_is_told_by_its_name(tmp_path: Path, wrong: dict[str, object]) -> None:
+    (tmp_path / "jwt.key").write_bytes(b"k" * 32)
+    told = {"kind": "slurm", "cluster": "c", "url": "http://x", "jwt_key_file": tmp_path / "jwt.key", "folder": "/srv"}
+    with pytest.raises(SettingsWrong, match="gpu-site"):
+        slurm_settings("gpu-site", SlurmSite.model_validate({**told, **wrong}))
+
+
+def test_keys_for_secrets_are_made_in_development_and_must_be_given_in_production(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    first, again = load_sealer(settings), load_sealer(settings)
+    assert first is not None
+    assert again is not None
+    assert first.key_id == again.key_id
+    assert (tmp_path / "secrets.key").stat().st_mode & 0o777 == 0o600
+    assert load_sealer(Settings(environment="production", data_dir=tmp_path)) is None
+    given = Settings(environment="production", secrets_key_file=tmp_path / "secrets.key")
+    assert load_sealer(given) is not None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hunter2", b"\xff\xfe", b"aHVudGVyMg=="])
+def test_a_key_file_that_cannot_be_used_is_told_without_its_content(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsWrong, match="KYOYO_SECRETS_KEY_FILE") as wrong:
+        load_sealer(Settings(secrets_key_file=path))
+    assert "hunter2" not in str(wrong.value)
+    assert "aHV" not in str(wrong.value)

@@ -31,7 +31,6 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
-from hpc_adapters.slurm import capacity
 from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.checks import check
@@ -108,10 +107,7 @@ class SlurmBackend:
         )
 
     async def capacity(self) -> Capacity:
-        nodes, partitions = await asyncio.gather(self._slurm.nodes(), self._slurm.partitions())
-        name, kind = self._settings.partition, self._settings.gpu_type
-        machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
-        return capacity.capacity(machines, partitions.items, partition=name, at=self._clock())
+        return await self._waiting.capacity()
 
     async def submit(self, request: JobRequest) -> Ref:
         refuse_unoffered(request, self.capabilities())

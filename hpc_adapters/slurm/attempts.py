@@ -49,7 +49,8 @@ class _Accounting:
         return [
             job
             for job in unique.values()
-            if places.is_ours(job, user=native.user, attempt_id=attempt_id, folder=settings.folder)
+            if not telling.was_refused(job)
+            and places.is_ours(job, user=native.user, attempt_id=attempt_id, folder=settings.folder)
         ]
 
 
@@ -218,6 +219,7 @@ class Attempts:
 
     async def _known_of(self, jobs: Sequence[LiveJob | DbJob], attempt_id: UUID) -> Sequence[LiveJob | DbJob]:
         """Those that are the attempt's: by a path, or by a name of the user for whom we made its folder."""
+        jobs = [job for job in jobs if not telling.was_refused(job)]
         sure = [job for job in jobs if places.surely_of(job, self._settings.folder) == attempt_id]
         claims = [job for job in jobs if job not in sure and places.claimed_by(job) == attempt_id]
         proved = [job for job in claims if await self._knows(job.user, attempt_id)]

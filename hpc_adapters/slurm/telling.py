@@ -77,6 +77,11 @@ def at_a_glance(live: Sequence[LiveJob]) -> Told | None:
     return Told(live[0], told)
 
 
+def was_refused(job: Job) -> bool:
+    """Whether it is only the trace of a submission that Slurm refused: it keeps one, failed and with an id."""
+    return job.base_state == "FAILED" and not job.tres_alloc and job.nodes in {"", "None assigned"}
+
+
 def is_never_released(told: Verdict) -> bool:
     """Whether it waits for somebody who will not come."""
     return told.seen is Seen.WAITING and told.detail in NOT_RELEASED

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from hpc_adapters.slurm import places
+from hpc_adapters.slurm import places, telling
 from hpc_adapters.slurm.calls import LiveJobs, Slurm
 from hpc_adapters.slurm.models import LiveJob
 
@@ -80,6 +80,8 @@ class View:
     def _indexed(self, answer: LiveJobs, asked_at: datetime) -> Queue:
         by_attempt: dict[UUID, list[LiveJob]] = defaultdict(list)
         for job in answer.jobs:
+            if telling.was_refused(job):
+                continue
             named = {places.surely_of(job, self._folder), places.claimed_by(job)} - {None}
             for attempt_id in named:
                 assert attempt_id is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -13,7 +13,7 @@ from hpc_adapters.contract import Capacity, JobRequest, Resources, Seen
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.slurm import accounting, capacity, places, telling
 from hpc_adapters.slurm.calls import Slurm
-from hpc_adapters.slurm.room import has_room
+from hpc_adapters.slurm.room import claim, has_room
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import Queue, View
 
@@ -37,6 +37,12 @@ class Waiting:
         self._look: _Look | None = None
         self._lock = asyncio.Lock()
 
+    async def capacity(self) -> Capacity:
+        """As of now; what is about to start is not free any more. Unavailable."""
+        look = await self._recent(0.0)
+        free, _ = claim(look.capacity.free, self._known(look.queue).values())
+        return replace(look.capacity, free=free)
+
     async def require_room(self, request: JobRequest) -> None:
         """Unavailable('no-room'): by a look at Slurm that is as new as this call."""
         asked = request.resources
@@ -56,11 +62,14 @@ class Waiting:
     def _fits(self, look: _Look, asked: Resources) -> bool:
         if not look.capacity.online:
             return False
-        waiting = self._in_queue(look.queue)
-        self._forget_told(look.queue)
-        fresh = {attempt_id: resources for attempt_id, (resources, _) in self._sent.items()}
-        known = {**waiting, **fresh}
-        return has_room(look.capacity.free, known.values(), asked, look_ahead=self._settings.look_ahead)
+        waiting = self._known(look.queue).values()
+        return has_room(look.capacity.free, waiting, asked, look_ahead=self._settings.look_ahead)
+
+    def _known(self, queue: Queue) -> dict[UUID, Resources]:
+        """What waits there, and what we have sent since."""
+        self._forget_told(queue)
+        sent = {attempt_id: resources for attempt_id, (resources, _) in self._sent.items()}
+        return {**self._in_queue(queue), **sent}
 
     def _in_queue(self, queue: Queue) -> dict[UUID, Resources]:
         found: dict[UUID, Resources] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -110,6 +112,9 @@ class SlurmHarness(FaultyHarness):
     def _connect(self) -> SlurmBackend:
         return SlurmBackend(settings_of(self._cluster), clock=utc_now, transport=self.way)
 
+    async def close(self) -> None:
+        await self.backend.close()
+
     def request(self, act: Act, *, tenant: str = "tenant-a") -> JobRequest:
         return JobRequest(
             attempt_id=new_id(),
@@ -161,30 +166,31 @@ class SlurmHarness(FaultyHarness):
         self._cluster.exec("sbatch", *words, user="alice", text_input=script, check=True)
 
 
-@pytest.fixture(params=["slurm_2411", "slurm_2605"])
-def cluster(request: pytest.FixtureRequest) -> Cluster:
-    found: Cluster = request.getfixturevalue(request.param)
-    return found
-
-
 class TestSlurm(BackendConformance):
     @pytest.fixture
-    async def harness(self, cluster: Cluster) -> SlurmHarness:
-        return await in_an_empty_cluster(cluster)
+    async def harness(self, slurm: Cluster) -> AsyncIterator[SlurmHarness]:
+        async with in_an_empty_cluster(slurm) as harness:
+            yield harness
 
 
 class TestSlurmFaults(FaultConformance):
     @pytest.fixture
-    async def faulty(self, cluster: Cluster) -> SlurmHarness:
-        return await in_an_empty_cluster(cluster)
+    async def faulty(self, slurm: Cluster) -> AsyncIterator[SlurmHarness]:
+        async with in_an_empty_cluster(slurm) as harness:
+            yield harness
 
 
-async def in_an_empty_cluster(cluster: Cluster) -> SlurmHarness:
+@asynccontextmanager
+async def in_an_empty_cluster(cluster: Cluster) -> AsyncIterator[SlurmHarness]:
     """The cluster is shared by the tests: what the last one left is ended first."""
-    cluster.exec("scancel", "--user=alice", "--user=carol")
-    cluster.exec("scancel", "--user=carol")
+    for user in ("alice", "carol"):
+        cluster.exec("scancel", f"--user={user}")
     for _ in range(300):
-        if not cluster.exec("squeue", "-h", "-t", "all", "-o", "%T").stdout.count("ING"):
+        if not cluster.exec("squeue", "-h", "-t", "PENDING,RUNNING,COMPLETING", "-o", "%A", check=True).stdout.strip():
             break
         await asyncio.sleep(0.1)
-    return SlurmHarness(cluster)
+    harness = SlurmHarness(cluster)
+    try:
+        yield harness
+    finally:
+        await harness.close()

@@ -14,6 +14,7 @@ from typing import Self
 import httpx2
 
 from kyoyo import settings
+from kyoyo.data import Data
 from kyoyo.errors import Refused, UsageError
 from kyoyo.jobs import Job
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
@@ -51,6 +52,7 @@ class Client:
         self.url = login.url
         self._environment = environment
         self._now = now
+        self._http = http
         self._transport = Transport(
             url=login.url,
             token=login.token,
@@ -71,6 +73,11 @@ class Client:
     def close(self) -> None:
         """Let go of connections. Jobs go on."""
         self._transport.close()
+
+    @property
+    def data(self) -> Data:
+        """The organisation's files."""
+        return Data(self._transport, home=self.url, http=self._http)
 
     # -- what can be had, and for how much --------------------------------------------------------------------------
 

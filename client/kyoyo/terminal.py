@@ -36,6 +36,15 @@ def yen(amount: Decimal | None) -> str:
     return f"{'-' if amount < 0 else ''}¥{short}"
 
 
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves a whole number before the point: 1.5 GiB."""
+    units = ("TiB", "GiB", "MiB", "KiB")
+    for power, unit in zip((40, 30, 20, 10), units, strict=True):
+        if count >= 1 << power:
+            return f"{count / (1 << power):.1f} {unit}"
+    return f"{count} B"
+
+
 def duration(seconds: float) -> str:
     """H:MM:SS, with days in front when there are some."""
     whole = int(seconds)

@@ -32,9 +32,9 @@ _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 class Site:
     """users get the uids 2001, 2002, … in order. accounts: who belongs to which; a user may be in none or in several.
 
-    binds: folders and files of this machine that are seen inside, at the same path, read-only. commands: names that jobs
-    may call, by the program among those that is meant. base_port: first TCP
-    port; with netns=True it is one of the cluster's own loopback, where nothing else is.
+    binds: folders and files of this machine that are seen inside, at the same path, read-only. commands: names that
+    jobs may call, each with the program that is meant. base_port: first TCP port; with netns=True it is one of the
+    cluster's own loopback, where nothing else is.
     """
 
     nodes: int = 4

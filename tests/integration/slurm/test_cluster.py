@@ -19,11 +19,13 @@ from infra.slurm.cluster import Cluster, InUse, RootMissing
 from infra.slurm.daemons import Daemon
 from infra.slurm.namespace import ClusterFailed
 from infra.slurm.operator import Held, tend
+from infra.slurm.site import DEFAULT_PORT
 from tests.support.repository import ROOT
 from tests.support.slurm import RELEASES, StartCluster, start
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root]
 PATIENCE_S = 30.0
+BY_HAND_PORT = 27_400
 
 
 def until(is_so: Callable[[], object], what: str) -> None:
@@ -227,13 +229,16 @@ def test_a_silent_cluster_has_nothing_to_tend(own_cluster: StartCluster) -> None
 # Nothing is left behind
 
 
+OUR_PORTS = {*range(DEFAULT_PORT, DEFAULT_PORT + 20), *range(BY_HAND_PORT, BY_HAND_PORT + 20)}
+
+
 def traces(folder: Path) -> dict[str, object]:
     """What a cluster could leave outside its folder."""
     listening = {
-        line.split()[1]
+        port
         for table in ("/proc/net/tcp", "/proc/net/tcp6")
         for line in Path(table).read_text().splitlines()[1:]
-        if line.split()[3] == "0A"
+        if line.split()[3] == "0A" and (port := int(line.split()[1].rpartition(":")[2], 16)) in OUR_PORTS
     }
     debian = {
         path: (path.stat().st_mtime_ns, sorted(path.iterdir()))
@@ -326,20 +331,20 @@ def by_hand(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_by_hand_it_goes_on_until_it_is_stopped_on_the_ports_that_were_asked_for(tmp_path: Path) -> None:
     folder = str(tmp_path / "c")
-    started = by_hand("start", folder, "--nodes=1", "--users=dave", "--base-port=27400")
+    started = by_hand("start", folder, "--nodes=1", "--users=dave", f"--base-port={BY_HAND_PORT}")
     assert started.returncode == 0, started.stderr
     try:
         _use_and_stop(folder, json.loads(started.stdout))
     finally:
         by_hand("stop", folder)
     assert list(tmp_path.iterdir()) == []
-    assert ":6B0A" not in str(traces(tmp_path)["listening"])
+    assert traces(tmp_path)["listening"] == set()
 
 
 def _use_and_stop(folder: str, facts: dict[str, object]) -> None:
-    assert facts["tcp_url"] == "http://127.0.0.1:27402"
+    assert facts["tcp_url"] == f"http://127.0.0.1:{BY_HAND_PORT + 2}"
     assert facts["nodes"] == "1 idle"
-    assert ":6B0A" in str(traces(Path(folder))["listening"])  # 27402
+    assert traces(Path(folder))["listening"] == {BY_HAND_PORT + offset for offset in (0, 1, 2, 10)}
     assert by_hand("exec", folder, "--user=dave", "--", "id", "-un").stdout == "dave\n"
     assert by_hand("status", folder).returncode == 0
     assert by_hand("start", folder).stderr == f"a cluster runs in {folder}\n"

@@ -13,19 +13,13 @@ def has_room(free: Resources, waiting: Iterable[Resources], asked: Resources, *,
     Those of them that fit are about to start, and the rest are the look-ahead. Sums over nodes: fragments count as
     room, so that at worst one more waits there than here.
     """
-    unclaimed, ahead = claim(free, waiting)
-    return asked.fits(unclaimed) or ahead < look_ahead
-
-
-def claim(free: Resources, waiting: Iterable[Resources]) -> tuple[Resources, int]:
-    """What is left when those that fit have started, and how many do not fit."""
     ahead = 0
     for each in waiting:
         if each.fits(free):
             free = _less(free, each)
         else:
             ahead += 1
-    return free, ahead
+    return asked.fits(free) or ahead < look_ahead
 
 
 def _less(free: Resources, taken: Resources) -> Resources:

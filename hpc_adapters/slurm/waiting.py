@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -13,7 +13,7 @@ from hpc_adapters.contract import Capacity, JobRequest, Resources, Seen
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.slurm import accounting, capacity, places, telling
 from hpc_adapters.slurm.calls import Slurm
-from hpc_adapters.slurm.room import claim, has_room
+from hpc_adapters.slurm.room import has_room
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import Queue, View
 
@@ -38,10 +38,8 @@ class Waiting:
         self._lock = asyncio.Lock()
 
     async def capacity(self) -> Capacity:
-        """As of now; what is about to start is not free any more. Unavailable."""
-        look = await self._recent(0.0)
-        free, _ = claim(look.capacity.free, self._known(look.queue).values())
-        return replace(look.capacity, free=free)
+        """As of now. What was accepted and has not started is free still: whoever plans knows of it. Unavailable."""
+        return (await self._recent(0.0)).capacity
 
     async def require_room(self, request: JobRequest) -> None:
         """Unavailable('no-room'): by a look at Slurm that is as new as this call."""

@@ -146,7 +146,9 @@ def _names(value: object) -> tuple[str, ...]:
 
 
 def association_body(item: Association) -> Json:
-    """As slurmdbd takes it."""
+    """As slurmdbd takes it. Without a parent it would say 200 and not make an account's own association."""
+    if not item.user and not item.parent:
+        raise ValueError(f"where does account {item.account} hang?")
     body: dict[str, object] = {"account": item.account, "cluster": item.cluster, "user": item.user}
     if item.parent:
         body["parent_account"] = item.parent

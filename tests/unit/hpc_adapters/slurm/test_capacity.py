@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpc_adapters.contract import Capacity, Placement, Resources
+from hpc_adapters.slurm.capacity import Machine, capacity, could_run, in_service, machines, share_of
+from hpc_adapters.slurm.models import Node, Partition
+from hpc_adapters.slurm.models import machines as parse
+from tests.support import slurm_golden
+from tests.support.slurm_golden import Offer, offers
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+every_offer = pytest.mark.parametrize("offer", offers(), ids=str)
+
+
+def site(offer: Offer) -> tuple[tuple[Node, ...], tuple[Partition, ...]]:
+    return (
+        parse.nodes(offer.body("nodes")["nodes"]).items,
+        parse.partitions(offer.body("partitions")["partitions"]).items,
+    )
+
+
+def measured(nodes: tuple[Node, ...], partitions: tuple[Partition, ...]) -> Capacity:
+    return capacity(machines(nodes, partition="main"), partitions, partition="main", at=NOW)
+
+
+@every_offer
+def test_drained_down_and_reserved_nodes_are_out(offer: Offer) -> None:
+    found = measured(*site(offer))
+    assert found.total == Resources(gpus=24, cpus=192, memory_mb=3_000_000)
+    assert found.online
+
+
+@every_offer
+def test_what_jobs_hold_is_not_free_and_what_slurm_keeps_is_not_either(offer: Offer) -> None:
+    nodes, partitions = site(offer)
+    assert measured(nodes, partitions).free == Resources()
+    idle = tuple(replace(node, state=tuple(word for word in node.state if word != "PLANNED")) for node in nodes)
+    assert measured(idle, partitions).free == Resources(gpus=24 - 3 - 8, cpus=192 - 2, memory_mb=3_000_000 - 300)
+
+
+@every_offer
+@pytest.mark.parametrize("state", [("DOWN",), ("DRAIN",), ("INACTIVE",), ("UP", "DRAIN")])
+def test_a_partition_that_is_not_up_starts_nothing(offer: Offer, state: tuple[str, ...]) -> None:
+    nodes, (partition,) = site(offer)
+    found = measured(nodes, (replace(partition, state=state),))
+    assert not found.online
+    assert found.free == Resources()
+    assert found.total.gpus == 24
+
+
+@every_offer
+def test_another_partitions_nodes_are_not_ours(offer: Offer) -> None:
+    nodes, partitions = site(offer)
+    found = capacity(machines(nodes, partition="other"), partitions, partition="other", at=NOW)
+    assert (found.total, found.online) == (Resources(), False)
+
+
+def told_states() -> set[str]:
+    return {
+        word
+        for release in slurm_golden.releases()
+        for words in slurm_golden.description(release)["enums"].values()
+        if {"IDLE", "MIXED"} <= set(words)
+        for word in words
+    }
+
+
+def test_every_state_of_the_real_servers_has_its_place() -> None:
+    serving = {word for word in told_states() if in_service(("IDLE", word))}
+    assert serving == {
+        *(
+            "IDLE",
+            "ALLOCATED",
+            "MIXED",
+            "COMPLETING",
+            "CLOUD",
+            "DYNAMIC_NORM",
+            "PLANNED",
+            "RESUME",
+            "UNDRAIN",
+            "POWER_UP",
+        )
+    }
+
+
+@given(st.lists(st.sampled_from(sorted(told_states())) | st.text(max_size=8), max_size=4))
+def test_an_unknown_word_takes_a_node_out(state: list[str]) -> None:
+    if not told_states().issuperset(state) or {"DRAIN", "DOWN", "FAIL", "MAINTENANCE", "UNKNOWN"} & set(state):
+        assert not in_service(tuple(state))
+
+
+def test_only_gpus_of_the_sites_type_count() -> None:
+    node = replace(
+        site(offers()[0])[0][0], tres={"cpu": 8, "mem": 9, "gres/gpu": 5, "gres/gpu:h200": 4, "gres/gpu:t4": 1}
+    )
+    assert machines([node], partition="main", gpu_type="h200")[0].total.gpus == 4
+    assert machines([node], partition="main")[0].total.gpus == 5
+
+
+NODE = Machine(
+    name="a",
+    total=Resources(gpus=8, cpus=64, memory_mb=1000),
+    free=Resources(),
+    features=frozenset({"nvlink"}),
+    gpu_types=frozenset({"h200"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("resources", "placement", "fits"),
+    [
+        (Resources(gpus=8, cpus=64, memory_mb=1000), Placement(), True),
+        (Resources(gpus=9), Placement(), False),
+        (Resources(gpus=16, cpus=128, memory_mb=2000), Placement(nodes=2), True),
+        (Resources(gpus=16), Placement(), False),
+        (Resources(gpus=16), Placement(nodes=3), False),
+        (Resources(gpus=3), Placement(nodes=3), False),
+        (Resources(gpus=8), Placement(constraint="nvlink"), True),
+        (Resources(gpus=8), Placement(constraint="ib"), False),
+        (Resources(gpus=8), Placement(constraint="nvlink&ib"), True),
+        (Resources(gpus=8), Placement(gpu_type="h200"), True),
+        (Resources(gpus=8), Placement(gpu_type="b300"), False),
+        (Resources(gpus=1, memory_mb=1001), Placement(), False),
+        (Resources(qpus=1), Placement(), False),
+    ],
+)
+def test_a_job_fits_where_enough_nodes_have_its_share(
+    resources: Resources, placement: Placement, *, fits: bool
+) -> None:
+    assert could_run([NODE, replace(NODE, name="b")], resources, placement) is fits
+
+
+@given(st.integers(0, 99), st.integers(0, 999), st.integers(0, 999), st.integers(1, 9))
+def test_the_shares_are_at_least_the_whole(gpus: int, cpus: int, memory_mb: int, nodes: int) -> None:
+    share = share_of(Resources(gpus=gpus, cpus=cpus, memory_mb=memory_mb), Placement(nodes=nodes))
+    if share is None:
+        assert gpus % nodes
+        return
+    assert share.gpus * nodes == gpus
+    assert cpus <= share.cpus * nodes < cpus + nodes
+    assert memory_mb <= share.memory_mb * nodes < memory_mb + nodes

@@ -7,11 +7,17 @@ of what is not there. So nothing here says "done": read again, and compare.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import quote
 
+from hpc_adapters.errors import Rejected
 from hpc_adapters.slurm.faults import NOTHING_FOUND, SlurmError
 from hpc_adapters.slurm.models import Account, Association, Json, Qos, Records, User, associations
+from hpc_adapters.slurm.models.lenient import tres
 from hpc_adapters.slurm.rest import Params, Rest
+from hpc_adapters.slurm.versions import at_least
+
+_GROUP_MINUTES_SINCE: Final = "v0.0.42"
 
 
 class Directory:
@@ -29,7 +35,7 @@ class Directory:
 
     async def users(self) -> Records[User]:
         """All users."""
-        return associations.users(await self._list("users"))
+        return associations.users(await self._list("users", {"with_assocs": "true"}))  # else no default account is told
 
     async def associations(self) -> Records[Association]:
         """All associations of all clusters, those of accounts (no user) included."""
@@ -38,6 +44,11 @@ class Directory:
     async def qos(self) -> Records[Qos]:
         """All QOS."""
         return associations.qos(await self._list("qos"))
+
+    async def tracked(self) -> frozenset[str]:
+        """Resources that the accounting counts, such as 'cpu' and 'gres/gpu'."""
+        answer = await self._rest.get("slurmdb/{v}/tres/", user=self._admin)
+        return frozenset(tres(answer.body.get("TRES")))
 
     async def put_accounts(self, *accounts: Account) -> None:
         """Make or change them. Where they hang in the tree is said by `put_associations`."""
@@ -69,7 +80,10 @@ class Directory:
         await self._put("associations", [associations.association_body(item) for item in items])
 
     async def put_qos(self, *items: Qos) -> None:
-        """Make or change them."""
+        """Make or change them. Rejected("qos-limits-unsupported"): this version of the API has no GrpTRESMins."""
+        version = await self._rest.version()
+        if any(item.group_tres_minutes for item in items) and not at_least(version, _GROUP_MINUTES_SINCE):
+            raise Rejected("qos-limits-unsupported", version=version)
         await self._put("qos", [associations.qos_body(item) for item in items])
 
     async def delete_association(self, *, account: str, user: str, cluster: str) -> bool:
@@ -90,9 +104,9 @@ class Directory:
         """False: it was not there."""
         return await self._delete(f"qos/{_segment(name)}")
 
-    async def _list(self, kind: str) -> object:
+    async def _list(self, kind: str, params: Params | None = None) -> object:
         try:
-            return (await self._rest.get(f"slurmdb/{{v}}/{kind}/", user=self._admin)).body.get(kind)
+            return (await self._rest.get(f"slurmdb/{{v}}/{kind}/", user=self._admin, params=params)).body.get(kind)
         except SlurmError as error:
             if error.number == NOTHING_FOUND:
                 return []

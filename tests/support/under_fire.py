@@ -83,7 +83,13 @@ async def keep_killing(
             await asyncio.to_thread(victim.kill_and_restart)
 
 
-async def portal_listens(port: int) -> None:
+async def portal_listens(port: int, *, patience_s: float = 60) -> None:
+    """TimeoutError: it never came; its log says why."""
+    async with asyncio.timeout(patience_s):
+        await _listens(port)
+
+
+async def _listens(port: int) -> None:
     while True:
         with suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)

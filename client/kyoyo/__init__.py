@@ -9,6 +9,10 @@ with Client() as client:
     print(job.wait().state, job.result(), job.cost)
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from kyoyo.client import Client
 from kyoyo.errors import (
     BadScript,
@@ -25,7 +29,11 @@ from kyoyo.jobs import Job
 from kyoyo.models import Cost, Estimate, JobPage, JobRecord, Offering, Price
 from kyoyo.spec import Choices, JobSpec
 
+if TYPE_CHECKING:
+    from kyoyo.executor import AutoExecutor
+
 __all__ = [
+    "AutoExecutor",
     "BadScript",
     "Choices",
     "Client",
@@ -46,3 +54,12 @@ __all__ = [
     "Unavailable",
     "UsageError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The executor on demand: nothing else needs what it imports."""
+    if name == "AutoExecutor":
+        from kyoyo.executor import AutoExecutor  # noqa: PLC0415  see above
+
+        return AutoExecutor
+    raise AttributeError(name)

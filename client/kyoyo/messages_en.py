@@ -229,6 +229,16 @@ MESSAGES = {
     "wrong.uneven": "{option}: {whole} does not divide evenly into {parts}",
     "wrong.foreign": "{path} is not ours and stays; choose another folder",
     "wrong.shim_option": "{option} is not supported: a job can only be cancelled",
+    "wrong.unpicklable": "{function} cannot be sent: {reason}",
+    "wrong.payload": "the functions and their arguments make a script of {size} bytes, at most {limit}; bring large "
+    "data as files",
+    "wrong.parameter": "{name} is no parameter of this executor, and no option of sbatch",
+    "wrong.one_task": "nodes and tasks_per_node above 1 are not supported: a function runs once. For distributed "
+    "training use kyoyo train",
+    "wrong.in_batch": "the job is submitted at the end of the with block",
+    "wrong.batch_in_batch": "one batch cannot hold another",
+    "wrong.not_executors": "job {job} was not submitted from {folder}",
+    "wrong.executor_key": "{path}: the executor's key must be a file of yours that nobody else can read (mode 0600)",
     "state.QUEUED": "queued",
     "state.DISPATCHING": "starting",
     "state.RUNNING": "running",

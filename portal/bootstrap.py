@@ -32,6 +32,8 @@ from portal.data.service import DataStore
 from portal.deps import PortalDeps
 from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SimulatedCluster, SlurmSite
 
+AnyMachine = LocalMachine | AerDevice | SimulatedCluster | SlurmSite
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrls:
@@ -67,14 +69,13 @@ def start_embedded(settings: Settings) -> embedded.EmbeddedDatabase:
     return embedded.start(settings.data_dir.resolve() / "postgres")
 
 
-def build_backends(settings: Settings) -> Mapping[str, Backend]:
-    """Every configured machine. Several processes may have one object each for the same machine. SettingsWrong."""
-    return {name: _backend(name, machine, settings) for name, machine in settings.machines().items()}
+def build_backends(settings: Settings, machines: Mapping[str, AnyMachine] | None = None) -> Mapping[str, Backend]:
+    """Every configured machine (or these of them), one object for each and for each process. SettingsWrong."""
+    chosen = settings.machines() if machines is None else machines
+    return {name: _backend(name, machine, settings) for name, machine in chosen.items()}
 
 
-def _backend(
-    name: str, machine: LocalMachine | AerDevice | SimulatedCluster | SlurmSite, settings: Settings
-) -> Backend:
+def _backend(name: str, machine: AnyMachine, settings: Settings) -> Backend:
     if isinstance(machine, SimulatedCluster):
         return _simulated(name, machine, settings)
     if isinstance(machine, SlurmSite):
@@ -118,6 +119,16 @@ def slurm_settings(name: str, machine: SlurmSite) -> SlurmSettings:
         return SlurmSettings(name=name, jwt_key=machine.jwt_key_file.read_bytes(), image_hook=hook, **told)
     except (OSError, ValueError) as wrong:
         raise SettingsWrong(f"backend {name}: {wrong}") from wrong
+
+
+@asynccontextmanager
+async def open_backend(settings: Settings, name: str) -> AsyncIterator[Backend]:
+    """One of the configured machines, open until the block ends. SettingsWrong."""
+    backend = _backend(name, settings.machines()[name], settings)
+    try:
+        yield backend
+    finally:
+        await backend.close()
 
 
 @asynccontextmanager

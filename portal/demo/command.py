@@ -9,8 +9,11 @@ from typing import Annotated
 
 import typer
 
-BACKENDS = ("local",)
-"""Where the GPU offering may run. ground.py knows what must be set up for each."""
+from portal.demo import world
+from portal.demo.slurm import is_here as slurm_is_here
+
+BACKENDS = (world.GPU_BACKEND, world.SLURM_BACKEND)
+"""Where the GPU offering may run. house.py knows what must be set up for each."""
 USAGE = 2
 PIPED_WIDTH = 120
 
@@ -39,7 +42,18 @@ def demo(
     if backend not in BACKENDS:
         screen.say("unknown_backend", backend=backend, known=", ".join(BACKENDS), style="red")
         raise typer.Exit(USAGE)
+    if backend == world.SLURM_BACKEND and not slurm_is_here():
+        screen.say("slurm_missing", style="red")
+        raise typer.Exit(USAGE)
     is_terminal = console.is_terminal
     raise typer.Exit(
-        perform(once=once, port=port, folder=data_dir.resolve(), screen=screen, texts=texts, is_terminal=is_terminal)
+        perform(
+            once=once,
+            port=port,
+            folder=data_dir.resolve(),
+            gpu_backend=backend,
+            screen=screen,
+            texts=texts,
+            is_terminal=is_terminal,
+        )
     )

@@ -18,14 +18,16 @@ MARK = ".kyoyo-demo"
 _LOCK = ".lock"
 _KEPT = {MARK, _LOCK}
 
-BACKENDS = f"""\
-# A small cluster and a quantum device, played by this machine. Slots, not cores: two jobs may share a core.
+LOCAL = f"""\
+# A small cluster, played by this machine. Slots, not cores: two jobs may share a core.
 [backends.{world.GPU_BACKEND}]
 kind = "local"
 gpus = 4
 cpus = 8
 memory_mb = 16384
-
+"""
+QUANTUM = f"""\
+# A quantum device, played by this machine.
 [backends.{world.QPU_BACKEND}]
 kind = "aer"
 qubits = 12
@@ -56,8 +58,13 @@ def cleared(folder: Path) -> Iterator[Path]:
         except BlockingIOError as taken:
             raise InUse(str(folder)) from taken
         _clear(folder)
-        (folder / BACKENDS_FILE).write_text(BACKENDS, encoding="utf-8")
+        furnish(folder, LOCAL)
         yield folder
+
+
+def furnish(folder: Path, gpus: str) -> None:
+    """The backends of this run: the given one for GPU jobs, and the quantum device."""
+    (folder / BACKENDS_FILE).write_text(f"{gpus}\n{QUANTUM}", encoding="utf-8")
 
 
 def environment(folder: Path, *, port: int) -> Mapping[str, str]:

@@ -14,9 +14,10 @@ import httpx2
 from infra.clock import new_id, utc_now
 from infra.db.connection import Role, open_pool, transaction
 from infra.db.migrate import migrate
+from infra.slurm.cluster import Cluster
 from kyoyo import Client
 from portal.bootstrap import DatabaseUrls, database_urls
-from portal.demo import ground
+from portal.demo import ground, slurm, world
 from portal.demo.leftovers import end_all
 from portal.demo.seed import Keys, seed
 from portal.demo.stage import Children
@@ -27,19 +28,24 @@ from pricing.days import Month, day_of
 from pricing.figures import Books
 
 READY_LIMIT_S = 60.0
-AUDIT_LIMIT_S = 120.0
+COMMAND_LIMIT_S = 120.0
 POLL_S = 0.1
 
 
-class AuditFailed(Exception):
-    """`kyoyod audit` gave no verdict. The message is what it printed."""
+class CommandFailed(Exception):
+    """A command of kyoyod did not do what it should. The message is what it printed."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        super().__init__(f"{' '.join(done.args[2:])}: {done.returncode}\n{done.stdout}\n{done.stderr}")
 
 
 class House:
     """Opened once, closed once. Nothing of it outlives close(): no process, no job, no database."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, gpu_backend: str = world.GPU_BACKEND) -> None:
         self.folder = folder
+        self.gpu_backend = gpu_backend
+        self.cluster: Cluster | None = None
         self.address = f"http://127.0.0.1:{port}"
         self.children = Children(folder / "logs")
         self.month = str(Month.of(day_of(utc_now())))
@@ -49,9 +55,16 @@ class House:
         self._urls: DatabaseUrls | None = None
 
     def open(self) -> None:
-        """Database, tables, cast, processes; they may not answer yet."""
+        """Cluster, database, tables, cast, processes; they may not answer yet. ClusterFailed, CommandFailed."""
+        if self.gpu_backend == world.SLURM_BACKEND:
+            self.cluster = slurm.start(self.folder / "slurm")
+            ground.furnish(self.folder, slurm.table(self.cluster))
         self._urls = database_urls(self._settings)
-        self.keys = asyncio.run(_prepare(self._urls))
+        self.keys = asyncio.run(_prepare(self._urls, self.gpu_backend))
+        if self.cluster is not None:
+            synced = _kyoyod("site", "sync", world.SLURM_BACKEND)
+            if synced.returncode != 0:
+                raise CommandFailed(synced)
         for name in ("portal", "worker"):
             self.children.start(kyoyod(name, {}))
 
@@ -78,20 +91,12 @@ class House:
         return Client(self.address, token, language=language, environment={})
 
     def audit(self) -> int:
-        """How many differences `kyoyod audit` cannot explain. AuditFailed."""
-        audit = kyoyod("audit", {})
-        done = subprocess.run(  # noqa: S603  our own program
-            [*audit.command, "--json"],
-            env=dict(audit.environment),
-            capture_output=True,
-            text=True,
-            timeout=AUDIT_LIMIT_S,
-            check=False,
-        )
+        """How many differences `kyoyod audit` cannot explain. CommandFailed."""
+        done = _kyoyod("audit", "--json")
         try:
             return int(json.loads(done.stdout)["unexplained"])
         except (ValueError, KeyError, TypeError) as unreadable:
-            raise AuditFailed(f"kyoyod audit: {done.returncode}\n{done.stdout}\n{done.stderr}") from unreadable
+            raise CommandFailed(done) from unreadable
 
     def books(self) -> Books:
         """The ledger as a whole, as an operator sees it."""
@@ -101,13 +106,32 @@ class House:
     def close(self) -> None:
         """Ends everything that was started, in whatever state it is."""
         self.children.stop()
-        asyncio.run(end_all(self.folder))
+        try:
+            asyncio.run(end_all(self.folder))
+        finally:
+            if self.cluster is not None:
+                self.cluster.stop()  # its jobs end with it
+                self.cluster = None
 
 
-async def _prepare(urls: DatabaseUrls) -> Keys:
+def _kyoyod(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end."""
+    child = kyoyod(name, {})
+    return subprocess.run(  # noqa: S603  our own program
+        [*child.command, *words],
+        env=dict(child.environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_LIMIT_S,
+        check=False,
+    )
+
+
+async def _prepare(urls: DatabaseUrls, gpu_backend: str) -> Keys:
     await migrate(urls.owner)
     async with open_pool(urls.portal, size=1) as pool:
-        return await seed(pool, now=utc_now(), new_id=new_id)
+        return await seed(pool, now=utc_now(), new_id=new_id, gpu_backend=gpu_backend)
 
 
 async def _books(urls: DatabaseUrls) -> Books:

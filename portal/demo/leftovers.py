@@ -1,4 +1,7 @@
-"""Ends what outlives its parent by design: jobs in their sandboxes, and the embedded database."""
+"""Ends what outlives its parent by design: jobs in their sandboxes, and the embedded database.
+
+A Slurm cluster does not: it ends with the demo, and its jobs with it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from hpc_adapters.contract import Backend, Window
 from infra import embedded
 from infra.clock import utc_now
 from portal.bootstrap import build_backends
-from portal.settings import Settings
+from portal.settings import Settings, SlurmSite
 
 DATABASE = "postgres"
 BACKENDS_FILE = "backends.toml"
@@ -28,7 +31,8 @@ async def end_all(folder: Path) -> None:
 
 
 async def _end_jobs(settings: Settings) -> None:
-    for backend in build_backends(settings).values():
+    ours = {name: machine for name, machine in settings.machines().items() if not isinstance(machine, SlurmSite)}
+    for backend in build_backends(settings, ours).values():
         for _ in range(LOOKS):
             if not await _cancel_running(backend):
                 break

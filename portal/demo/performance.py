@@ -9,10 +9,11 @@ from time import monotonic
 from types import FrameType
 from typing import NoReturn
 
+from infra.slurm.namespace import ClusterFailed
 from kyoyo import KyoyoError
-from portal.demo import finale, ground, world
+from portal.demo import finale, ground, slurm, world
 from portal.demo.ground import InUse, NotOurs
-from portal.demo.house import AuditFailed, House
+from portal.demo.house import CommandFailed, House
 from portal.demo.promises import broken, to_json
 from portal.demo.screen import Screen
 from portal.demo.script import play
@@ -27,30 +28,34 @@ USAGE = 2
 STOPPED = 143
 
 
-def perform(*, once: bool, port: int, folder: Path, screen: Screen, texts: Catalogue, is_terminal: bool) -> int:
+def perform(
+    *, once: bool, port: int, folder: Path, gpu_backend: str, screen: Screen, texts: Catalogue, is_terminal: bool
+) -> int:
     """The exit code."""
     signal.signal(signal.SIGTERM, _stop)
     try:
         with ground.cleared(folder):
-            complaints = _run(folder, port or ground.free_port(), screen, texts, stay=is_terminal and not once)
+            house = House(folder, port or ground.free_port(), gpu_backend=gpu_backend)
+            complaints = _run(house, screen, texts, stay=is_terminal and not once)
     except (NotOurs, InUse) as wrong:
         screen.say("not_ours" if isinstance(wrong, NotOurs) else "in_use", path=str(wrong), style="red")
         return USAGE
-    except (ProcessDied, OutOfTime, TimeoutError, KyoyoError, AuditFailed) as wrong:
+    except (ProcessDied, OutOfTime, TimeoutError, KyoyoError, CommandFailed, ClusterFailed) as wrong:
         _tell(screen, wrong)
         return NOT_AS_PROMISED
     return NOT_AS_PROMISED if complaints else 0
 
 
-def _run(folder: Path, port: int, screen: Screen, texts: Catalogue, *, stay: bool) -> list[str]:
+def _run(house: House, screen: Screen, texts: Catalogue, *, stay: bool) -> list[str]:
     """The complaints; the house is gone when it returns."""
     began_s = monotonic()
     screen.act("title")
     screen.say("notice", style="dim")
-    house = House(folder, port)
     try:
         with screen.busy("start"):
             house.open()
+        if house.cluster is not None:
+            screen.say("slurm_started", version=house.cluster.version, nodes=slurm.NODES, gpus=slurm.GPUS)
         with house.children.watched(limit_s=LIMIT_S):
             house.wait_until_ready()
             screen.say("started", address=house.address)

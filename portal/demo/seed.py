@@ -34,17 +34,17 @@ class Keys:
     officer: str
 
 
-async def seed(pool: Pool, *, now: datetime, new_id: Callable[[], UUID]) -> Keys:
+async def seed(pool: Pool, *, now: datetime, new_id: Callable[[], UUID], gpu_backend: str = world.GPU_BACKEND) -> Keys:
     """Everything in one transaction: a demo is there whole or not at all."""
     async with transaction(pool, role=Role.OPERATOR) as conn:
-        seeding = _Seeding(conn, now, new_id)
+        seeding = _Seeding(conn, now, new_id, gpu_backend)
         operator_token = await seeding.staff(world.OPERATOR)
         officer_token = await seeding.staff(world.OFFICER)
         for organisation in world.ORGANISATIONS:
             tokens = await seeding.organisation(organisation)
             if organisation is world.STARTUP:
                 startup_token = tokens[0]
-        for offering in world.OFFERINGS:
+        for offering in world.offerings(gpu_backend):
             await pricing.create_offering(conn, offering, now=now)
             await seeding.prices(offering.id)
         for resource_type, nu_per_hour in world.NU_PER_HOUR.items():
@@ -59,6 +59,7 @@ class _Seeding:
     conn: Conn
     now: datetime
     new_id: Callable[[], UUID]
+    gpu_backend: str
 
     async def staff(self, person: world.Person) -> str:
         assert person.staff_role is not None
@@ -90,6 +91,8 @@ class _Seeding:
             now=self.now,
         )
         await self._wallet(new, organisation_id)
+        if self.gpu_backend == world.SLURM_BACKEND:
+            await self._site_user(new.slug, organisation_id)
         return [await self._member(person, organisation_id) for person in new.people]
 
     async def prices(self, offering_id: str) -> None:
@@ -166,6 +169,19 @@ class _Seeding:
                 actor=None,
                 now=self.now,
             )
+
+    async def _site_user(self, slug: str, organisation_id: UUID) -> None:
+        """Every member runs as the organisation's user, under the organisation's account."""
+        await accounts.map_site_user(
+            self.conn,
+            actor=None,
+            backend=self.gpu_backend,
+            organisation_id=organisation_id,
+            person_id=None,
+            unix_user=slug,
+            account=slug,
+            now=self.now,
+        )
 
     async def _member(self, person: world.Person, organisation_id: UUID) -> str:
         assert person.role is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -13,6 +13,8 @@ from pricing.model import Component, Offering, OfferingKind
 GPU_OFFERING = "gpu-demo"
 QPU_OFFERING = "qpu-demo"
 GPU_BACKEND = "local"
+SLURM_BACKEND = "slurm"
+"""Instead of GPU_BACKEND, when the demo is asked for it."""
 QPU_BACKEND = "aer"
 TAX_RATE_BP = 1_000
 GPU_HOUR_S = Decimal(3600)
@@ -119,6 +121,20 @@ OFFERINGS = (
         hardware={"qubits": 12, "simulated": True, "noise": "none"},
     ),
 )
+
+
+def offerings(gpu_backend: str) -> Sequence[Offering]:
+    """What is sold, with the GPUs where they run this time."""
+    gpu, qpu = OFFERINGS
+    if gpu_backend == SLURM_BACKEND:
+        gpu = replace(
+            gpu,
+            backend=SLURM_BACKEND,
+            title_ja="デモ用 GPU（このマシン上の実際の Slurm クラスター）",
+            title_en="Demo GPU (a real Slurm cluster on this machine)",
+        )
+    return gpu, qpu
+
 
 NU_PER_HOUR = {"gpu:demo": 1.0, "qpu:demo": 50.0}
 """The exchange table of the fair share: normalised units per hour of a resource."""

@@ -16,7 +16,7 @@ from hpc_adapters.slurm.answers import Answer
 from hpc_adapters.slurm.faults import ACCESS_DENIED, ALREADY_DONE, NO_SUCH_JOB, NOT_THAT_JOB, SlurmError
 from hpc_adapters.slurm.models import DbJob, Json, LiveJob, Node, Partition, Records, Unreadable, jobs, machines
 from hpc_adapters.slurm.models.lenient import count, instant, mapping, number
-from hpc_adapters.slurm.rest import Rest
+from hpc_adapters.slurm.rest import Params, Rest
 
 _AT_ONCE: Final = 500
 """Ids or names in one question to slurmdbd."""
@@ -71,7 +71,7 @@ class Slurm:
 
     async def ping(self) -> Ping:
         """Ask slurmctld itself for its time, and how much it still has to tell slurmdbd."""
-        answer = await self._rest.get("slurm/{v}/diag/", user=self._reader)
+        answer = await self._read("slurm/{v}/diag/")
         statistics = mapping(answer.body, "statistics")
         return Ping(
             release=answer.release,
@@ -83,12 +83,12 @@ class Slurm:
 
     async def ping_accounting(self) -> None:
         """A small question to slurmdbd. Returned: it has answered."""
-        await self._rest.get("slurmdb/{v}/clusters/", user=self._reader)
+        await self._read("slurmdb/{v}/clusters/")
 
     async def live_jobs(self, since: datetime | None = None) -> LiveJobs:
         """All jobs in slurmctld's memory; none of them when nothing has changed since (Slurm sends all or nothing)."""
         params = {} if since is None else {"update_time": _slurm_time(since)}
-        answer = await self._rest.get("slurm/{v}/jobs/", user=self._reader, params=params)
+        answer = await self._read("slurm/{v}/jobs/", params=params)
         found = jobs.live_jobs(answer.body.get("jobs", [] if answer.unchanged else None))
         updated_at = instant(answer.body.get("last_update"))
         if updated_at is None and (since is None or found.items or found.unreadable):
@@ -162,17 +162,24 @@ class Slurm:
 
     async def nodes(self) -> Records[Node]:
         """All machines."""
-        answer = await self._rest.get("slurm/{v}/nodes/", user=self._reader)
+        answer = await self._read("slurm/{v}/nodes/")
         return machines.nodes(answer.body.get("nodes"))
 
     async def partitions(self) -> Records[Partition]:
         """All partitions."""
-        answer = await self._rest.get("slurm/{v}/partitions/", user=self._reader)
+        answer = await self._read("slurm/{v}/partitions/")
         return machines.partitions(answer.body.get("partitions"))
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._rest.close()
+
+    async def _read(self, path: str, *, params: Params | None = None) -> Answer:
+        """A "no" to a question that Slurm may not refuse us is an outage: our user has lost its rights, say."""
+        try:
+            return await self._rest.get(path, user=self._reader, params=params)
+        except SlurmError as error:
+            raise Unavailable(f"slurm-error: {error.fault}", maybe_done=False) from error
 
     async def _db_jobs_in_parts(
         self, asked: Sequence[tuple[str, str]], always: Iterable[tuple[str, str]], *, with_steps: bool
@@ -187,7 +194,7 @@ class Slurm:
 
     async def _db_jobs(self, params: Sequence[tuple[str, str]], *, with_steps: bool) -> Records[DbJob]:
         steps = () if with_steps else (("skip_steps", "true"),)
-        answer = await self._rest.get("slurmdb/{v}/jobs/", user=self._reader, params=(*params, _DUPLICATES, *steps))
+        answer = await self._read("slurmdb/{v}/jobs/", params=(*params, _DUPLICATES, *steps))
         return jobs.db_jobs(answer.body.get("jobs"))
 
 

@@ -23,6 +23,7 @@ from portal.language import negotiate
 from portal.refusals import say
 from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import users
+from portal.site.checking import checked
 from portal.site.syncing import wanted
 from portal.site.telling import report_lines, user_lines
 
@@ -106,6 +107,22 @@ def sync(
     else:
         typer.echo("\n".join(report_lines(report)))
     if not report.is_settled:
+        raise typer.Exit(_DIFFERS)
+
+
+@app.command(name="check")
+def check_site(backend: Backend, *, as_json: Json = False) -> None:
+    """What the site lacks before jobs can be sent there. Exit code 1: something."""
+    settings = _settings()
+    site = _site(settings, backend)
+    rows = _with_database(backend, lambda conn, _: users.listed(conn, backend=backend))
+    current = [each.user.unix_user for each in rows if each.is_current]
+    found = _guarded(lambda: checked(settings, backend, site, current))
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+    else:
+        typer.echo("\n".join(found.lines()))
+    if not found.is_good:
         raise typer.Exit(_DIFFERS)
 
 

@@ -21,6 +21,11 @@ class Row:
     organisation: str
     person: str | None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether somebody runs as this user now."""
+        return self.user.removed_at is None
+
     def as_json(self) -> dict[str, object]:
         return {
             "unix_user": self.user.unix_user,

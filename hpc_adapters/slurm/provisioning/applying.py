@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from hpc_adapters.errors import Unavailable
+from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.slurm.directory import Directory
 from hpc_adapters.slurm.faults import ACCESS_DENIED, JOBS_RUNNING, SlurmError
 from hpc_adapters.slurm.models import Association
@@ -68,6 +68,8 @@ async def _one(directory: Directory, wanted: Wanted, change: Change) -> Done:
         outcomes = {JOBS_RUNNING: Outcome.JOBS_RUNNING, ACCESS_DENIED: Outcome.NOT_ALLOWED}
         outcome = outcomes.get(refused.number, Outcome.REFUSED)
         return Done(change=change, outcome=outcome, detail=str(refused)[:200])
+    except Rejected as refused:
+        return Done(change=change, outcome=Outcome.REFUSED, detail=str(refused)[:200])
     return Done(change=change, outcome=Outcome.SENT)
 
 

@@ -133,6 +133,20 @@ async def test_a_member_comes_and_goes_on_the_real_site(
 
 
 @pytest.mark.slurm
+async def test_a_site_is_told_what_it_lacks(
+    operator: Operator, slurm: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_kyoyod, "MACHINES", machine(operator.folder, slurm))
+    assert "nothing is missing" in await operator("check", "gpu-site")
+    await operator("map", "gpu-site", "alpha", "stranger")
+    lowered = ("sacctmgr", "-i", "modify", "user", slurm.service_user, "set", "adminlevel=None")
+    slurm.exec(*lowered, check=True)
+    told = await operator.json("check", "gpu-site", code=1)
+    assert told["unknown_users"] == ["stranger"]
+    assert "service-user" in [each["lack"] for each in told["missing"]]
+
+
+@pytest.mark.slurm
 async def test_an_emptied_house_removes_nobody_unless_the_number_is_named(
     operator: Operator, slurm: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

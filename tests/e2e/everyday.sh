@@ -57,6 +57,6 @@ printf '#!/bin/sh\n#SBATCH -t 1 -J piped --gres=gpu:1\ntrue\n' | sbatch | grep -
 sbatch --test-only job.sh six 2>/dev/null || fail "--test-only"
 sbatch --no-such-option job.sh 2>&1 | grep -q "unrecognized option '--no-such-option'" || fail "an unknown option"
 squeue -h -j 999999 2>/dev/null && fail "a job that nobody has"
-sinfo -h -o %P | grep -q . || fail "sinfo"
+[ -n "${SITE_HIDES_NODES:-}" ] || sinfo -h -o %P | grep -q . || fail "sinfo"
 sshare -n >/dev/null || fail "sshare"
 echo "all is well"

@@ -51,7 +51,7 @@ class Directory:
         return frozenset(tres(answer.body.get("TRES")))
 
     async def put_accounts(self, *accounts: Account) -> None:
-        """Make or change them. Where they hang in the tree is said by `put_associations`."""
+        """Make or change their descriptions. `add_account` puts one into the tree."""
         body = [{"name": a.name, "description": a.description, "organization": a.organization} for a in accounts]
         await self._put("accounts", body)
 
@@ -76,7 +76,7 @@ class Directory:
         await self._put("users", body)
 
     async def put_associations(self, *items: Association) -> None:
-        """Make or change them. One without a user puts its account into the tree of its cluster."""
+        """Make or change users' places in accounts that are in the tree already."""
         await self._put("associations", [associations.association_body(item) for item in items])
 
     async def put_qos(self, *items: Qos) -> None:

@@ -146,12 +146,10 @@ def _names(value: object) -> tuple[str, ...]:
 
 
 def association_body(item: Association) -> Json:
-    """As slurmdbd takes it. Without a parent it would say 200 and not make an account's own association."""
-    if not item.user and not item.parent:
-        raise ValueError(f"where does account {item.account} hang?")
+    """As slurmdbd takes it, for a user. An account's own would need an empty user here, and hang outside the tree."""
+    if not item.user:
+        raise ValueError(f"account {item.account} is put into the tree by Directory.add_account")
     body: dict[str, object] = {"account": item.account, "cluster": item.cluster, "user": item.user}
-    if item.parent:
-        body["parent_account"] = item.parent
     if item.partition:
         body["partition"] = item.partition
     if item.shares is not None:

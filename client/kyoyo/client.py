@@ -17,6 +17,7 @@ from kyoyo import settings
 from kyoyo.data import Data
 from kyoyo.errors import Refused, UsageError
 from kyoyo.jobs import Job
+from kyoyo.launches import spec_of_training
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
 from kyoyo.script import directives_of, walltime_s
 from kyoyo.script.options import TAKES, Given, Takes
@@ -123,6 +124,27 @@ class Client:
             self._check_cost(spec, Decimal(max_cost_yen))
         return Job(self._transport, JobRecord.of(self._transport.post("/jobs", spec.to_json(), key=key)))
 
+    def train(
+        self,
+        entry: str | Path,
+        *,
+        nodes: int = 1,
+        gpus_per_node: int | str = 1,
+        processes_per_node: int | None = None,
+        time: str | int | None = None,
+        max_cost_yen: Decimal | int | None = None,
+        key: str | None = None,
+        **choices: object,
+    ) -> Job:
+        """Start a Python program under torchrun on so many nodes; see `submit` for the rest, and `kyoyo.training`.
+
+        It is warned by SIGUSR1 two minutes before its walltime ends, and continued after preemptions (three attempts),
+        unless `signal` or `max_attempts` say otherwise. `max_timeouts`: how many time-outs are continued, too.
+        """
+        said = {**choices, "nodes": nodes, "gpus_per_node": gpus_per_node}
+        spec = spec_of_training(Path(entry), _choices(time, said), processes_per_node=processes_per_node)
+        return self.submit(spec, max_cost_yen=max_cost_yen, key=key)
+
     def submit_circuit(
         self, path: str | Path, *, shots: int, device: str | None = None, name: str | None = None
     ) -> Job:
@@ -213,13 +235,17 @@ class Client:
 def _spec(
     script: str | Path | None, command: Sequence[str] | None, time: str | int | None, said: Mapping[str, object]
 ) -> JobSpec:
-    limit = walltime_s(time) if isinstance(time, str) else time
-    plain = {name: value for name, value in said.items() if name in _CHOICES}
-    asked = directives_of(_option(name, value) for name, value in said.items() if name not in _CHOICES)
-    choices = Choices(walltime_s=limit, asked=asked, **plain)  # type: ignore[arg-type]  # by their names
+    choices = _choices(time, said)
     if (script is None) == (command is None):
         raise UsageError(key="wrong.script_or_command")
     return spec_of_command(command, choices) if command is not None else spec_of_script(Path(str(script)), choices)
+
+
+def _choices(time: str | int | None, said: Mapping[str, object]) -> Choices:
+    limit = walltime_s(time) if isinstance(time, str) else time
+    plain = {name: value for name, value in said.items() if name in _CHOICES}
+    asked = directives_of(_option(name, value) for name, value in said.items() if name not in _CHOICES)
+    return Choices(walltime_s=limit, asked=asked, **plain)  # type: ignore[arg-type]  # by their names
 
 
 def _option(name: str, value: object) -> Given:

@@ -60,10 +60,11 @@ except Exception as error:
 _PYTHON: Final = '"${KYOYO_PYTHON:-python3}"'
 
 # The batch script runs on the first node. Slurm's own address of it is what the other nodes can reach, also where the
-# names of nodes do not resolve. The port starts at one of the job's own and is the first that is free there.
+# names of nodes do not resolve; where a site keeps it private, the name must do. The port starts at one of the job's
+# own and is the first that is free there.
 _MEET: Final = f"""\
 kyoyo_first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-kyoyo_address=$(scontrol show node "$kyoyo_first" --oneliner | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
+kyoyo_address=$(scontrol show node "$kyoyo_first" --oneliner 2>/dev/null | sed -n 's/.* NodeAddr=\\([^ ]*\\).*/\\1/p')
 kyoyo_port=$({_PYTHON} -c '
 import socket, sys
 first, ports = int(sys.argv[2]), int(sys.argv[3])

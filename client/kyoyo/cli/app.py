@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import rich_utils
 from typer.main import get_command
 
-from kyoyo.cli import account, data, jobs, money, quantum, secrets, shims, submit
+from kyoyo.cli import account, data, jobs, money, quantum, secrets, shims, submit, train
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, Refused, UsageError
 from kyoyo.texts import Texts
@@ -26,6 +26,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "estimate": submit.estimate,
     "submit": submit.submit,
     "run": submit.run,
+    "train": train.train,
     "queue": jobs.queue,
     "jobs": jobs.queue,
     "job": jobs.job,

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import psutil
 import pytest
+
+from infra.slurm import cluster as clusters
+from infra.slurm.namespace import ClusterFailed
 
 pytestmark = [
     pytest.mark.postgres,
@@ -21,16 +28,31 @@ pytestmark = [
     pytest.mark.timeout(420),
 ]
 
+T = TypeVar("T")
 LIMIT_S = 400
 SHOTS = 4000
 
 
+def demo(folder: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "portal", "demo", "--data-dir", str(folder), *words]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "KYOYO_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/production", **changes}
+
+
+@pytest.fixture(scope="module", params=["local", pytest.param("slurm", marks=pytest.mark.slurm)])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Where the training runs: all that is promised is promised for both."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def ran(backend: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
-        [sys.executable, "-m", "portal", "demo", "--once", "--data-dir", str(folder)],
-        env={**os.environ, "KYOYO_LANG": "ja", "KYOYO_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/production"},
+        demo(folder, "--once", "--backend", backend),
+        env=environment(KYOYO_LANG="ja"),
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -72,9 +94,9 @@ def test_the_summary_has_the_promised_shape(summary: dict[str, Any]) -> None:
     assert set(summary["kpi"]) == {"users", "organisations", "gpu_hours", "qpu_seconds", "utilisation"}
 
 
-def test_a_real_network_was_trained(summary: dict[str, Any]) -> None:
+def test_a_real_network_was_trained(summary: dict[str, Any], backend: str) -> None:
     training = job(summary, "training", "SUCCEEDED")
-    assert training["backend"] == "local"
+    assert training["backend"] == backend
     assert Decimal("0.95") <= training["result"]["accuracy"] <= 1
     assert training["result"]["epochs"] > 1
     assert 0 < training["charge_yen"] < training["quote_yen"]
@@ -120,21 +142,77 @@ def test_it_is_told_in_the_readers_language(ran: tuple[Path, subprocess.Complete
     assert "\x1b[" not in told
 
 
+def left_of(folder: Path) -> list[object]:
+    """Processes that name the folder, or work in it."""
+    found: list[object] = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = [*(process.info["cmdline"] or ()), process.info["cwd"] or ""]
+        if str(folder) in " ".join(words):
+            found.append(words)
+    return found
+
+
 def test_nothing_outlives_it(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder = str(ran[0])
-    left = [
-        process.info
-        for process in psutil.process_iter(["cmdline"])
-        if folder in " ".join(process.info["cmdline"] or ())
-    ]
-    assert left == []
+    assert left_of(ran[0]) == []
+    assert not (ran[0] / "slurm").exists()
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_no_cluster_outlives_a_demo_that_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out, started(tmp_path / "demo", out) as demonstration:
+        inside = wait_for(lambda: daemons_of(tmp_path / "demo" / "slurm"), "the cluster runs")
+        os.killpg(demonstration.pid, number)  # as a terminal does: to every process in front
+        demonstration.wait(60)
+    assert demonstration.returncode != 0
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in inside), "all daemons have ended")
+    assert left_of(tmp_path / "demo") == []
+
+
+@contextmanager
+def started(folder: Path, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    words = demo(folder, "--once", "--backend", "slurm")
+    with subprocess.Popen(words, env=environment(), stdout=out, stderr=out, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def daemons_of(folder: Path) -> list[int]:
+    try:
+        return [pid for pid, _ in clusters.attach(folder).space.processes()]
+    except ClusterFailed:
+        return []
+
+
+def wait_for(look: Callable[[], T], what: str) -> T:
+    """The first answer that is not empty."""
+    for _ in range(600):
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"never: {what}")
+
+
+def test_without_slurm_it_says_what_is_missing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        demo(tmp_path / "demo", "--once", "--backend", "slurm"),
+        env=environment(KYOYO_LANG="en", XDG_CACHE_HOME=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "infra/slurm/roots.sh" in done.stdout
 
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     done = subprocess.run(
-        [sys.executable, "-m", "portal", "demo", "--once", "--data-dir", str(tmp_path)],
-        env={**os.environ, "KYOYO_LANG": "en"},
+        demo(tmp_path, "--once"),
+        env=environment(KYOYO_LANG="en"),
         capture_output=True,
         text=True,
         timeout=60,

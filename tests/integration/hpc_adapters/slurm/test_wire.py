@@ -122,6 +122,23 @@ async def test_a_job_from_its_submission_to_its_record(slurm: Cluster) -> None:
             assert row.final
 
 
+async def test_a_record_is_the_same_in_every_window(slurm: Cluster) -> None:
+    """Left to itself, slurmdbd cuts a record to the window that was asked for."""
+    async with connected(slurm) as client:
+        job_id = await client.submit("alice", body("ky-long", "sleep 3"), version=await client.version())
+        await when(client, job_id, Seen.SUCCEEDED)
+        whole = await when_recorded(client, job_id)
+        assert whole.started_at is not None
+        assert whole.ended_at is not None
+        second = timedelta(seconds=1)
+        for since, until_ in (
+            (whole.started_at - second, whole.started_at + second),
+            (whole.ended_at - second, utc_now()),
+        ):
+            found = await client.db_jobs_in(Window(since, until_ + second))
+            assert [job for job in found.items if job.job_id == job_id] == [whole]
+
+
 async def test_a_cancel_reaches_only_the_job_of_that_user_and_name(slurm: Cluster) -> None:
     for version in each_version(slurm):
         name = f"ky-{new_id().hex}"

@@ -65,12 +65,37 @@ def test_a_script_is_submitted_waited_for_and_told_about(kyoyo: Kyoyo, tmp_path:
     assert "¥" in kyoyo("estimate", "job.sh").stdout
     record = told(kyoyo("submit", "job.sh", "kyoyo", "--wait", "--json"))
     assert (record["state"], record["name"], record["exit_code"]) == ("SUCCEEDED", "greeting", 0)
-    assert (tmp_path / "greeting.out").read_text() == "hello from kyoyo\n"
+    assert (tmp_path / "greeting.out").read_text() == "hello from kyoyo\noops\n"
     assert kyoyo("logs", record["id"]).stdout == "hello from kyoyo\n"
     assert kyoyo("logs", "--stderr", record["id"]).stdout == "oops\n"
     assert told(kyoyo("result", record["id"])) == {"answer": 42}
     assert "greeting" in kyoyo("job", record["id"]).stdout
     assert record["id"] in kyoyo("queue", "--all").stdout
+
+
+def test_an_array_runs_after_what_it_depends_on_and_is_called_by_its_number(kyoyo: Kyoyo, tmp_path: Path) -> None:
+    (tmp_path / "job.sh").write_text(
+        "#!/bin/sh\n#SBATCH -t 2 -p gpu-demo --gres=gpu:1\necho task $SLURM_ARRAY_TASK_ID\n"
+    )
+    first = kyoyo("submit", "job.sh", "--parsable").stdout.strip()
+    assert first.isdecimal()
+    done = kyoyo(
+        "submit", "job.sh", "-a", "1-2%1", "-d", f"afterok:{first}", "-W", "-o", "%A_%a.out", "--max-cost", "999"
+    )
+    assert done.returncode == 0, done.stderr
+    array = done.stdout.split()[-1]
+    assert done.stdout == f"Submitted batch job {array}\n"
+    assert {path.name: path.read_text() for path in tmp_path.glob("*_*.out")} == {
+        f"{array}_1.out": "task 1\n",
+        f"{array}_2.out": "task 2\n",
+    }
+    assert kyoyo("logs", f"{array}_2").stdout == "task 2\n"
+    assert kyoyo("logs", "--save", array).returncode == 0
+    assert (tmp_path / f"slurm-{array}_1.out").read_text() == "task 1\n"
+    listed = told(kyoyo("jobs", "--array", array, "--json"))["items"]
+    assert [each["state"] for each in listed] == ["SUCCEEDED", "SUCCEEDED"]
+    assert f"afterok:{first}" in kyoyo("job", f"{array}_1").stdout
+    assert "dependency-not-found" in kyoyo("submit", "job.sh", "-d", "afterok:99999").stderr
 
 
 def test_a_running_job_is_followed_and_cancelled(kyoyo: Kyoyo, house: House) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import rich_utils
 from typer.main import get_command
 
-from kyoyo.cli import account, data, jobs, money, quantum, secrets, shims, submit, train
+from kyoyo.cli import account, data, jobs, money, parsing, quantum, secrets, shims, submit, train
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, Refused, UsageError
 from kyoyo.texts import Texts
@@ -144,7 +144,7 @@ def _as_json(session: Session, error: KyoyoError) -> dict[str, object]:
 
 def _show_usage(session: Session, wrong: typer.TyperException) -> int:
     """What the parser of the command line found; without a message it has shown the help already."""
-    detail = wrong.format_message()
+    detail = parsing.in_language(session.texts, wrong.format_message())
     if session.wants_json:
         session.answer({"error": {"code": "usage", "detail": detail, "exit_code": USAGE}})
     elif detail:

@@ -32,6 +32,8 @@ Name = Annotated[str | None, typer.Option("--name", "--job-name", "-J", help="op
 Kind = Annotated[str, typer.Option("--kind", help="option.kind")]
 Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="option.env")]
 Secrets = Annotated[list[str] | None, typer.Option("--secret", metavar="NAME", help="option.secret")]
+Inputs = Annotated[list[str] | None, typer.Option("--input", metavar="KEY[:NAME]", help="option.input")]
+OutputFiles = Annotated[list[str] | None, typer.Option("--output-file", metavar="GLOB", help="option.output_files")]
 MaxAttempts = Annotated[int | None, typer.Option("--max-attempts", min=1, max=10, help="option.max_attempts")]
 MaxTimeouts = Annotated[int, typer.Option("--max-timeouts", min=0, max=9, help="option.max_timeouts")]
 MaxCost = Annotated[int | None, typer.Option("--max-cost", min=0, help="option.max_cost")]
@@ -74,6 +76,8 @@ def submit(
     kind: Kind = "batch",
     env: Env = None,
     secret: Secrets = None,
+    inputs: Inputs = None,
+    output_file: OutputFiles = None,
     max_attempts: MaxAttempts = None,
     max_timeouts: MaxTimeouts = 0,
     max_cost: MaxCost = None,
@@ -86,6 +90,8 @@ def submit(
         arguments=tuple(arguments or ()),
         environment=environment_of(session, env or []),
         secrets=tuple(secret or ()),
+        inputs=input_files(inputs or []),
+        outputs=tuple(output_file or ()),
         max_attempts=max_attempts,
         max_timeouts=max_timeouts,
         asked=asked,
@@ -115,6 +121,8 @@ def run(
     asked: Directives,
     env: Env = None,
     secret: Secrets = None,
+    inputs: Inputs = None,
+    output_file: OutputFiles = None,
     max_attempts: MaxAttempts = None,
     max_timeouts: MaxTimeouts = 0,
     max_cost: MaxCost = None,
@@ -126,6 +134,8 @@ def run(
     choices = Choices(
         environment=environment_of(session, env or []),
         secrets=tuple(secret or ()),
+        inputs=input_files(inputs or []),
+        outputs=tuple(output_file or ()),
         max_attempts=max_attempts,
         max_timeouts=max_timeouts,
         asked=asked,
@@ -213,6 +223,12 @@ def environment_of(session: Session, texts: list[str]) -> dict[str, str]:
             raise UsageError(session.texts("say.bad_environment", text=text))
         found[name] = value
     return found
+
+
+def input_files(words: list[str]) -> list[dict[str, str]]:
+    """KEY or KEY:NAME as the API has it; without a name the job finds it under its key."""
+    pairs = [word.partition(":")[::2] for word in words]
+    return [{"key": key, "name": name} if name else {"key": key} for key, name in pairs]
 
 
 def _follow(session: Session, job: Job) -> None:

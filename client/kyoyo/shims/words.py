@@ -44,8 +44,8 @@ _REASONS: Mapping[str, str] = {
     "EXCEEDS_MACHINE": "ReqNodeNotAvail",
     "NOT_ELIGIBLE": "InvalidAccount",
     "PARKED": "JobHeldAdmin",
-    "ARRAY_LIMIT": "JobArrayTaskLimit",
-    "ARRAY_TASK_LIMIT": "JobArrayTaskLimit",
+    "ARRAY_THROTTLE": "JobArrayTaskLimit",
+    "STAGING": "BurstBufferStageIn",
 }
 NOTHING = "N/A"
 
@@ -81,6 +81,8 @@ def reason_of(record: JobRecord) -> str:
     if state == "PENDING":
         waiting = str(record.raw.get("waiting_reason") or (record.raw.get("waiting") and "Resources") or "")
         return _REASONS.get(waiting, _camel(waiting) or "None")
+    if record.reason == "dependency_never_satisfied":
+        return "DependencyNeverSatisfied"
     return {"FAILED": "NonZeroExitCode", "TIMEOUT": "TimeLimit", "OUT_OF_MEMORY": "OutOfMemory"}.get(state, "None")
 
 

@@ -74,6 +74,14 @@ def test_a_number_is_what_a_job_is_called_by(portal: FakePortal, script: str) ->
     }
 
 
+def test_files_of_the_store_are_named_for_the_job(portal: FakePortal, script: str) -> None:
+    arguments = ("--input", "data/a.csv", "--input", "b.csv:train.csv", "--output-file", "*.pt", "--secret", "HF_TOKEN")
+    kyoyo(portal, "submit", script, *arguments)
+    [body] = portal.bodies("POST /jobs")
+    assert body["inputs"] == [{"key": "data/a.csv"}, {"key": "b.csv", "name": "train.csv"}]
+    assert (body["outputs"], body["secrets"]) == (["*.pt"], ["HF_TOKEN"])
+
+
 def test_cancelling_an_arrays_number_cancels_all_of_it_and_a_tasks_only_that(portal: FakePortal) -> None:
     task = a_job(number=7, array={"number": 7, "index": 1, "tasks": 2})
     portal.on("GET /jobs/7", task).on("GET /jobs/7_1", task)
@@ -171,6 +179,23 @@ def test_a_wrong_script_is_explained_in_the_readers_language(
     assert told in kyoyo(portal, "submit", str(path), KYOYO_LANG="ja").err
     error = kyoyo(portal, "submit", str(path), "--json", KYOYO_LANG="ja").told["error"]
     assert told in str(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("fly",), "fly というコマンドはありません"),
+        (("queue", "--foo"), "--foo というオプションはありません"),
+        (("job",), "JOB がありません"),
+        (("queue", "--limit"), "--limit には値が必要です"),
+        (("queue", "--limit", "x"), "--limit の値が正しくありません"),
+        (("job", "1", "2"), "余分な引数があります: 2"),
+    ],
+)
+def test_a_wrong_call_is_explained_in_the_readers_language(
+    portal: FakePortal, arguments: tuple[str, ...], told: str
+) -> None:
+    assert told in kyoyo(portal, *arguments, KYOYO_LANG="ja").err
 
 
 def test_a_refusal_says_what_and_what_helps(portal: FakePortal, script: str) -> None:

@@ -23,8 +23,8 @@ def job(number: int, state: str = "QUEUED", **more: object) -> dict[str, object]
 JOBS = [
     job(1, "RUNNING", started_at=STARTED),
     job(2, "RUNNING", started_at=STARTED, array={"number": 2, "index": 1, "tasks": 3}),
-    job(5, array={"number": 2, "index": 2, "tasks": 3}, waiting_reason="ARRAY_LIMIT"),
-    job(6, array={"number": 2, "index": 3, "tasks": 3}, waiting_reason="ARRAY_LIMIT"),
+    job(5, array={"number": 2, "index": 2, "tasks": 3}, waiting_reason="ARRAY_THROTTLE"),
+    job(6, array={"number": 2, "index": 3, "tasks": 3}, waiting_reason="ARRAY_THROTTLE"),
     job(3, waiting_reason="DEPENDENCY", dependencies=[{"kind": "afterok", "job": "1"}]),
     job(4, waiting_reason="BEGIN_TIME", name="wrap", walltime_s=60, gpus=0, begin_at="2026-11-21T10:30:52+00:00"),
 ]

@@ -77,6 +77,7 @@ class _Submissions:
                 "id": an_id("bare", number),
                 "organisation_id": self._who[number % len(self._who)].organisation_id,
                 "idempotency_key": f"bare {number}",
+                "number": 1_000_000 + number,
             }
             async with transaction(self._owner) as conn:
                 await _plain.insert(conn, _JOB, [self._row | mine])

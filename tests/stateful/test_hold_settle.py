@@ -125,10 +125,10 @@ class HoldSettle(RuleBasedStateMachine):
 
     # --- jobs ---
 
-    @rule(gpus=st.integers(1, 2), walltime_s=st.integers(600, 3_600), life=LIVES)
-    def submit(self, gpus: int, walltime_s: int, life: Life) -> None:
+    @rule(gpus=st.integers(1, 2), walltime_s=st.integers(300, 1_800), runs=st.integers(1, 3), life=LIVES)
+    def submit(self, gpus: int, walltime_s: int, runs: int, life: Life) -> None:
         key = self._key()
-        quote = a_quote(key, size=JobSize(gpus=gpus, walltime_s=walltime_s), version=VERSION, now=self.now)
+        quote = a_quote(key, size=JobSize(gpus=gpus, walltime_s=walltime_s, runs=runs), version=VERSION, now=self.now)
         quote = replace(quote, organisation_id=self.organisation)
         if self.books.submit(quote, self.now):
             self.told.append(lambda now: self._must_admit(quote, now))

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hpc_adapters.contract import Seen
+from hpc_adapters.contract import BY_OWNER, Seen
 from scheduler.core.effects import Requeue, SettleHold
 from scheduler.core.events import (
     Accepted,
@@ -27,6 +27,7 @@ from scheduler.core.events import (
     Dispatched,
     Ended,
     Event,
+    NeverReady,
     NotSubmitted,
     Queued,
     Refused,
@@ -36,7 +37,7 @@ from scheduler.core.events import (
     Started,
 )
 from scheduler.core.lifecycle import Patience, advance
-from scheduler.core.model import LIVE, Attempt, JobKind, State
+from scheduler.core.model import LIVE, Attempt, EndReason, JobKind, State
 
 T0 = datetime(2026, 4, 1, tzinfo=UTC)
 PATIENCE = Patience(answers=2, missing_for_s=10, unreadable_grace_s=10)
@@ -48,10 +49,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     answers = Bundle("answers")
 
-    @initialize(max_attempts=st.integers(1, 3))
-    def submit(self, max_attempts: int) -> None:
+    @initialize(max_attempts=st.integers(1, 4), max_timeouts=st.integers(0, 3))
+    def submit(self, max_attempts: int, max_timeouts: int) -> None:
         self.now = T0
-        self.max_attempts = max_attempts
+        self.max_attempts, self.max_timeouts = max_attempts, min(max_timeouts, max_attempts - 1)
+        self.attempts: list[Attempt] = []
         self.cancel_wanted = False
         self.attempts = [self._new(1)]
         self.settled: dict[int, list[SettleHold]] = {}
@@ -65,6 +67,8 @@ class Lifecycle(RuleBasedStateMachine):
             ordinal=ordinal,
             kind=JobKind.BATCH,
             max_attempts=self.max_attempts,
+            max_timeouts=self.max_timeouts,
+            timeouts=sum(each.reason == EndReason.TIMED_OUT for each in self.attempts),
             walltime_s=30,
             nu=1.0,
             queued_at=self.now,
@@ -93,6 +97,11 @@ class Lifecycle(RuleBasedStateMachine):
     def dispatch(self) -> None:
         self._tell(len(self.attempts), Dispatched(at=self.now))
 
+    @precondition(lambda self: self.attempts[-1].state is State.QUEUED)
+    @rule()
+    def what_it_waits_for_can_no_longer_happen(self) -> None:
+        self._tell(len(self.attempts), NeverReady(at=self.now, jobs=("7",)))
+
     @rule(target=answers, native_id=st.sampled_from(["17", "18"]))
     def the_backend_accepts(self, native_id: str) -> Event:
         return Accepted(at=self.now, native_id=native_id)
@@ -109,9 +118,9 @@ class Lifecycle(RuleBasedStateMachine):
     def the_backend_says(self, kind: type[Started | SeenWaiting | SeenUnknown | SeenMissing]) -> Event:
         return kind(at=self.now)
 
-    @rule(target=answers, seen=ENDS, started=st.booleans())
-    def the_backend_says_it_ended(self, seen: Seen, started: bool) -> Event:  # noqa: FBT001  drawn
-        return Ended(at=self.now, seen=seen, started_at=self.now if started else None)
+    @rule(target=answers, seen=ENDS, started=st.booleans(), detail=st.sampled_from(["", BY_OWNER]))
+    def the_backend_says_it_ended(self, seen: Seen, started: bool, detail: str) -> Event:  # noqa: FBT001  drawn
+        return Ended(at=self.now, seen=seen, started_at=self.now if started else None, detail=detail)
 
     @rule(event=answers, which=st.integers(0, 2))
     def an_answer_arrives(self, event: Event, which: int) -> None:
@@ -145,6 +154,20 @@ class Lifecycle(RuleBasedStateMachine):
         lasts = [told[0].last for _, told in sorted(self.settled.items())]
         assert lasts.count(True) == self.attempts[-1].state.is_terminal
         assert True not in lasts[:-1]
+
+    @invariant()
+    def no_more_runs_are_charged_than_were_quoted(self) -> None:
+        charged = [
+            each for each in self.attempts if (told := self.settled.get(each.ordinal)) and told[0].ending.is_charged
+        ]
+        assert len(charged) <= 1 + self.max_timeouts
+        assert all(each.reason == EndReason.TIMED_OUT for each in charged[:-1])
+
+    @invariant()
+    def what_was_taken_back_or_lost_costs_nothing(self) -> None:
+        for each in self.attempts:
+            if each.state in {State.PREEMPTED, State.LOST}:
+                assert not self.settled[each.ordinal][0].ending.is_charged
 
     @invariant()
     def nothing_starts_after_a_cancel(self) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 from accounts import service as accounts
 from accounts.model import CustomerClass, OrgRole, Principal
 from accounts.scopes import scopes_of
+from accounts.sealing import Sealed
 from hpc_adapters.contract import Backend, Resources
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.simulated.behaviour import Behaviour
@@ -58,6 +59,7 @@ class World:
     backends: Mapping[str, Backend]
     settings: Settings = field(default_factory=Settings)
     numbers: Iterator[int] = field(default_factory=count)
+    unseal: Callable[[Sealed], str] | None = None
 
     @property
     def now(self) -> datetime:
@@ -67,13 +69,14 @@ class World:
         return an_id("fresh", next(self.numbers))
 
     def deps(self, lease: Lease | None = None) -> Deps:
-        return Deps(
+        deps = Deps(
             pool=self.market.database.worker,
             lease=lease,
             backends=self.backends,
             new_id=self.new_id,
             settings=self.settings,
         )
+        return deps if self.unseal is None else replace(deps, unseal=self.unseal)
 
     # -- as a person --------------------------------------------------------------------------------------------------
 
@@ -127,7 +130,17 @@ class World:
                 attempt_id=self.new_id(),
                 quote_id=self.new_id(),
                 now=self.now,
+                capabilities={name: backend.capabilities() for name, backend in self.backends.items()},
             )
+
+    async def tasks(self, who: Principal, array: JobView) -> list[JobView]:
+        """All jobs of an array, by index."""
+        assert array.array is not None
+        async with self.as_tenant(who) as conn:
+            page = await service.jobs(
+                conn, organisation_id=who.organisation_id, array=array.array.number, limit=200
+            )
+        return sorted(page.items, key=lambda job: job.array.index if job.array else -1)
 
     async def cancel(self, who: Principal, job: JobView) -> None:
         async with self.as_tenant(who) as conn:

@@ -15,7 +15,7 @@ from tests.support.scheduled import World, open_world
 _COPY_OF_JOB = """
     INSERT INTO scheduler.job
     SELECT (jsonb_populate_record(NULL::scheduler.job, to_jsonb(j) || jsonb_build_object(
-        'id', $1::uuid, 'idempotency_key', $1::text, 'project_id', coalesce($2::uuid, j.project_id)))).*
+        'id', $1::uuid, 'idempotency_key', $1::text, 'number', NULL, 'project_id', coalesce($2::uuid, j.project_id)))).*
     FROM scheduler.job j LIMIT 1"""
 
 
@@ -50,6 +50,15 @@ async def book_on_a_strangers_project(conn: Conn, own: asyncpg.Record, foreign: 
     await conn.execute(_COPY_OF_JOB, uuid4(), foreign["project_id"])
 
 
+async def wait_for_a_strangers_job(conn: Conn, own: asyncpg.Record, foreign: asyncpg.Record) -> None:
+    await conn.execute(
+        "INSERT INTO scheduler.dependency VALUES ($1, $2, $3, 'afterok')",
+        own["id"],
+        foreign["id"],
+        own["organisation_id"],
+    )
+
+
 async def submit_without_a_hold(conn: Conn, own: asyncpg.Record, foreign: asyncpg.Record) -> None:
     await conn.execute(_COPY_OF_JOB, uuid4(), None)
 
@@ -82,6 +91,7 @@ async def hold_less_than_was_quoted(conn: Conn, own: asyncpg.Record, foreign: as
         cancel_a_strangers_job,
         let_a_stranger_pay,
         book_on_a_strangers_project,
+        wait_for_a_strangers_job,
         submit_without_a_hold,
         run_without_anybody_who_pays,
         hold_less_than_was_quoted,

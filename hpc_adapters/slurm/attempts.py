@@ -185,11 +185,14 @@ class Attempts:
         return ended_at is not None and now - ended_at < timedelta(seconds=self._settings.accounting_lag_s)
 
     async def _clear(self, known: Known, attempt_id: UUID, user: str) -> None:
-        """End copies that can never run: those that wait for nobody, and those that the gate would turn away."""
+        """End copies that can never run: those that wait for nobody, and those that the gate would turn away.
+
+        The cancel is the owner's own token. A note says that it was ours, unless the run itself is another copy.
+        """
         stuck = [job for job in known.live if telling.is_never_released(telling.verdict(job))]
-        for job in stuck:
-            await asyncio.to_thread(self._spool.note, user, attempt_id, telling.verdict(job).detail)
         for job in {job.job_id: job for job in (*stuck, *telling.strays(known))}.values():
+            if known.start is None or known.start.job_id == job.job_id:
+                await asyncio.to_thread(self._spool.note, user, attempt_id, telling.verdict(job).detail or "requeued")
             await self._slurm.cancel(user, job.job_id, name=job.name)
 
     async def _ask_accounting(self, unsure: Sequence[tuple[Ref, Native]]) -> _Accounting:

@@ -66,13 +66,14 @@ def verdict(job: Job) -> Verdict:
 def at_a_glance(live: Sequence[LiveJob]) -> Told | None:
     """What slurmctld alone can tell. None: its accounting or the job's folder must be asked.
 
-    That is so for an attempt with several records, for a cancelled one (by whom?), for a stuck one, and for the exit
-    codes that the head itself uses.
+    That is so for an attempt with several records, for a cancelled one (by whom?), for one that waits for the second
+    time or is held, and for the exit codes that the head itself uses.
     """
     if len(live) != 1:
         return None
     told = verdict(live[0])
-    if told.seen is Seen.CANCELLED or is_never_released(told) or is_of_head(live[0], told):
+    waits_again = told.seen is Seen.WAITING and (bool(live[0].restart_count) or told.is_stuck)
+    if told.seen is Seen.CANCELLED or waits_again or is_of_head(live[0], told):
         return None
     return Told(live[0], told)
 
@@ -142,10 +143,8 @@ def tell(known: Known) -> Told | None:
 
 
 def strays(known: Known) -> list[LiveJob]:
-    """Copies that can never run anything, since another one has passed the gate: they may be cancelled."""
-    if known.start is None:
-        return []
-    return [job for job in known.live if job.job_id != known.start.job_id and verdict(job).seen is Seen.WAITING]
+    """Copies that wait although the gate has been passed: they can never run anything, and may be cancelled."""
+    return [] if known.start is None else [job for job in known.live if verdict(job).seen is Seen.WAITING]
 
 
 def observation(ref: Ref, told: Told, *, now: datetime) -> Observation:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from hpc_adapters.contract import Capacity, JobRequest, Resources, Seen
-from hpc_adapters.errors import Unavailable
+from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.slurm import accounting, capacity, places, telling
 from hpc_adapters.slurm.calls import Slurm
 from hpc_adapters.slurm.room import has_room
@@ -26,6 +26,8 @@ class _Look:
 
     queue: Queue
     capacity: Capacity
+    nodes: int
+    """Of the partition, in service or not."""
 
 
 class Waiting:
@@ -42,9 +44,11 @@ class Waiting:
         return (await self._recent(0.0)).capacity
 
     async def require_room(self, request: JobRequest) -> None:
-        """Unavailable('no-room'): by a look at Slurm that is as new as this call."""
-        asked = request.resources
-        if self._fits(await self._recent(self._settings.view_s), asked):
+        """Unavailable('no-room'): by a look at Slurm that is as new as this call. Rejected: there never will be."""
+        asked, look = request.resources, await self._recent(self._settings.view_s)
+        if 0 < look.nodes < request.placement.nodes:  # Slurm would let it wait for ever
+            raise Rejected("too-large", unit="nodes", asked=request.placement.nodes, limit=look.nodes)
+        if self._fits(look, asked):
             return
         if not self._fits(await self._recent(0.0), asked):
             raise Unavailable("no-room", maybe_done=False)
@@ -92,7 +96,8 @@ class Waiting:
                 name, kind = self._settings.partition, self._settings.gpu_type
                 machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
                 found = capacity.capacity(machines, partitions.items, partition=name, at=self._clock())
-                self._look = _Look(queue, found)
+                size = next((each.total_nodes for each in partitions.items if each.name == name), 0)
+                self._look = _Look(queue, found, size)
             return self._look
 
 

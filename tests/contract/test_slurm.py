@@ -16,12 +16,12 @@ import pytest
 
 from hpc_adapters.conformance.harness import Act, FaultyHarness
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
-from hpc_adapters.contract import Identity, JobRequest, Resources, Script, Stream
+from hpc_adapters.contract import JobRequest, Resources, Script, Stream
 from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.places import job_name
-from hpc_adapters.slurm.settings import SlurmSettings
 from infra.clock import new_id, utc_now
 from infra.slurm.cluster import Cluster
+from tests.support.slurm_site import USERS, settings_of
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root]
 
@@ -32,26 +32,6 @@ SCRIPTS = {
     Act.OVERRUN: "echo started; exec sleep 600",
     Act.REJECTED: "echo started",
 }
-USERS = {"tenant-a": Identity("alice", "lab-a"), "tenant-b": Identity("carol", "lab-b")}
-
-
-def settings_of(cluster: Cluster, **more: object) -> SlurmSettings:
-    told: dict[str, object] = {
-        "name": "slurm",
-        "cluster": cluster.name,
-        "url": cluster.url,
-        "jwt_key": cluster.jwt_key,
-        "folder": cluster.shared,
-        "service_user": cluster.service_user,
-        "gpu_type": "h200",
-        "qos": "",
-        "uids": cluster.uids,
-        "look_ahead": 2,
-        "accounting_lag_s": 5.0,
-        "save_interval_s": 5.0,
-        "call_timeout_s": 5.0,
-    }
-    return SlurmSettings(**{**told, **more})  # type: ignore[arg-type]
 
 
 @dataclass

@@ -73,6 +73,8 @@ def test_one_plain_record_is_told_at_a_glance(job: LiveJob, seen: Seen) -> None:
         [live(1, "FAILED", length=5, exit_code=75)],
         [live(1, "FAILED", length=5, exit_code=74)],
         [live(1, "PENDING", start=None, reason="launch failed requeued held")],
+        [live(1, "PENDING", start=None, reason="JobHeldAdmin")],
+        [live(1, "PENDING", start=None, restart_count=1)],
     ],
 )
 def test_what_a_glance_cannot_tell_is_looked_at_closer(jobs: list[LiveJob]) -> None:
@@ -139,7 +141,9 @@ def test_only_copies_that_can_never_run_are_strays() -> None:
     waiting, running = live(2, "PENDING", start=None), live(1, "RUNNING")
     assert telling.strays(Known(live=[waiting, running])) == []
     assert telling.strays(Known(live=[waiting, running], start=start(1, 0))) == [waiting]
-    assert telling.strays(Known(live=[live(1, "PENDING", start=None)], start=start(1, 0))) == []
+    again = live(1, "PENDING", start=None, restart_count=1)
+    assert telling.strays(Known(live=[again], start=start(1, 0))) == [again]
+    assert telling.strays(Known(live=[again])) == []
 
 
 def test_the_trace_of_a_refusal_is_no_attempt() -> None:

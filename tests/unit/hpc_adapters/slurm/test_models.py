@@ -132,6 +132,7 @@ def test_accounts_users_associations_and_qos_are_read(offer: Offer) -> None:
     }
     users = {each.name: each for each in people.users(offer.body("users")["users"]).items}
     assert users["kyoyo"].admin_level == "Operator"
+    assert users["alice"].default_account == "lab-a"
     places = people.associations(offer.body("associations")["associations"])
     assert places.unreadable == ()
     assert ("lab-a", "alice") in {(each.account, each.user) for each in places.items}

@@ -11,6 +11,7 @@ the checkpoint holds all the rest: a run that was interrupted ends with the same
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
@@ -87,6 +88,8 @@ def main() -> None:
     loss = train(network, optimiser, device, first)
     if rank == 0:
         report(network, resumed_from=first, loss=loss)
+    gc.collect()  # DDP's own circle of references keeps the process group, which must not meet the end of the process
+    dist.barrier()
     dist.destroy_process_group()
 
 

@@ -57,7 +57,18 @@ except Exception as error:
     sys.exit(code if code > 0 else 1 if several and code == -signal.SIGTERM else 128 - code)
 """
 
-_PYTHON: Final = '"${KYOYO_PYTHON:-python3}"'
+# Which Python: the site's or the image's word, else the one that the program's own first line names by its path.
+_CHOOSE: Final = """\
+kyoyo_line=
+IFS= read -r kyoyo_line <"$kyoyo_script" || :
+case $kyoyo_line in
+    *[[:space:]]*) kyoyo_line= ;;
+    '#!'/*python*) kyoyo_line=${kyoyo_line#??} ;;
+    *) kyoyo_line= ;;
+esac
+kyoyo_python=${KYOYO_PYTHON:-${kyoyo_line:-python3}}
+"""
+_PYTHON: Final = '"$kyoyo_python"'
 
 # The batch script runs on the first node. Slurm's own address of it is what the other nodes can reach, also where the
 # names of nodes do not resolve; where a site keeps it private, the name must do. The port starts at one of the job's
@@ -93,18 +104,23 @@ def torchrun(
     """Shell lines whose last command is the program, so that its exit code is theirs. POSIX sh is enough.
 
     `script` and `arguments` are taken word for word; without a script, program and arguments are the shell's own "$@".
-    KYOYO_ATTEMPT_ID must be set; KYOYO_PYTHON names another Python.
+    KYOYO_ATTEMPT_ID must be set. Python is KYOYO_PYTHON, else that of a first line like `#!/home/me/venv/bin/python`,
+    else python3.
     `slurm`: inside a batch job of Slurm, which more than one node needs.
     """
     if nodes > 1 and not slurm:
         raise ValueError("more than one node needs srun")
     program = ['"$@"'] if script is None else [quote(script), *map(quote, arguments)]
     processes = ["--nproc-per-node", str(launch.processes_per_node), "--max-restarts", "0"]
+    named = '"$1"' if script is None else quote(script)
+    choose = f"kyoyo_script={named}\n{_CHOOSE}"
     if nodes == 1:
-        return _line(*_step(nodes) if slurm else (), _PYTHON, "-c", quote(_AGENT), "--standalone", *processes, *program)
+        return choose + _line(
+            *_step(nodes) if slurm else (), _PYTHON, "-c", quote(_AGENT), "--standalone", *processes, *program
+        )
     meeting = ["--nnodes", str(nodes), "--rdzv-backend", "c10d", "--rdzv-id", '"$KYOYO_ATTEMPT_ID"']
     meeting += ["--rdzv-endpoint", '"${kyoyo_address:-$kyoyo_first}:$kyoyo_port"']
-    return _MEET + _line(*_step(nodes), _PYTHON, "-c", quote(_AGENT), *meeting, *processes, *program)
+    return choose + _MEET + _line(*_step(nodes), _PYTHON, "-c", quote(_AGENT), *meeting, *processes, *program)
 
 
 def _step(nodes: int) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -30,13 +32,28 @@ from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.settings import SlurmSettings
 from infra.clock import new_id, utc_now
 from infra.slurm.cluster import Cluster
+from kyoyo import Client, Job
+from tests.support import slurm_house
+from tests.support.database import Database
 from tests.support.repository import ROOT
 from tests.support.slurm import StartCluster
+from tests.support.under_fire import portal_listens, service, unexplained, until_settled
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.torch]
 PATIENCE_S = 120.0
 STEPS = 150
-EXAMPLE = ROOT / "client" / "examples" / "ddp_spiral.py"
+EXAMPLE = (ROOT / "client" / "examples" / "ddp_spiral.py").read_text(encoding="utf-8")
+PROGRAM = EXAMPLE.replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1)
+"""With the Python that has torch."""
+
+
+def _software(cluster: Cluster) -> Path:
+    """What a user's image has: the one file of the client that a training needs."""
+    software = cluster.shared / "software"
+    (software / "kyoyo").mkdir(parents=True)
+    helper = (ROOT / "client" / "kyoyo" / "training.py").read_text(encoding="utf-8")
+    (software / "kyoyo" / "training.py").write_text(helper, encoding="utf-8")
+    return software
 
 
 class Site:
@@ -57,14 +74,10 @@ class Site:
             accounting_lag_s=5.0,
         )
         self.backend = SlurmBackend(settings, clock=utc_now)
-        self.software = cluster.shared / "software"
-        (self.software / "kyoyo").mkdir(parents=True)
-        helper = (ROOT / "client" / "kyoyo" / "training.py").read_text(encoding="utf-8")
-        (self.software / "kyoyo" / "training.py").write_text(helper, encoding="utf-8")
+        self.software = _software(cluster)
 
     def training(self, *, pause_s: float = 0.0, **facts: object) -> JobRequest:
         environment = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": str(self.software),
             "OMP_NUM_THREADS": "1",
             "STEPS": str(STEPS),
@@ -77,9 +90,7 @@ class Site:
             "resources": Resources(gpus=2, cpus=2, memory_mb=400),
             "walltime_s": 600,
             "placement": Placement(nodes=2),
-            "payload": Script(
-                body=EXAMPLE.read_bytes(), environment=environment, launch=Torchrun(processes_per_node=1)
-            ),
+            "payload": Script(body=PROGRAM.encode(), environment=environment, launch=Torchrun(processes_per_node=1)),
         }
         return JobRequest(**{**stated, **facts})  # type: ignore[arg-type]  # a builder
 
@@ -167,3 +178,81 @@ def _stopped_at(log: str) -> int:
 def _checkpoints(site: Site, job_id: object) -> list[Path]:
     folder = site.cluster.shared / "alice" / "jobs" / str(job_id) / "checkpoint"
     return sorted(path for path in folder.iterdir() if path.name.startswith("step-"))
+
+
+# ---- the same through the portal, with its money
+
+
+@pytest.mark.postgres
+async def test_the_portal_continues_a_preempted_training_within_its_quote(
+    database: Database, own_cluster: StartCluster, tmp_path: Path
+) -> None:
+    """1. A member trains undisturbed. 2. She trains again, is preempted, and the portal starts a second attempt.
+
+    3. The weights are the same, both attempts are told with what they used, the preempted one costs nothing.
+    """
+    slugs = slurm_house.names(2)
+    cluster = own_cluster("24.11", nodes=2, preempt_grace_s=60, **slurm_house.site(slugs))
+    software = _software(cluster)
+    tenant, _ = await slurm_house.open_market(database, slugs)
+    backends = slurm_house.backends_toml(cluster, accounting_lag_s=5)
+    environment = slurm_house.environment(database, tmp_path, backends)
+    with service(environment, tmp_path):
+        await portal_listens(int(environment["KYOYO_PORT"]))
+        url = f"http://127.0.0.1:{environment['KYOYO_PORT']}"
+        entry = tmp_path / "ddp.py"
+        entry.write_text(PROGRAM, encoding="utf-8")
+        with Client(url, tenant.token, environment={}) as client:
+            told = await asyncio.to_thread(_train_twice, client, cluster, software, entry)
+            month = f"{utc_now():%Y-%m}"
+            statement, used = client.statement(month), client.usage(month)["items"]
+        await until_settled(database, patience_s=PATIENCE_S)
+        assert unexplained(environment) == 0
+    _check(told, cluster)
+    entries = [each for each in statement["entries"] if each["job_id"] == told["record"].id]
+    assert len(entries) >= 3, statement
+    assert Decimal(used[0]["waived_yen"]) > 0, used
+    assert statement["balanced"]
+
+
+def _check(told: dict[str, Any], cluster: Cluster) -> None:
+    record = told["record"].raw
+    first, second = record["attempts"]
+    assert [each["state"] for each in (first, second)] == ["PREEMPTED", "SUCCEEDED"]
+    assert told["disturbed"]["weights_sha256"] == told["undisturbed"]["weights_sha256"]
+    assert told["disturbed"]["attempt"] == 2
+    assert told["disturbed"]["resumed_from"] >= 50
+
+    records = {row.name: row for row in cluster.sacct()}
+    for each in (first, second):
+        row = records[f"ky-{UUID(each['id']).hex}"]
+        assert Decimal(each["usage"]["gpu_s"]) == row.gpu_s > 0
+    assert Decimal(first["charge_yen"]) == 0
+    assert Decimal(second["charge_yen"]) == Decimal(record["charge_yen"]) > 0
+    assert Decimal(record["charge_yen"]) <= Decimal(record["quote_yen"])
+
+
+def _train_twice(client: Client, cluster: Cluster, software: Path, entry: Path) -> dict[str, Any]:
+    def start(pause_s: float) -> Job:
+        environment = {
+            "PYTHONPATH": str(software),
+            "STEPS": str(STEPS),
+            "PAUSE_S": str(pause_s),
+        }
+        return client.train(
+            entry, nodes=2, gpus_per_node=1, time="10m", offering=slurm_house.OFFERING, environment=environment
+        )
+
+    undisturbed = start(0)
+    assert undisturbed.wait(timeout_s=PATIENCE_S).state == "SUCCEEDED", "".join(undisturbed.logs(stream="stderr"))
+    disturbed = start(0.2)
+    for text in disturbed.logs(follow=True):
+        if "step 50 " in text:
+            break
+    cluster.exec("sbatch", "--qos=high", "--exclusive", "--wrap=true", user="tenant2", check=True)
+    assert disturbed.wait(timeout_s=PATIENCE_S).state == "SUCCEEDED", "".join(disturbed.logs(stream="stderr"))
+    return {
+        "undisturbed": undisturbed.result(),
+        "disturbed": disturbed.result(),
+        "record": disturbed.wait_settled(timeout_s=PATIENCE_S),
+    }

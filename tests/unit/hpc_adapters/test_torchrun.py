@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,17 +14,22 @@ from hpc_adapters.launching import torchrun as module
 from hpc_adapters.launching.torchrun import torchrun
 
 
+def last_line(text: str) -> str:
+    """The command that starts the program, its Python text included."""
+    return next(text[text.index(start) :] for start in ("srun ", '"$kyoyo_python" -c') if start in text)
+
+
 def test_one_node_needs_no_slurm_and_starts_so_many_processes() -> None:
     text = torchrun(Torchrun(processes_per_node=4), nodes=1, script="/job/train.py", arguments=["--lr", "1e-3"])
-    words = shlex.split(text)
-    assert words[:2] == ["${KYOYO_PYTHON:-python3}", "-c"]
+    words = shlex.split(last_line(text))
+    assert words[:2] == ["$kyoyo_python", "-c"]
     assert words[3:] == [
         *("--standalone", "--nproc-per-node", "4", "--max-restarts", "0", "/job/train.py", "--lr", "1e-3")
     ]
 
 
 def test_on_slurm_an_agent_is_a_task_of_srun_also_on_one_node() -> None:
-    words = shlex.split(torchrun(Torchrun(processes_per_node=2), nodes=1, script="/x", slurm=True))
+    words = shlex.split(last_line(torchrun(Torchrun(processes_per_node=2), nodes=1, script="/x", slurm=True)))
     assert words[:4] == ["srun", "--nodes=1", "--ntasks=1", "--ntasks-per-node=1"]
     assert "--standalone" in words
 
@@ -47,9 +53,31 @@ def test_no_word_of_the_user_is_read_by_the_shell(*, slurm: bool) -> None:
 
 def test_without_a_script_the_shell_s_own_words_are_the_program() -> None:
     text = torchrun(Torchrun(processes_per_node=1), nodes=1)
-    told = "told() { shift 7; printf '<%s>' \"$@\"; }\n" + text.replace('"${KYOYO_PYTHON:-python3}"', "told")
+    told = "told() { shift 7; printf '<%s>' \"$@\"; }\n" + text.replace('"$kyoyo_python"', "told")
     done = subprocess.run(["sh", "-c", told, "sh", "/a b.py", "c d"], check=True, capture_output=True, text=True)
     assert done.stdout == "</a b.py><c d>"
+
+
+@pytest.mark.parametrize(
+    ("first_line", "site", "python"),
+    [
+        ("#!/home/me/venv/bin/python3.12", "", "/home/me/venv/bin/python3.12"),
+        ("#!/usr/bin/env python3", "", "python3"),
+        ("#!/usr/bin/python3 -u", "", "python3"),
+        ("#!/bin/bash", "", "python3"),
+        ("import torch", "", "python3"),
+        ("", "", "python3"),
+        ("#!/home/me/python", "/site/python", "/site/python"),
+    ],
+)
+def test_the_program_s_first_line_names_its_python(tmp_path: Path, first_line: str, site: str, python: str) -> None:
+    script = tmp_path / "a b.py"
+    script.write_text(first_line)
+    text = torchrun(Torchrun(processes_per_node=1), nodes=1, script=str(script))
+    told = text[: text.index('"$kyoyo_python" -c')] + 'printf %s "$kyoyo_python"'
+    environment = {"KYOYO_PYTHON": site} if site else {}
+    done = subprocess.run(["sh", "-c", told], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == python
 
 
 def test_what_the_agent_runs_is_python_and_the_text_is_sh() -> None:

@@ -20,12 +20,15 @@ from infra.runner import Loop, run
 from metering.loops import capacity, collect
 from metering.loops.deps import CollectSettings
 from metering.loops.deps import Deps as MeteringDeps
-from portal.bootstrap import DatabaseUrls, build_backends, current_pool, load_sealer
+from portal.bootstrap import DatabaseUrls, build_backends, current_pool, load_sealer, load_store
+from portal.data import leaving
+from portal.data.service import DataStore
+from portal.data.shelf import JobShelf
 from portal.serve import when_supervisor_dies
 from portal.settings import Settings, SettingsWrong
 from portal.supervise import stop_on_signals
 from pricing.loops import expire, watch
-from scheduler.loops import cancel, dispatch, observe, sweep
+from scheduler.loops import cancel, dispatch, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 
 Tick = Callable[[Lease | None, datetime], Awaitable[int]]
@@ -36,14 +39,19 @@ LOOK_BACK = CollectSettings()
 """What is asked every two minutes, for records that came late or were corrected."""
 
 
-def loops(pool: Pool, backends: Mapping[str, Backend], *, sealer: Sealer | None = None) -> Sequence[Loop]:
+def loops(
+    pool: Pool, backends: Mapping[str, Backend], *, sealer: Sealer | None = None, data: DataStore | None = None
+) -> Sequence[Loop]:
     """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
 
-    sealer: opens members' secrets for their jobs; without one no job that names a secret starts.
+    sealer: opens members' secrets for their jobs; without one no job that names a secret starts. data: where files of
+    organisations are kept.
     """
     common = SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id)
     if sealer is not None:
         common = replace(common, unseal=sealer.unseal)
+    if data is not None:
+        common = replace(common, shelf=JobShelf(data, pool, new_id=new_id))
 
     def scheduling(module: ModuleType) -> Tick:
         def tick(lease: Lease | None, now: datetime) -> Awaitable[int]:
@@ -65,6 +73,8 @@ def loops(pool: Pool, backends: Mapping[str, Backend], *, sealer: Sealer | None 
         Loop("cancel", scheduling(cancel), every_s=1.0),
         Loop("observe", scheduling(observe), every_s=0.5),
         Loop("sweep", scheduling(sweep), every_s=5.0),
+        Loop("staging", scheduling(staging), every_s=1.0),
+        Loop("leaving", lambda lease, now: leaving.tick(data, pool, lease, now), every_s=60.0),
         Loop("collect", metering(collect, LATEST), every_s=1.0),
         Loop("recollect", metering(collect), every_s=120.0),
         Loop("capacity", metering(capacity), every_s=10.0),
@@ -83,18 +93,20 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
     running = asyncio.get_running_loop()
     when_supervisor_dies(lambda: running.call_soon_threadsafe(stop.set))
     backends = build_backends(settings)
-    sealer = load_sealer(settings)
+    sealer, data = load_sealer(settings), load_store(settings)
     try:
         with _figures(settings.worker_metrics_port):
             async with current_pool(urls.worker, size=settings.worker_connections) as pool:
                 await run(
-                    loops(pool, backends, sealer=sealer),
+                    loops(pool, backends, sealer=sealer, data=data),
                     url=urls.worker,
                     clock=utc_now,
                     stop=stop,
                     transient=(Unavailable,),
                 )
     finally:
+        if data is not None:
+            await data.storage.close()
         for backend in backends.values():
             await backend.close()
 

@@ -34,6 +34,7 @@ from scheduler.errors import (
     TooManyArguments,
     TooManyVariables,
 )
+from scheduler.files import InputWish, checked_files
 from scheduler.options import (
     ArrayWish,
     Dependency,
@@ -52,6 +53,7 @@ MAX_VALUE_CHARACTERS = 4_096
 MAX_KEY_CHARACTERS = 255
 MAX_ATTEMPTS = 10
 MAX_SECRETS = 64
+_NOT_FOR_CIRCUITS = ("cpus", "memory_mb", "secrets", "launch", "max_timeouts", "inputs", "outputs")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters; tab and newline may stand in a value."""
@@ -85,12 +87,16 @@ class Submission:
     begin_at: datetime | None = None
     dependencies: Sequence[Dependency] = ()
     array: ArrayWish | None = None
+    inputs: Sequence[InputWish] = ()
+    outputs: Sequence[str] = ()
+    """Patterns of what is kept of its working folder."""
 
     def features(self) -> frozenset[Feature]:
         """What its backend must offer."""
         asked = set(self.placement.features())
         asked |= {Feature.SECRETS} if self.secrets else set()
         asked |= {Feature.TORCHRUN} if self.launch else set()
+        asked |= {Feature.FILES} if self.inputs or self.outputs else set()
         return frozenset(asked)
 
 
@@ -105,6 +111,7 @@ def checked(request: Submission) -> Submission:
     _check_environment(clean.environment, clean.secrets)
     check_placement(clean.placement, walltime_s=clean.walltime_s)
     check_dependencies(clean.dependencies)
+    clean = replace(clean, inputs=checked_files(clean.inputs, clean.outputs))
     if clean.launch is not None:
         check_launch(clean.launch)
     if clean.array is not None:
@@ -156,6 +163,8 @@ def options_told(request: Submission) -> dict[str, Any]:
         "max_timeouts": request.max_timeouts,
         "begin_at": None if request.begin_at is None else request.begin_at.astimezone(UTC).isoformat(),
         "dependencies": sorted([each.kind.value, each.job] for each in request.dependencies),
+        "inputs": sorted([each.name, each.key] for each in request.inputs),
+        "outputs": sorted(request.outputs),
         "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
     }
     return {name: value for name, value in told.items() if value}
@@ -197,7 +206,7 @@ def _check_circuit(request: Submission) -> None:
         raise ArgumentsNotOffered
     if request.placement.features():
         raise OptionNotForCircuits(option=min(request.placement.features()).value)
-    wanted = {name: getattr(request, name) for name in ("cpus", "memory_mb", "secrets", "launch", "max_timeouts")}
+    wanted = {name: getattr(request, name) for name in _NOT_FOR_CIRCUITS}
     for option, value in wanted.items():
         if value:
             raise OptionNotForCircuits(option=option)

@@ -163,3 +163,25 @@ class QueueView:
 
     entries: Sequence[QueueEntry]
     standings: Sequence[StandingView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputView:
+    """A file that a job reads, in the version that it had at submission."""
+
+    name: str
+    key: str
+    size_bytes: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputView:
+    """A file that an attempt left. key: where it is kept; problem: why it is not."""
+
+    attempt: int
+    name: str
+    size_bytes: int
+    key: str | None
+    checksum: str | None
+    problem: str | None

@@ -87,6 +87,7 @@ def _walled(place: str, request: folder.Json, status: int) -> list[str]:
         work=folder.path(place, folder.WORK),
         files=folder.path(place, folder.FILES),
         lineage=request.get("lineage"),
+        inputs=request.get("inputs"),
         descriptors=descriptors,
     )
     return [*walls, "/bin/sh", f"{sandbox.FILES_INSIDE}/{folder.START}"]

@@ -38,6 +38,8 @@ class RunSpec:
     """Runs of one lineage share a folder that they may write, and a user id; None: this run has no such folder."""
     folders: Sequence[str] = ()
     """Names of empty folders in the working folder."""
+    inputs: Path | None = None
+    """A folder that the run sees, read-only, as `input` in its working folder; one of `folders` then."""
     signal: Signal | None = None
     """A warning, to the processes that wait for it."""
     walltime_s: float

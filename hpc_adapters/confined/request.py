@@ -105,6 +105,7 @@ def _request(spec: RunSpec, target: Path, *, means: Means, uid: int, now: dateti
         "sandbox": means.kind,
         "control_groups": means.control_groups,
         "uid": uid,
+        "inputs": None if spec.inputs is None else str(spec.inputs),
         "lineage": None if spec.lineage is None else str(_lineage_of(target, spec.lineage)),
         "signal": None if spec.signal is None else [spec.signal.name, spec.signal.before_s],
         "read_only": [str(path) for path in spec.read_only],
@@ -135,13 +136,16 @@ class Seen:
 
     work: str
     lineage: str | None
+    inputs: str
 
 
 def _seen_from(kind: str, target: Path, spec: RunSpec) -> Seen:
     if kind != sandbox.NONE:
-        return Seen(sandbox.WORK_INSIDE, None if spec.lineage is None else sandbox.LINEAGE_INSIDE)
+        lineage = None if spec.lineage is None else sandbox.LINEAGE_INSIDE
+        return Seen(sandbox.WORK_INSIDE, lineage, sandbox.INPUTS_INSIDE)
     lineage = None if spec.lineage is None else str(_lineage_of(target, spec.lineage))
-    return Seen(str(target / folder.WORK), lineage)
+    work = target / folder.WORK
+    return Seen(str(work), lineage, str(spec.inputs or work / "input"))
 
 
 def _environment(spec: RunSpec, seen: Seen) -> dict[str, str]:
@@ -163,7 +167,7 @@ def own_variables(spec: RunSpec, seen: Seen) -> dict[str, str]:
         "TMPDIR": "/tmp",  # noqa: S108  inside the sandbox it is the run's own
         "KYOYO_ATTEMPT_ID": str(spec.attempt_id),
         "KYOYO_RESULT": f"{work}/{folder.RESULT}",
-        "KYOYO_INPUT_DIR": f"{work}/input",
+        "KYOYO_INPUT_DIR": seen.inputs,
         "KYOYO_OUTPUT_DIR": f"{work}/output",
         **checkpoint,
         "OMP_NUM_THREADS": threads,

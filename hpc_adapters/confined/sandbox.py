@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 ROOT, USER, NONE = "root", "user", "none"
 WORK_INSIDE, FILES_INSIDE, LINEAGE_INSIDE = "/job", "/kyoyo", "/checkpoint"
+INPUTS_INSIDE = f"{WORK_INSIDE}/input"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 CLEAN_ENVIRONMENT = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"}
 _PROBE_UID = 1_900_000_000
@@ -64,6 +65,7 @@ def walls(
     work: str | None = None,
     files: str | None = None,
     lineage: str | None = None,
+    inputs: str | None = None,
     descriptors: Mapping[str, int] | None = None,
 ) -> list[str]:
     """The bubblewrap call up to its command. `descriptors`: 'sync', 'status', 'passwd', 'group', 'hosts'."""
@@ -85,6 +87,7 @@ def walls(
     argv += ["--bind", work, WORK_INSIDE, "--chdir", WORK_INSIDE] if work else ["--chdir", "/"]
     argv += ["--ro-bind", files, FILES_INSIDE] if files else []
     argv += ["--bind", lineage, LINEAGE_INSIDE] if lineage else []
+    argv += ["--ro-bind", inputs, INPUTS_INSIDE] if inputs else []
     return [*argv, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
 
 

@@ -29,20 +29,21 @@ from hpc_adapters.contract import (
     UsageRow,
     Window,
 )
-from hpc_adapters.errors import Forgotten, Unavailable
+from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.launching.variables import job_variables
 from hpc_adapters.local import slots, translate
 from hpc_adapters.local.checks import Limits, check, effective
+from hpc_adapters.local.files import LocalFiles
 
 _SCRIPT: Final = "script"
 _LAUNCH: Final = "launch"
 _DISK_RESERVE_MB: Final = 256
 
 
-class LocalBackend:
-    """Implements `contract.Backend`. Several processes may have one on the same `root`."""
+class LocalBackend(LocalFiles):
+    """Implements `contract.Backend` and `contract.Files`. Several processes may have one on the same `root`."""
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class LocalBackend:
         self._software = tuple(software)
         self._limits = limits or Limits()
         self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
+        super().__init__(self._runs.root)
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
@@ -75,7 +77,7 @@ class LocalBackend:
             components=frozenset({"gpu_s", "cpu_s"}),
             settle_window_s=5.0,
             accounting_lag_s=1.0,
-            features=frozenset({Feature.SECRETS, Feature.TORCHRUN, Feature.SIGNAL}),
+            features=frozenset({Feature.SECRETS, Feature.TORCHRUN, Feature.SIGNAL, Feature.FILES}),
         )
 
     async def capacity(self) -> Capacity:
@@ -166,6 +168,7 @@ class LocalBackend:
             secrets=script.secrets,
             lineage=uuid5(request.job_id or request.attempt_id, request.tenant),
             folders=("input", "output"),
+            inputs=self._inputs(request),
             signal=request.placement.signal,
             walltime_s=request.walltime_s,
             memory_mb=booking.resources.memory_mb,
@@ -178,6 +181,14 @@ class LocalBackend:
             disk_mb=self._limits.disk_mb,
             facts=booking.facts(),
         )
+
+    def _inputs(self, request: JobRequest) -> Path | None:
+        if not request.has_inputs:
+            return None
+        place = self.inputs_of(request.attempt_id)
+        if not place.is_dir():
+            raise Rejected("inputs-missing")
+        return place
 
     def _states(self) -> list[RunState]:
         states = self._runs.states_now(self._runs.all_ids_now(), resume=False)

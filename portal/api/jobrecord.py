@@ -103,6 +103,26 @@ class WaitingOut(Out):
     sentence: str
 
 
+class InputOut(Out):
+    """A file that the job reads, in the version that it had at submission."""
+
+    name: str
+    key: str
+    size_bytes: int
+    checksum: str
+
+
+class OutputOut(Out):
+    """A file that an attempt left. `key`: where it is kept; `problem`: why it is not."""
+
+    attempt: int
+    name: str
+    size_bytes: int
+    key: str | None
+    checksum: str | None
+    problem: str | None
+
+
 class JobDetail(JobOut):
     """A job with its attempts and everything that happened to it, oldest first."""
 
@@ -110,6 +130,8 @@ class JobDetail(JobOut):
     attempts: list[AttemptOut]
     story: list[StoryOut]
     waiting: WaitingOut | None
+    inputs: list[InputOut]
+    outputs: list[OutputOut]
     usage: Annotated[
         dict[str, str], Field(description="What was rated so far, by component: gpu_s, qpu_s, shot; decimal strings.")
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -13,9 +14,11 @@ from pydantic import Field
 from hpc_adapters.contract import Capabilities
 from infra.db.connection import Conn
 from portal.api.jobrecord import (
+    InputOut,
     JobDetail,
     JobOut,
     JobPage,
+    OutputOut,
     attempt_out,
     dependency_out,
     job_facts,
@@ -27,6 +30,7 @@ from portal.api.jobspec import JobSpec
 from portal.api.wire import Count, Out, Yen, YenWithTax, number_text
 from portal.auth.caller import Caller, JobsReader, JobsWriter
 from portal.auth.idempotency import IdempotencyKey
+from portal.data import service as data
 from pricing import service as pricing
 from pricing.units import yen_text
 from scheduler import service as scheduler
@@ -109,6 +113,7 @@ async def submit_job(caller: JobsWriter, spec: JobSpec, key: IdempotencyKey, res
             quote_id=caller.new_id(),
             now=caller.now,
             capabilities=_capabilities(caller),
+            freeze=None if caller.deps.data is None else data.freeze,
         )
         money = await pricing.charges_by_job(conn, [job.id])
     response.status_code = HTTPStatus.CREATED if created else HTTPStatus.OK
@@ -180,4 +185,6 @@ async def job_detail(conn: Conn, caller: Caller, job_id: UUID) -> JobDetail:
         story=story_out(story, caller.language),
         waiting=waiting_out(job.waiting, caller.language),
         usage={name: number_text(quantity) for name, quantity in usage.get(job_id, {}).items()},
+        inputs=[InputOut(**asdict(each)) for each in await scheduler.inputs(conn, job_id)],
+        outputs=[OutputOut(**asdict(each)) for each in await scheduler.outputs(conn, job_id)],
     )

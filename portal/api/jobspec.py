@@ -11,6 +11,7 @@ from portal.api.wire import Count, In, Word
 from pricing.model import ServiceClass
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import JobKind
+from scheduler.files import InputWish
 from scheduler.options import MAX_ARRAY_TASKS, ArrayWish, Dependency
 from scheduler.submission import Submission
 
@@ -43,6 +44,13 @@ class ArraySpec(In):
 
     indices: Annotated[list[Count], Field(max_length=1_000_000, description=f"At most {MAX_ARRAY_TASKS}.")]
     max_running: Count | None = None
+
+
+class InputSpec(In):
+    """An object of the store, and under which name the job finds it in KYOYO_INPUT_DIR (default: the key itself)."""
+
+    key: Word
+    name: Word | None = None
 
 
 class JobSpec(In):
@@ -81,6 +89,15 @@ class JobSpec(In):
     begin_at: AwareDatetime | None = None
     dependencies: Annotated[list[DependencySpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
     array: ArraySpec | None = None
+    inputs: Annotated[list[InputSpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
+    outputs: Annotated[
+        list[Word],
+        Field(
+            max_length=_MAX_ITEMS,
+            description="Patterns of files to keep as jobs/NUMBER/…, beside all of KYOYO_OUTPUT_DIR.",
+            examples=[["*.pt", "logs/**"]],
+        ),
+    ] = Field(default_factory=list)
 
     def submission(self) -> Submission:
         """As the scheduler is asked."""
@@ -107,6 +124,10 @@ class JobSpec(In):
             begin_at=self.begin_at,
             dependencies=tuple(Dependency(kind=each.kind, job=str(each.job)) for each in self.dependencies),
             array=self._array(),
+            inputs=tuple(
+                InputWish(name=each.key if each.name is None else each.name, key=each.key) for each in self.inputs
+            ),
+            outputs=tuple(self.outputs),
         )
 
     def _placement(self) -> Placement:

@@ -46,6 +46,8 @@ class StoredObject:
     checksum: str
     created_by: UUID
     created_at: datetime
+    is_removed: bool = False
+    """Somebody removed it; else a newer version may have replaced it."""
 
     @property
     def blob(self) -> Blob:

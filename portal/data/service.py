@@ -6,7 +6,7 @@ once cannot both take the last of it. An object is a row after its last byte is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +31,7 @@ from portal.data.keys import clean_key, shown
 from portal.data.model import Content, DataLimits, StoredObject, Upload, Usage
 from portal.data.parts import DIGEST_BYTES, MAX_PARTS, shape_of
 from portal.data.storage import Address, ContentGone, PartRefused, Storage, StorageAway
+from scheduler.files import FrozenInput, InputWish
 
 Transaction: TypeAlias = Callable[[], AbstractAsyncContextManager[Conn]]
 """Opens one as whoever asks."""
@@ -209,6 +210,19 @@ async def object_by_key(conn: Conn, organisation_id: UUID, key: str) -> StoredOb
     return found
 
 
+async def freeze(conn: Conn, organisation_id: UUID, wishes: Sequence[InputWish]) -> Sequence[FrozenInput]:
+    """The versions that a job will read, as they are now. InvalidKey, ObjectNotFound."""
+    keys = {each.key: clean_key(each.key) for each in wishes}
+    found = await store.current_of(conn, organisation_id, sorted(set(keys.values())))
+    frozen = []
+    for each in wishes:
+        one = found.get(keys[each.key])
+        if one is None:
+            raise ObjectNotFound(key=shown(keys[each.key]))
+        frozen.append(FrozenInput(name=each.name, key=one.key, object_id=one.id, size=one.size, checksum=one.checksum))
+    return frozen
+
+
 async def remove(conn: Conn, organisation_id: UUID, key: str, *, now: datetime) -> None:
     """ObjectNotFound. A job that waits for it will not run."""
     clean = clean_key(key)
@@ -232,12 +246,6 @@ def read_address(data: DataStore, found: StoredObject) -> Address:
         return data.storage.read_address(
             found.blob, found.content, filename=found.key.rpartition("/")[2], life=data.limits.address_life
         )
-
-
-async def read(data: DataStore, found: StoredObject) -> AsyncIterator[bytes]:
-    """The whole, in pieces. ContentGone, StorageAway: for the loops, which tell them apart."""
-    async for piece in data.storage.read(found.blob, found.content, offset=0, length=found.size):
-        yield piece
 
 
 @contextmanager

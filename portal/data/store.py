@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -159,6 +161,15 @@ async def current(conn: Conn, organisation_id: UUID, key: str) -> StoredObject |
     return None if row is None else _object(row)
 
 
+async def current_of(conn: Conn, organisation_id: UUID, keys: Sequence[str]) -> dict[str, StoredObject]:
+    rows = await conn.fetch(
+        f"SELECT {_OBJECT} FROM portal.object WHERE organisation_id = $1 AND key = ANY($2) AND {_CURRENT}",  # noqa: S608  our own words
+        organisation_id,
+        list(keys),
+    )
+    return {row["key"]: _object(row) for row in rows}
+
+
 async def listed(conn: Conn, organisation_id: UUID, *, prefix: str, after: str, limit: int) -> list[StoredObject]:
     """In the order of the keys' bytes."""
     rows = await conn.fetch(
@@ -207,13 +218,13 @@ async def uploads_to_purge(conn: Conn, *, ended_before: datetime, limit: int) ->
 
 async def objects_to_purge(conn: Conn, *, left_before: datetime, limit: int) -> list[StoredObject]:
     rows = await conn.fetch(
-        f"SELECT {_OBJECT} FROM portal.object WHERE purged_at IS NULL "  # noqa: S608  our own words
+        f"SELECT {_OBJECT}, removed_at IS NOT NULL AS is_removed FROM portal.object WHERE purged_at IS NULL "  # noqa: S608  our own words
         "AND (replaced_at IS NOT NULL OR removed_at IS NOT NULL) AND coalesce(removed_at, replaced_at) <= $1 "
         "ORDER BY coalesce(removed_at, replaced_at) LIMIT $2",
         left_before,
         limit,
     )
-    return [_object(row) for row in rows]
+    return [replace(_object(row), is_removed=row["is_removed"]) for row in rows]
 
 
 async def object_purged(conn: Conn, object_id: UUID, *, now: datetime) -> None:

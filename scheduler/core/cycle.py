@@ -43,7 +43,7 @@ def _is_hopeless(job: Waiting) -> bool:
     return job.outlook.fate is Fate.NEVER and not job.cancel_wanted
 
 
-def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: PLR0911  a list of reasons
+def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: C901, PLR0911  a list of reasons
     """Why it is out of the contest of this cycle, however much is free."""
     pool = snapshot.pools.get(job.backend)
     standing = snapshot.standings[job.organisation_id]
@@ -55,6 +55,8 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: PLR0911  
         return _wait(job, Why.DEPENDENCY, {"jobs": list(job.outlook.jobs[:_NAMED_JOBS])})
     if job.begin_at is not None and snapshot.now < job.begin_at:
         return _wait(job, Why.BEGIN_TIME, {"until": job.begin_at.isoformat()})
+    if job.staging is not None:
+        return _wait(job, Why.STAGING, {"problem": job.staging} if job.staging else {})
     if job.not_before is not None and snapshot.now < job.not_before:
         return _backing_off(job, job.not_before)
     if pool is None or not pool.online:

@@ -74,6 +74,14 @@ class NeverReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotStaged:
+    """Its input files cannot be brought to the backend: it will never start. code: a machine word."""
+
+    at: datetime
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The backend says that the user's code runs no more. `at` is when it ended, as far as that is known."""
 
@@ -114,6 +122,7 @@ Event: TypeAlias = (
     | Started
     | CancelRequested
     | NeverReady
+    | NotStaged
     | Ended
     | SeenWaiting
     | SeenUnknown

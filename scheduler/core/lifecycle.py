@@ -31,6 +31,7 @@ from scheduler.core.events import (
     Ended,
     Event,
     NeverReady,
+    NotStaged,
     NotSubmitted,
     Queued,
     Refused,
@@ -46,7 +47,7 @@ _ANSWERS = frozenset({Accepted, NotSubmitted, Refused})
 _LATE = _NARRATED | _ANSWERS | {CancelRequested}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
-    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady}),
+    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady, NotStaged}),
     State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested},
     State.RUNNING: _NARRATED | {Accepted, CancelRequested},
     State.CANCELLING: _NARRATED | _ANSWERS,
@@ -125,7 +126,7 @@ def advance(attempt: Attempt, event: Event, patience: Patience = PATIENCE) -> tu
     return _applied(attempt, event, patience)
 
 
-def _applied(  # noqa: C901, PLR0911  one case for each event is the point
+def _applied(  # noqa: C901, PLR0911, PLR0912  one case for each event is the point
     attempt: Attempt, event: Event, patience: Patience
 ) -> tuple[Attempt, tuple[Effect, ...]]:
     match event:
@@ -145,6 +146,8 @@ def _applied(  # noqa: C901, PLR0911  one case for each event is the point
         case NeverReady():
             reason = EndReason.DEPENDENCY_NEVER_SATISFIED
             return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, reason)
+        case NotStaged(code=code):
+            return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, f"not_staged:{code}")
         case Ended():
             return _end(attempt, event)
         case SeenWaiting():

@@ -30,6 +30,8 @@ class Why(StrEnum):
     """It was asked not to start earlier. Facts: until."""
     ARRAY_THROTTLE = "ARRAY_THROTTLE"
     """As many tasks of its array run as may at a time. Facts: running, max."""
+    STAGING = "STAGING"
+    """Its input files are being brought to the machine. Facts: problem, where there was one."""
     CANCEL_PENDING = "CANCEL_PENDING"
     """It is about to be cancelled. Facts: none."""
     PARKED = "PARKED"

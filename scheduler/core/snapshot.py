@@ -58,6 +58,8 @@ class Waiting:
     refused: str | None = None
     """Code of what its own hand-over was refused for on our side, until not_before."""
     cancel_wanted: bool = False
+    staging: str | None = None
+    """Its input files are not there yet; the last problem with them, empty for none."""
     parked: str | None = None
     """What is wrong with it on our side, until not_before."""
 

@@ -35,6 +35,10 @@ WAITS: Mapping[Why, tuple[str, str]] = {
         "次の計画周期で開始します。",
         "It starts in the next scheduling cycle.",
     ),
+    Why.STAGING: (
+        "入力ファイルを計算機に転送しています。",
+        "Its input files are being brought to the machine.",
+    ),
     Why.BACKEND_OFFLINE: (
         "計算機({backend})が現在ジョブを受け付けていません。復旧後に自動で再開します。",
         "The machine ({backend}) takes no jobs at the moment; it will go on by itself.",
@@ -123,6 +127,10 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.FAILED, "refused"): (
         "計算機が受け付けませんでした({code})。課金されません。",
         "The machine refused it ({code}); nothing is charged.",
+    ),
+    (State.FAILED, "not_staged"): (
+        "入力ファイルを用意できなかったため、開始せずに終了しました({code})。課金されません。",
+        "Its input files could not be brought to the machine ({code}), so it never started; nothing is charged.",
     ),
     (State.CANCELLED, ""): ("取り消されました。", "It was cancelled."),
     (State.CANCELLED, "cancelled_in_queue"): (

@@ -13,6 +13,7 @@ from infra.db.connection import Lease, Pool
 from scheduler.core.lifecycle import PATIENCE, Patience
 from scheduler.core.quotas import Share
 from scheduler.core.snapshot import POLICY, Policy
+from scheduler.files import Shelf
 from scheduler.loops.capacities import Capacities
 from scheduler.policy import DEFAULT_SHARE, HALF_LIFE
 
@@ -63,6 +64,8 @@ class Deps:
     new_id: Callable[[], UUID]
     unseal: Callable[[Sealed], str] = _no_keys
     """Opens a member's secret at the moment of its hand-over. Its value is neither stored nor logged."""
+    shelf: Shelf | None = None
+    """Files of organisations; None: none are kept here."""
     capacities: Capacities = field(default_factory=Capacities)
     """Outlives a tick: the same for all ticks of a process."""
     settings: Settings = Settings()

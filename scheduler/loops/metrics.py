@@ -13,4 +13,5 @@ UNAVAILABLE = Counter(
 UNREADABLE = Counter("kyoyo_scheduler_unreadable_answers", "Foreign states that we do not know.", ["backend"])
 STRAYS = Counter("kyoyo_scheduler_strays", "Attempts that a backend had and we held ended.", ["backend"])
 TRANSITIONS = Counter("kyoyo_scheduler_transitions", "Attempts that came into a state.", ["backend", "state"])
+STAGED_BYTES = Counter("kyoyo_scheduler_staged_bytes", "Bytes of input and output files moved.", ["direction"])
 WAITING = Gauge("kyoyo_scheduler_waiting", "Waiting attempts by the reason of the last plan.", ["reason"])

@@ -7,6 +7,7 @@ loops.
 from __future__ import annotations
 
 from scheduler.service.admitting import estimate, largest_nu, resources_of
+from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, result, story
 from scheduler.service.submitting import request_cancel, request_cancel_array, submit
@@ -15,10 +16,13 @@ __all__ = [
     "attempts",
     "dependencies",
     "estimate",
+    "inputs",
+    "inputs_in_use",
     "job",
     "job_id_of",
     "jobs",
     "largest_nu",
+    "outputs",
     "publish_exchange_rate",
     "queue_view",
     "request_cancel",

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from accounts import service as accounts
 from accounts.model import Principal, Scope
-from hpc_adapters.contract import Capabilities
+from hpc_adapters.contract import Capabilities, Feature
 from infra.db.connection import Conn, notify
 from pricing import service as pricing
 from pricing.model import BillableAttempt, Quote
@@ -17,11 +17,20 @@ from scheduler import policy
 from scheduler.core import quotas
 from scheduler.core.events import Queued
 from scheduler.core.model import Attempt
-from scheduler.errors import ArrayNotFound, DependencyNotFound, IdempotencyKeyReused, QueueFull, TooManyDependencies
+from scheduler.errors import (
+    ArrayNotFound,
+    DependencyNotFound,
+    IdempotencyKeyReused,
+    QueueFull,
+    TooManyDependencies,
+    UnsupportedFeature,
+)
+from scheduler.files import Freeze
 from scheduler.options import Dependency, shown
 from scheduler.service.admitting import Admitted, admit, count_of, largest_nu, organisation_of
 from scheduler.service.reading import job, job_ids_of
 from scheduler.store import attempts as attempt_store
+from scheduler.store import files as file_store
 from scheduler.store import jobs as job_store
 from scheduler.store import reads
 from scheduler.store.jobs import NewArray, NewJob
@@ -44,11 +53,13 @@ async def submit(
     quote_id: UUID,
     now: datetime,
     capabilities: Mapping[str, Capabilities] = NO_CAPABILITIES,
+    freeze: Freeze | None = None,
 ) -> tuple[JobView, bool]:
     """Steps 1–3 of the life of a job, in one transaction: job, quote, hold, attempt QUEUED. Wakes the dispatcher.
 
     An array is as many jobs, all or none of them, and its first task stands for it. capabilities: of the configured
-    backends. The same key with the same request again: the earlier job, and False. Refusals: those of
+    backends. freeze: looks up its input files; None: there are no files here. The same key with the same request again:
+    the earlier job, and False. Refusals: those of
     submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull, UnsupportedFeature, DependencyNotFound …;
     accounts' (ProjectNotFound, OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering,
     NoPrice, TooManyGpus …, NoWallet, InsufficientFunds).
@@ -86,9 +97,19 @@ async def submit(
     jobs = _jobs(first)
     await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), now=now)
     await job_store.insert(conn, jobs, waits_for)
+    if clean.inputs or clean.outputs:
+        await _keep_inputs(conn, first, freeze)
     await _queue(conn, jobs, first_attempt_id=attempt_id, now=now)
     await notify(conn, "dispatch")
     return await job(conn, job_id), True
+
+
+async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None:
+    """Each in the version that it has now."""
+    if freeze is None:
+        raise UnsupportedFeature(feature=Feature.FILES.value, offering=first.request.offering_id)
+    frozen = await freeze(conn, first.organisation_id, first.request.inputs)
+    await file_store.insert_inputs(conn, first.id, first.organisation_id, frozen)
 
 
 async def _require_place(conn: Conn, organisation_id: UUID, *, asked: int, now: datetime) -> None:

@@ -196,6 +196,7 @@ def _options(asked: Submission) -> dict[str, object]:
         "environment": dict(asked.environment),
         "placement": {name: value for name, value in asdict(asked.placement).items() if value},
         "secrets": list(asked.secrets),
+        **({"outputs": list(asked.outputs)} if asked.outputs else {}),
         "launch": None if asked.launch is None else asdict(asked.launch),
     }
 

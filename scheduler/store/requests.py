@@ -15,7 +15,8 @@ from scheduler.core.model import Attempt, JobKind
 from scheduler.store.attempts import resources_of
 
 _REQUEST = """
-    SELECT j.*, h.options AS asked, p.body, r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks
+    SELECT j.*, h.options AS asked, p.body, r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks,
+           EXISTS (SELECT FROM scheduler.job_input i WHERE i.job_id = h.id) AS has_inputs
     FROM scheduler.job j
     JOIN scheduler.job h ON h.id = coalesce(j.array_id, j.id)
     JOIN scheduler.job_payload p ON p.job_id = h.id
@@ -50,6 +51,7 @@ async def request_of(conn: Conn, attempt: Attempt) -> Asked:
         service_class=row["service_class"],
         placement=placement_of(row["asked"].get("placement", {})),
         array=_array(row),
+        has_inputs=row["has_inputs"],
     )
     return Asked(request, row["person_id"], tuple(row["asked"].get("secrets", ())))
 

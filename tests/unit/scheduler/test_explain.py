@@ -26,7 +26,7 @@ FACTS = {
     "backend": "h200",
     "code": "declaration-expired",
 }
-SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady"}  # never noted, or only as an end
+SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady", "NotStaged"}  # never noted, or only as an end
 
 
 @pytest.mark.parametrize("why", Why)

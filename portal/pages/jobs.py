@@ -55,6 +55,9 @@ async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
         job = await scheduler.job(conn, job_id)
         story = await scheduler.story(conn, job_id)
         money = (await pricing.charges_by_job(conn, [job_id])).get(job_id)
+        dependencies = await scheduler.dependencies(conn, job_id)
+        attempts = await scheduler.attempts(conn, job_id)
+        by_attempt = await pricing.attempts_of_job(conn, job_id)
         left = await scheduler.result(conn, job_id)
     result = _result(left)
     return visitor.show(
@@ -62,6 +65,9 @@ async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
         job=job,
         story=story,
         money=money,
+        dependencies=dependencies,
+        attempts=attempts,
+        by_attempt=by_attempt,
         result=result,
         counts=_counts(result),
         stdout=await _log(visitor, job_id, Stream.STDOUT),

@@ -15,6 +15,7 @@ from portal.language import Language, catalogue, negotiate
 from portal.pages.render import TEMPLATES, environment
 from pricing.ledger.templates import Template
 from pricing.model import Component, LotKind
+from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import Doubt, JobKind, State
 
 JA, EN = catalogue(Language.JA), catalogue(Language.EN)
@@ -51,6 +52,7 @@ def test_no_refusal_is_left_untranslated() -> None:
         ("lot", LotKind),
         ("unit", Component),
         ("isolation", Isolation),
+        ("dependency", DependencyKind),
     ],
 )
 def test_every_machine_word_of_a_page_has_a_name(kind: str, values: type) -> None:

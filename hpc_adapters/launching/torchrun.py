@@ -104,7 +104,7 @@ def torchrun(
     """Shell lines whose last command is the program, so that its exit code is theirs. POSIX sh is enough.
 
     `script` and `arguments` are taken word for word; without a script, program and arguments are the shell's own "$@".
-    KYOYO_ATTEMPT_ID must be set. Python is KYOYO_PYTHON, else that of a first line like `#!/home/me/venv/bin/python`,
+    KYOYO_ATTEMPT_ID must be set. Python is KYOYO_PYTHON, else that of a first line like `#!/sw/venv/bin/python`,
     else python3.
     `slurm`: inside a batch job of Slurm, which more than one node needs.
     """

@@ -61,13 +61,13 @@ def test_without_a_script_the_shell_s_own_words_are_the_program() -> None:
 @pytest.mark.parametrize(
     ("first_line", "site", "python"),
     [
-        ("#!/home/me/venv/bin/python3.12", "", "/home/me/venv/bin/python3.12"),
+        ("#!/sw/venv/bin/python3.12", "", "/sw/venv/bin/python3.12"),
         ("#!/usr/bin/env python3", "", "python3"),
         ("#!/usr/bin/python3 -u", "", "python3"),
         ("#!/bin/bash", "", "python3"),
         ("import torch", "", "python3"),
         ("", "", "python3"),
-        ("#!/home/me/python", "/site/python", "/site/python"),
+        ("#!/sw/python", "/site/python", "/site/python"),
     ],
 )
 def test_the_program_s_first_line_names_its_python(tmp_path: Path, first_line: str, site: str, python: str) -> None:

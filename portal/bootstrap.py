@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
@@ -14,6 +15,9 @@ from accounts.sealing import BadKeyRing, Sealer, keys_of
 from hpc_adapters.contract import Backend, Isolation, Resources
 from hpc_adapters.local.adapter import LocalBackend
 from hpc_adapters.local.software import this_python
+from hpc_adapters.pbs.adapter import PbsBackend
+from hpc_adapters.pbs.commands import LocalCommands
+from hpc_adapters.pbs.settings import PbsSettings
 from hpc_adapters.quantum.aer.adapter import AerBackend
 from hpc_adapters.quantum.aer.device import DeviceSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
@@ -21,6 +25,7 @@ from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.directory import Directory
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
+from hpc_adapters.slurm.spool import Spool
 from hpc_adapters.slurm.tokens import Minter
 from infra import embedded
 from infra.clock import new_secret, utc_now
@@ -30,9 +35,16 @@ from portal.auth.sessions import Sessions, load_key
 from portal.data.opening import StoreSettings, open_store
 from portal.data.service import DataStore
 from portal.deps import PortalDeps
-from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SimulatedCluster, SlurmSite
-
-AnyMachine = LocalMachine | AerDevice | SimulatedCluster | SlurmSite
+from portal.settings import (
+    AerDevice,
+    AnyMachine,
+    LocalMachine,
+    PbsSite,
+    Settings,
+    SettingsWrong,
+    SimulatedCluster,
+    SlurmSite,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,8 @@ def _backend(name: str, machine: AnyMachine, settings: Settings) -> Backend:
         return _simulated(name, machine, settings)
     if isinstance(machine, SlurmSite):
         return SlurmBackend(slurm_settings(name, machine), clock=utc_now)
+    if isinstance(machine, PbsSite):
+        return _pbs(name, machine)
     root = (machine.root or settings.data_dir.resolve() / "backends" / name).absolute()
     root.mkdir(parents=True, exist_ok=True)
     match machine:
@@ -106,6 +120,20 @@ def _local(name: str, machine: LocalMachine, root: Path, settings: Settings) -> 
             "allow user namespaces), and production must not run without that"
         )
     return backend
+
+
+def _pbs(name: str, machine: PbsSite) -> Backend:
+    told = machine.model_dump(exclude={"kind", "zone", "uids", "group_id"})
+    try:
+        settings = PbsSettings(name=name, zone=ZoneInfo(machine.zone), **told)
+    except ZoneInfoNotFoundError as unknown:
+        raise SettingsWrong(f"backend {name}: there is no time zone {machine.zone!r}") from unknown
+    return PbsBackend(
+        settings,
+        commands=LocalCommands(settings.run_as, timeout_s=settings.call_timeout_s),
+        spool=Spool(settings.folder, uids=machine.uids, group_id=machine.group_id),
+        clock=utc_now,
+    )
 
 
 def slurm_settings(name: str, machine: SlurmSite) -> SlurmSettings:

@@ -118,9 +118,33 @@ class SlurmSite(BaseModel):
     """QOS of the site that may preempt our jobs."""
 
 
-Machine = Annotated[LocalMachine | AerDevice | SimulatedCluster | SlurmSite, Field(discriminator="kind")]
+class PbsSite(BaseModel):
+    """One queue of a PBS server; the words of hpc_adapters.pbs.settings.PbsSettings. No live server was ever met."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["pbs"]
+    server: str
+    queue: str
+    folder: Path
+    accounting_folder: Path
+    zone: str = "Asia/Tokyo"
+    run_as: tuple[str, ...] = ("sudo", "-n", "-H", "-u", "{user}", "--")
+    service_user: str = "kyoyo"
+    bin_folder: Path | None = None
+    select: str = "{nodes}:ncpus={cpus}:ngpus={gpus}:mem={memory_mb}mb"
+    project_option: Literal["-P", "-A"] = "-P"
+    gpus_per_node: int = Field(default=0, ge=0)
+    chunk_label: tuple[str, str] | None = None
+    look_ahead: int = Field(default=2, ge=0)
+    max_walltime_s: int | None = Field(default=None, ge=1)
+    uids: dict[str, int] = {}
+    group_id: int | None = None
+
+
+Machine = Annotated[LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite, Field(discriminator="kind")]
+AnyMachine = LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite
 _FILE = TypeAdapter(dict[str, dict[str, Machine]])
-DEFAULT_MACHINES: Mapping[str, LocalMachine | AerDevice | SimulatedCluster | SlurmSite] = {
+DEFAULT_MACHINES: Mapping[str, AnyMachine] = {
     "local": LocalMachine(kind="local"),
     "aer-7": AerDevice(kind="aer"),
 }
@@ -207,7 +231,7 @@ class Settings(BaseSettings):
         """The database as the audit reads it."""
         return self._secret("auditor_database_url") or as_login(owner_url, AUDITOR_LOGIN, self.auditor_password_file)
 
-    def machines(self) -> Mapping[str, LocalMachine | AerDevice | SimulatedCluster | SlurmSite]:
+    def machines(self) -> Mapping[str, AnyMachine]:
         """The configured machines by name. SettingsWrong."""
         if self.backends_file is None:
             return DEFAULT_MACHINES

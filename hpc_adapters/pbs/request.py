@@ -10,12 +10,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hpc_adapters.contract import Circuit, JobRequest
+from hpc_adapters.contract import Identity, JobRequest, Script
 from hpc_adapters.errors import BackendError, Rejected, Unavailable
+from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.pbs.commands import Done
 from hpc_adapters.pbs.naming import name_of
 from hpc_adapters.pbs.parsing import duration
 from hpc_adapters.pbs.settings import PbsSettings
+from hpc_adapters.slurm.places import STDERR, STDOUT, Places
+from hpc_adapters.slurm.request import own_variables
+from hpc_adapters.slurm.wrapper import Head
 
 NO_SERVER = "cannot connect to server"
 """What every command says when the server does not answer (its exit code differs from command to command)."""
@@ -53,26 +57,59 @@ TEMPORARY = (
 )
 """Messages of a server that took nothing, and may later."""
 
+RUN = ("${PBS_JOBID%%.*}", "0", "")
+"""Id, restart count and start of a run, as a shell on the node knows them."""
 _JOB_ID = re.compile(r"\d+(?:\.[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
-def submission(request: JobRequest, settings: PbsSettings, work: Path) -> list[str]:
-    """Arguments of qsub; the script comes on stdin. Rejected: what this site or this adapter can never do."""
+def checked(request: JobRequest, settings: PbsSettings) -> tuple[Script, Identity]:
+    """Payload and identity of an acceptable request. Rejected: what this site or this adapter can never do."""
     if request.identity is None:
-        raise Rejected("no-identity", backend=settings.name)
-    if isinstance(request.payload, Circuit):
-        raise Rejected("unsupported-payload", payload="circuit")
+        raise Rejected("no-identity")
+    if not isinstance(request.payload, Script):
+        raise Rejected("unsupported-payload", payload=type(request.payload).__name__.lower())
+    if request.walltime_s <= 0:
+        raise Rejected("invalid-walltime", walltime_s=request.walltime_s)
     if settings.max_walltime_s is not None and request.walltime_s > settings.max_walltime_s:
-        raise Rejected("walltime-too-long", requested_s=request.walltime_s, limit_s=settings.max_walltime_s)
+        raise Rejected("walltime-too-long", walltime_s=request.walltime_s, limit_s=settings.max_walltime_s)
+    if request.payload.launch is not None and request.placement.nodes > 1:
+        raise Rejected("unsupported-torchrun", nodes=request.placement.nodes)  # no srun, and no site to try another way
+    return request.payload, request.identity
+
+
+def head(request: JobRequest, script: Script, places: Places) -> Head:
+    """What the head of the job is told."""
+    own = own_variables(request, places)
+    launch = (
+        torchrun(script.launch, nodes=1, script=str(places.work / "script"), arguments=script.arguments)
+        if script.launch
+        else ""
+    )
+    return Head(
+        work=str(places.work),
+        program=script.body,
+        arguments=script.arguments,
+        environment=script.environment,
+        own=own,
+        secrets=len(script.secrets),
+        launch=launch,
+        folders=[own["KYOYO_CHECKPOINT_DIR"], own["KYOYO_INPUT_DIR"], own["KYOYO_OUTPUT_DIR"]],
+        run=RUN,
+    )
+
+
+def submission(request: JobRequest, identity: Identity, settings: PbsSettings, work: Path) -> list[str]:
+    """Arguments of qsub; the script comes on stdin. Rejected: a layout that does not divide evenly."""
     return [
         settings.command("qsub"),
         *("-N", name_of(request.attempt_id)),
         *("-q", settings.queue),
-        *(settings.project_option, request.identity.account),
+        *(settings.project_option, identity.account),
         *("-l", f"select={_select(request, settings)}"),
         *("-l", f"walltime={duration(request.walltime_s)}"),
-        *("-o", str(work / "stdout")),
-        *("-e", str(work / "stderr")),
+        *("-o", str(work / STDOUT)),
+        *("-e", str(work / STDERR)),
+        *("-k", "doe"),  # straight into those files, so that they can be followed while it runs
         *("-r", "n"),  # only the portal starts it again
         *("-m", "n"),
         *("-S", "/bin/bash"),

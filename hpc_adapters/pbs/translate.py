@@ -7,7 +7,6 @@ of OpenPBS; positive ones: "Job Exit Status Codes" of the PBS Professional Admin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from signal import SIGTERM
 
 from hpc_adapters.contract import Seen
 from hpc_adapters.pbs.parsing import Job, Unreadable, seconds
@@ -17,6 +16,8 @@ TERMINATED = 91
 BY_SIGNAL = 256
 """Exit codes from here on: ended by the signal of the rest."""
 BY_SIGNAL_IN_SHELL = 128
+SIGTERM = 15
+"""POSIX, XBD <signal.h> and kill(1)."""
 
 STATES: Mapping[str, tuple[Seen, str]] = {
     "Q": (Seen.WAITING, ""),

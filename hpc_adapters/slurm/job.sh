@@ -68,8 +68,8 @@ for ((ky_try = 0; ; ky_try++)); do
     sleep 1
 done
 
-ky_started="{\"job_id\": $(ky_number "${SLURM_JOB_ID:-}"), \"restart\": $(ky_number "${SLURM_RESTART_COUNT:-0}")"
-ky_started+=", \"start\": $(ky_number "${SLURM_JOB_START_TIME:-}"), \"at\": $(ky_number "$(date +%s)")}"
+ky_started="{\"job_id\": $(ky_number "$ky_run_id"), \"restart\": $(ky_number "$ky_run_restart")"
+ky_started+=", \"start\": $(ky_number "$ky_run_start"), \"at\": $(ky_number "$(date +%s)")}"
 if ! ky_record started.json "$ky_started"; then
     ky_say "the working folder cannot be written"
     exit 74

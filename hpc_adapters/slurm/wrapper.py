@@ -43,6 +43,8 @@ class Head:
     """Made before the program starts."""
     warning: str = ""
     """The signal (without SIG) that the job asked to be warned with."""
+    run: tuple[str, str, str] = ("${SLURM_JOB_ID:-}", "${SLURM_RESTART_COUNT:-0}", "${SLURM_JOB_START_TIME:-}")
+    """Id, restart count and start of this run, as a shell on the node knows them."""
 
 
 def batch_script(head: Head) -> str:
@@ -57,6 +59,7 @@ def batch_script(head: Head) -> str:
         "ky_launch": _words([head.launch.encode()], end=b""),
         "ky_secrets": str(int(head.secrets)),
         "ky_warning": _plain(head.warning),
+        **{f"ky_run_{name}": f'"{word}"' for name, word in zip(("id", "restart", "start"), head.run, strict=True)},
     }
     folders = " ".join(_plain(folder) for folder in head.folders)
     lines = [*(f"{name}={value}" for name, value in facts.items()), f"ky_folders=({folders or '.'})"]

@@ -1,0 +1,269 @@
+"""The port over one queue of a PBS server, by its commands; a shared folder for bytes. No live server was ever met."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, TypeVar
+from uuid import UUID
+
+from hpc_adapters.contract import (
+    Capabilities,
+    Capacity,
+    Feature,
+    Health,
+    Isolation,
+    JobRequest,
+    LogChunk,
+    Observation,
+    Ref,
+    Resources,
+    Script,
+    Seen,
+    Stream,
+    UsageRow,
+    Window,
+)
+from hpc_adapters.errors import BackendError, Forgotten, Unavailable
+from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.pbs import accounting, capacity, parsing, translate
+from hpc_adapters.pbs.commands import Commands, Done
+from hpc_adapters.pbs.naming import attempt_of, name_of
+from hpc_adapters.pbs.parsing import Job, Unreadable
+from hpc_adapters.pbs.request import NO_SERVER, checked, head, submission, submitted_id
+from hpc_adapters.pbs.settings import PbsSettings
+from hpc_adapters.slurm.places import RESULT, STDERR, STDOUT, Native, Places, native
+from hpc_adapters.slurm.room import has_room
+from hpc_adapters.slurm.spool import Read, Spool
+from hpc_adapters.slurm.wrapper import SUPERSEDED, batch_script, secrets_file
+
+_T = TypeVar("_T")
+_FILES: Final = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR, Stream.RESULT: RESULT}
+_STREAM_CAP_BYTES: Final = 256 * 2**20
+_RESULT_CAP_BYTES: Final = 2**20
+_LONGEST: Final = timedelta(days=8)
+"""How far back a record of a start may lie whose job still runs."""
+_UNKNOWN_JOB: Final = "Unknown Job Id"
+_OVER: Final = "Job has finished"
+
+
+class PbsBackend:
+    """Implements `contract.Backend`. commands: how PBS's commands are run as somebody."""
+
+    def __init__(
+        self, settings: PbsSettings, *, commands: Commands, spool: Spool, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings, self._commands, self._spool, self._clock = settings, commands, spool, clock
+        self._submitting = asyncio.Lock()
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            name=self._settings.name,
+            isolation=Isolation.PER_ATTEMPT,
+            payloads=frozenset({Script}),
+            components=frozenset({"gpu_s", "cpu_s"}),
+            settle_window_s=self._settings.settle_window_s,
+            accounting_lag_s=self._settings.accounting_lag_s,
+            features=frozenset({Feature.NODES, Feature.SECRETS, Feature.TORCHRUN}),
+            needs_identity=True,
+            look_ahead=self._settings.look_ahead,
+        )
+
+    async def capacity(self) -> Capacity:
+        done = await self._ask("pbsnodes", "-a", "-F", "json")
+        nodes = _read(lambda: parsing.nodes(done.out))
+        return capacity.capacity(
+            nodes,
+            at=self._clock(),
+            chunk_label=self._settings.chunk_label,
+            gpus_per_node=self._settings.gpus_per_node,
+        )
+
+    async def submit(self, request: JobRequest) -> Ref:
+        refuse_unoffered(request, self.capabilities())
+        script, identity = checked(request, self._settings)
+        places = Places.of(request, self._settings.folder, identity.user)
+        arguments = submission(request, identity, self._settings, places.work)
+        async with self._submitting:
+            known = await self._find(request.attempt_id, await self._jobs())
+            if known is not None:
+                return known
+            await self._require_room(request.resources)
+            await self._prepare(places, secrets_file(script.secrets))
+            batch = batch_script(head(request, script, places))
+            done = await self._commands.run(arguments, user=identity.user, stdin=batch.encode())
+            job_id = submitted_id(done)
+        return self._ref(request.attempt_id, job_id, identity.user)
+
+    async def find(self, attempt_id: UUID) -> Ref | None:
+        return await self._find(attempt_id, await self._jobs())
+
+    async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
+        jobs = await self._jobs()
+        return [await self._observed(ref, jobs) for ref in refs]
+
+    async def cancel(self, ref: Ref) -> None:
+        told = native(ref.native_id)
+        jobs = await self._jobs()
+        mine = self._mine(ref, jobs)
+        if mine is None or told is None:
+            raise Forgotten(ref.attempt_id)
+        if mine.state == "F":
+            return
+        done = await self._commands.run([self._settings.command("qdel"), mine.job_id], user=told.user)
+        if _UNKNOWN_JOB in done.err:
+            raise Forgotten(ref.attempt_id)
+        if done.exit_code and _OVER not in done.err:
+            raise Unavailable(done.err[:200], maybe_done=NO_SERVER not in done.err)
+
+    async def accounting(self, window: Window) -> Sequence[UsageRow]:
+        lines = await asyncio.to_thread(self._accounting_lines, window)
+        return accounting.usage_rows(lines, window, gpus_per_node=self._settings.gpus_per_node)
+
+    async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
+        [seen] = await self.observe([ref])
+        if isinstance(seen, Forgotten):
+            raise seen
+        cap = _RESULT_CAP_BYTES if stream is Stream.RESULT else _STREAM_CAP_BYTES
+        ended = seen.seen.is_end
+        if stream is Stream.RESULT and not ended:
+            return LogChunk(data=b"", offset=offset, next_offset=offset, ended=False)
+        read = await asyncio.to_thread(self._piece, ref, stream, offset, max(0, min(limit, cap - offset)))
+        if stream is Stream.RESULT and not 0 <= read.size <= cap:
+            return LogChunk(data=b"", offset=offset, next_offset=offset, ended=True, truncated=True)
+        reached = offset + len(read.data)
+        at_end = ended and reached >= min(read.size, cap)
+        return LogChunk(
+            data=read.data,
+            offset=offset,
+            next_offset=reached,
+            ended=at_end,
+            truncated=at_end and not 0 <= read.size <= cap,
+        )
+
+    async def health(self) -> Health:
+        try:
+            await self.capacity()
+            await asyncio.to_thread(self._spool.require_usable)
+        except (BackendError, OSError) as wrong:
+            return Health(ok=False, checked_at=self._clock(), detail=str(wrong))
+        return Health(ok=True, checked_at=self._clock(), detail=self._settings.server)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    # -- what PBS says -------------------------------------------------------------------------------------------------
+
+    async def _ask(self, command: str, *words: str) -> Done:
+        """A question as the service user. Unavailable: it was not answered in full."""
+        done = await self._commands.run([self._settings.command(command), *words], user=self._settings.service_user)
+        if done.exit_code:
+            raise Unavailable(done.err[:200] or f"{command} ended with {done.exit_code}", maybe_done=False)
+        return done
+
+    async def _jobs(self) -> Mapping[str, Job]:
+        """Every job that the server remembers, ended ones included."""
+        done = await self._ask("qstat", "-x", "-f", "-F", "json")
+        return _read(lambda: parsing.jobs(done.out, zone=self._settings.zone))
+
+    async def _find(self, attempt_id: UUID, jobs: Mapping[str, Job]) -> Ref | None:
+        """The job that passed the gate, else the first one. Whoever borrows a name has no folder of that attempt."""
+        named = [job for job in jobs.values() if job.name == name_of(attempt_id)]
+        mine = [job for job in named if await asyncio.to_thread(self._spool.knows, job.owner, attempt_id)]
+        if not mine:
+            return None
+        start = await asyncio.to_thread(self._spool.started, mine[0].owner, attempt_id)
+        winner = next((job for job in mine if start is not None and _number(job.job_id) == start.job_id), mine[0])
+        return self._ref(attempt_id, winner.job_id, winner.owner)
+
+    def _mine(self, ref: Ref, jobs: Mapping[str, Job]) -> Job | None:
+        """The job behind a reference; None: that id is nobody's, or somebody else's now."""
+        told = native(ref.native_id)
+        if told is None or ref.backend != self._settings.name:
+            return None
+        for job in jobs.values():
+            if _number(job.job_id) == told.job_id:
+                return job if (job.owner, attempt_of(job.name)) == (told.user, ref.attempt_id) else None
+        return None
+
+    async def _observed(self, ref: Ref, jobs: Mapping[str, Job]) -> Observation | Forgotten:
+        mine = self._mine(ref, jobs)
+        if mine is None:
+            return Forgotten(ref.attempt_id)
+        seen, detail = translate.seen(mine)
+        if seen is Seen.FAILED and mine.exit_status == SUPERSEDED:
+            start = await asyncio.to_thread(self._spool.started, mine.owner, ref.attempt_id)
+            if start is not None and start.job_id != _number(mine.job_id):
+                seen, detail = Seen.NODE_FAILED, "superseded"
+        return Observation(
+            ref=ref,
+            seen=seen,
+            observed_at=self._clock(),
+            started_at=mine.started_at,
+            ended_at=parsing.ended_at(mine) if seen.is_end else None,
+            exit_code=translate.exit_code(mine.exit_status),
+            detail=detail,
+        )
+
+    def _ref(self, attempt_id: UUID, job_id: str, user: str) -> Ref:
+        return Ref(self._settings.name, attempt_id, str(Native(_number(job_id), user)))
+
+    # -- room, folders, files ------------------------------------------------------------------------------------------
+
+    async def _require_room(self, asked: Resources) -> None:
+        found = await self.capacity()
+        waiting = [_asked(job) for job in (await self._jobs()).values() if _waits(job)]
+        if not found.online or not has_room(found.free, waiting, asked, look_ahead=self._settings.look_ahead):
+            raise Unavailable("no-room", maybe_done=False)
+
+    async def _prepare(self, places: Places, secrets: bytes) -> None:
+        try:
+            await asyncio.to_thread(self._spool.prepare, places, secrets=secrets, sampler=b"")
+        except OSError as wrong:
+            raise Unavailable(f"the shared folder: {wrong.errno}", maybe_done=False) from wrong
+
+    def _piece(self, ref: Ref, stream: Stream, offset: int, limit: int) -> Read:
+        told = native(ref.native_id)
+        assert told is not None
+        found = self._spool.read(told.user, ref.attempt_id, _FILES[stream], offset=offset, limit=limit)
+        if found is None:
+            raise Forgotten(ref.attempt_id)
+        return found
+
+    def _accounting_lines(self, window: Window) -> list[str]:
+        """The days that may hold records of the window, in the server's own days. Unavailable."""
+        zone = self._settings.zone
+        day, last = ((at.astimezone(zone)).date() for at in (window.since - _LONGEST, window.until))
+        lines: list[str] = []
+        try:
+            while day <= last:
+                path = Path(self._settings.accounting_folder, f"{day:%Y%m%d}")
+                if path.exists():
+                    lines += path.read_text(encoding="utf-8", errors="replace").splitlines()
+                day += timedelta(days=1)
+        except OSError as wrong:
+            raise Unavailable(f"the accounting logs: {wrong.errno}", maybe_done=False) from wrong
+        return lines
+
+
+def _read(parse: Callable[[], _T]) -> _T:
+    try:
+        return parse()
+    except Unreadable as wrong:
+        raise Unavailable(f"unreadable answer: {wrong}", maybe_done=False) from wrong
+
+
+def _number(job_id: str) -> int:
+    """12 of '12.pbs'."""
+    return int(job_id.partition(".")[0])
+
+
+def _waits(job: Job) -> bool:
+    return attempt_of(job.name) is not None and translate.seen(job)[0] is Seen.WAITING
+
+
+def _asked(job: Job) -> Resources:
+    told = job.requested
+    return Resources(gpus=int(told.get("ngpus", "0")), cpus=int(told.get("ncpus", "0")))

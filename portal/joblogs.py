@@ -1,4 +1,8 @@
-"""Reads what an attempt prints from its backend, as valid text."""
+"""Reads what an attempt prints from its backend, as valid text.
+
+Nothing is masked here: this process may not read members' secrets. Where they are known, at the head of the job, what a
+program prints of them could be hidden.
+"""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.checks import check
+from hpc_adapters.slurm.files import SlurmFiles
 from hpc_adapters.slurm.places import Native, Places
 from hpc_adapters.slurm.reading import Reading
 from hpc_adapters.slurm.request import body
@@ -50,8 +51,8 @@ _SKEW_AT_MOST_S: Final = 30.0
 _SAMPLER: Final = files("hpc_adapters.workloads").joinpath("gpu_sampler.py").read_bytes()
 
 
-class SlurmBackend:
-    """Implements `contract.Backend`. Several processes may have one for the same cluster."""
+class SlurmBackend(SlurmFiles):
+    """Implements `contract.Backend` and `contract.Files`. Several processes may have one for the same cluster."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class SlurmBackend:
             service_user=settings.service_user,
         )
         self._spool = Spool(settings.folder, uids=settings.uids, group_id=settings.group_id)
+        super().__init__(settings.folder, self._spool)
         self._view = View(self._slurm, folder=settings.folder, clock=clock)
         self._attempts = Attempts(settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock)
         self._usage = Usage(settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock)
@@ -88,6 +90,7 @@ class SlurmBackend:
             Feature.SIGNAL,
             Feature.SECRETS,
             Feature.TORCHRUN,
+            Feature.FILES,
             *({Feature.GPU_TYPE} if self._settings.types() else ()),
             *({Feature.CONSTRAINT} if self._settings.constraints else ()),
             *({Feature.RESERVATION} if self._settings.reservations else ()),
@@ -117,6 +120,7 @@ class SlurmBackend:
                 known = await self._attempts.find(request.attempt_id)  # an earlier submission may have got through
                 if known is not None:
                     return known
+            await asyncio.to_thread(self.require_inputs, request)
             await self._waiting.require_room(request)
             return await self._hand_over(request, script, identity)
 

@@ -74,6 +74,11 @@ def work_of(folder: Path, user: str, attempt_id: UUID) -> Path:
     return folder / user / str(attempt_id)
 
 
+def inputs_of(folder: Path, user: str, attempt_id: UUID) -> Path:
+    """Where the inputs of an attempt are brought: beside its working folder, and ours."""
+    return folder / user / f"{attempt_id}.input"
+
+
 def attempt_in_path(folder: Path, user: str, path: str) -> UUID | None:
     """The attempt whose working folder of this user a path is, or lies in."""
     inside = path.removeprefix(f"{folder}/{user}/")

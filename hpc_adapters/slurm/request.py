@@ -6,13 +6,14 @@ the program, as base64, and names that the site's own settings allow.
 
 from __future__ import annotations
 
+from pathlib import Path
 from shlex import join
 from typing import Final
 
 from hpc_adapters.contract import Identity, JobRequest, Script
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.slurm.models import Json
-from hpc_adapters.slurm.places import RESULT, STDERR, STDOUT, Places, job_name
+from hpc_adapters.slurm.places import RESULT, STDERR, STDOUT, Places, inputs_of, job_name
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
 from hpc_adapters.slurm.versions import at_least
 from hpc_adapters.slurm.wrapper import Head, batch_script
@@ -68,7 +69,7 @@ def own_variables(request: JobRequest, places: Places) -> dict[str, str]:
         "KYOYO_RESTART_COUNT": str(max(0, request.ordinal - 1)),
         "KYOYO_CHECKPOINT_DIR": str(places.checkpoint),
         "KYOYO_RESULT": str(places.work / RESULT),
-        "KYOYO_INPUT_DIR": str(places.work / "input"),
+        "KYOYO_INPUT_DIR": str(_inputs(request, places)),
         "KYOYO_OUTPUT_DIR": str(places.work / "output"),
     }
     if request.number is not None:
@@ -83,6 +84,12 @@ def own_variables(request: JobRequest, places: Places) -> dict[str, str]:
             "SLURM_ARRAY_TASK_COUNT": str(task.count),
         }
     return variables
+
+
+def _inputs(request: JobRequest, places: Places) -> Path:
+    if request.has_inputs:
+        return inputs_of(places.folder, places.user, request.attempt_id)
+    return places.work / "input"
 
 
 def _what(request: JobRequest, identity: Identity, settings: SlurmSettings, places: Places) -> dict[str, object]:

@@ -111,6 +111,17 @@ class Spool:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
+    def make_home(self, user: str) -> None:
+        """The folder of ours that one user's working folders lie in. Rejected, OSError."""
+        _, gid = self.ids_of(user)
+        self._make_ours(self._folder / user, gid)
+
+    @contextmanager
+    def work(self, user: str, attempt_id: UUID) -> Iterator[tuple[int, int] | None]:
+        """A descriptor of the working folder, and whose it is. None: there is none. OSError."""
+        with self._work(user, attempt_id) as work:
+            yield None if work is None else (work, os.fstat(work).st_uid)
+
     def discard(self, places: Places) -> None:
         """Remove a working folder in which nothing has run. OSError."""
         if not (places.work / "gate").exists():

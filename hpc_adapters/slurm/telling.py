@@ -16,7 +16,7 @@ from hpc_adapters.slurm import translate
 from hpc_adapters.slurm.models import DbJob, LiveJob
 from hpc_adapters.slurm.spool import End, Start
 from hpc_adapters.slurm.translate import Verdict
-from hpc_adapters.slurm.wrapper import HEAD_FAILED, SUPERSEDED
+from hpc_adapters.slurm.wrapper import SUPERSEDED
 
 TURNED_AWAY_S: Final = 30
 """A start that another one has overtaken ends sooner than this."""
@@ -67,13 +67,13 @@ def at_a_glance(live: Sequence[LiveJob]) -> Told | None:
     """What slurmctld alone can tell. None: its accounting or the job's folder must be asked.
 
     That is so for an attempt with several records, for a cancelled one (by whom?), for one that waits for the second
-    time or is held, and for the exit codes that the head itself uses.
+    time or is held, and for one that failed so soon that its program may not have run.
     """
     if len(live) != 1:
         return None
     told = verdict(live[0])
     waits_again = told.seen is Seen.WAITING and (bool(live[0].restart_count) or told.is_stuck)
-    if told.seen is Seen.CANCELLED or waits_again or is_of_head(live[0], told):
+    if told.seen is Seen.CANCELLED or waits_again or may_be_of_head(live[0], told):
         return None
     return Told(live[0], told)
 
@@ -88,14 +88,9 @@ def is_never_released(told: Verdict) -> bool:
     return told.seen is Seen.WAITING and told.detail in NOT_RELEASED
 
 
-def is_of_head(job: Job, told: Verdict) -> bool:
-    """Whether it may have ended before the user's program ran."""
-    if told.seen is not Seen.FAILED:
-        return False
-    length = length_s(job)
-    if told.exit_code == SUPERSEDED:
-        return length <= TURNED_AWAY_S
-    return told.exit_code in HEAD_FAILED and length <= HEAD_S
+def may_be_of_head(job: Job, told: Verdict) -> bool:
+    """Whether it may have ended before the user's program ran: where slurmd itself refuses a start, the code is 1."""
+    return told.seen is Seen.FAILED and length_s(job) <= HEAD_S
 
 
 def length_s(job: Job) -> float:
@@ -133,11 +128,11 @@ def tell(known: Known) -> Told | None:
     if job is None:
         return None
     told = verdict(job)
-    if winner is None and is_of_head(job, told):
-        return Told(job, _nothing_ran(told, known))
+    if winner is None and may_be_of_head(job, told):
+        return Told(job, _without_gate(job, told, known))
     if told.seen is Seen.CANCELLED and known.note:
         return Told(job, Verdict(Seen.NODE_FAILED, known.note))
-    if winner is not None and is_of_head(job, told) and known.end is not None and known.end.head:
+    if winner is not None and may_be_of_head(job, told) and known.end is not None and known.end.head:
         return Told(job, Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code))
     return Told(job, told)
 
@@ -199,8 +194,15 @@ def _latest(job: Job) -> tuple[float, bool]:
     return (end.timestamp() if end else 0.0), isinstance(job, DbJob)
 
 
-def _nothing_ran(told: Verdict, known: Known) -> Verdict:
-    """The one that passed the gate is in nobody's records: the crash that made this copy has killed it."""
-    if told.exit_code in HEAD_FAILED and known.start is None:
+def _without_gate(job: Job, told: Verdict, known: Known) -> Verdict:
+    """Of a short failure that did not pass the gate. Nobody did: the head, or Slurm itself, could not begin.
+
+    Another run did, and is in nobody's records: the crash that made this copy has killed it. A copy that repeats its
+    recorded end says what became of the program.
+    """
+    if known.start is None and told.exit_code != SUPERSEDED:
         return Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code)
+    repeats = known.end is not None and known.end.by_itself and known.end.exit_code == told.exit_code
+    if repeats or length_s(job) > TURNED_AWAY_S:
+        return told
     return Verdict(Seen.NODE_FAILED, "superseded", told.exit_code)

@@ -15,8 +15,6 @@ from typing import Final
 
 SUPERSEDED: Final = 75
 """Another start of this attempt has passed the gate."""
-HEAD_FAILED: Final = frozenset({73, 74})
-"""The program could not be laid out, or the shared folder not be used: the user's program has not run."""
 
 _HEAD: Final = files("hpc_adapters.slurm").joinpath("job.sh").read_text(encoding="utf-8")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._/-]*")

@@ -54,8 +54,8 @@ def said(known: Known) -> tuple[Seen, str] | None:
         (live(1, "COMPLETED", length=9, exit_code=0), Seen.SUCCEEDED),
         (live(1, "COMPLETED", "COMPLETING", exit_code=0), Seen.RUNNING),
         (live(1, "TIMEOUT", length=60), Seen.TIMED_OUT),
-        (live(1, "FAILED", length=9, exit_code=3), Seen.FAILED),
-        (live(1, "FAILED", length=31, exit_code=75), Seen.FAILED),  # too long for one that was turned away
+        (live(1, "FAILED", length=61, exit_code=3), Seen.FAILED),
+        (live(1, "FAILED", length=61, exit_code=75), Seen.FAILED),  # too long for one that was turned away
     ],
 )
 def test_one_plain_record_is_told_at_a_glance(job: LiveJob, seen: Seen) -> None:
@@ -72,6 +72,7 @@ def test_one_plain_record_is_told_at_a_glance(job: LiveJob, seen: Seen) -> None:
         [live(1, "CANCELLED", length=5)],
         [live(1, "FAILED", length=5, exit_code=75)],
         [live(1, "FAILED", length=5, exit_code=74)],
+        [live(1, "FAILED", length=0, exit_code=1)],
         [live(1, "PENDING", start=None, reason="launch failed requeued held")],
         [live(1, "PENDING", start=None, reason="JobHeldAdmin")],
         [live(1, "PENDING", start=None, restart_count=1)],
@@ -91,6 +92,26 @@ def test_a_copy_of_one_that_slurm_has_lost_is_our_fault() -> None:
     second = recorded(1, "FAILED", start=20, length=6, exit_code=75)
     assert said(Known(recorded=[second], start=start(1, 0))) == (Seen.NODE_FAILED, "superseded")
     assert telling.is_turned_away(second, start(1, 0))
+
+
+def test_a_second_start_that_slurmd_refused_is_our_fault() -> None:
+    """Seen on 24.11 and 26.05: "already killed, do not launch batch job", and the job is FAILED with code 1."""
+    second = live(1, "FAILED", start=3, length=0, exit_code=1)
+    assert said(Known(live=[second], start=start(1, 0))) == (Seen.NODE_FAILED, "superseded")
+    assert said(Known(live=[second])) == (Seen.NODE_FAILED, "head-failed")
+
+
+def test_a_copy_may_repeat_how_the_program_ended() -> None:
+    again = live(1, "FAILED", start=600, length=1, exit_code=3)
+    ended = Known(live=[again], start=start(1, 0), end=End(3, by_itself=True, head=False))
+    assert said(ended) == (Seen.FAILED, "")
+    forced = Known(live=[again], start=start(1, 0), end=End(3, by_itself=False, head=False))
+    assert said(forced) == (Seen.NODE_FAILED, "superseded")
+
+
+def test_a_program_that_fails_at_once_has_failed_by_itself() -> None:
+    job = live(1, "FAILED", length=0, exit_code=1)
+    assert said(Known(live=[job], start=start(1, 0), end=End(1, by_itself=True, head=False))) == (Seen.FAILED, "")
 
 
 def test_the_record_that_passed_the_gate_speaks_for_the_others() -> None:

@@ -115,6 +115,10 @@ def test_users_do_not_see_each_other_and_the_service_user_sees_all(slurm: Cluste
 
 def test_a_more_urgent_job_ends_another_after_telling_it_so(own_cluster: StartCluster, release: str) -> None:
     cluster = own_cluster(release, nodes=1, gpus=1)
+    cluster.exec("sacctmgr", "-i", "add", "qos", "ky-lab", check=True)
+    cluster.let_preempt("ky-lab")
+    told = cluster.exec("sacctmgr", "-nP", "list", "qos", "high", "format=preempt", check=True).stdout
+    assert set(told.strip().split(",")) == {"normal", "ky-lab"}
     script = "trap 'echo told' USR1; echo on; for i in $(seq 600); do sleep 0.1; done"
     lesser = submit(cluster, script, "--gres=gpu:1", "--signal=B:USR1@30", "--output=lesser.out", "--time=5")
     until_state(cluster, lesser, "RUNNING")
@@ -125,14 +129,6 @@ def test_a_more_urgent_job_ends_another_after_telling_it_so(own_cluster: StartCl
     assert "told" in text_of(cluster, "alice", "lesser.out")
     [row] = [row for row in cluster.sacct() if row.job_id == lesser]
     assert (row.state, row.restarts) == (("PREEMPTED",), 0)
-
-
-def test_added_classes_can_be_preempted_too(own_cluster: StartCluster) -> None:
-    cluster = own_cluster("24.11", nodes=1)
-    cluster.exec("sacctmgr", "-i", "add", "qos", "ky-lab", check=True)
-    cluster.let_preempt("ky-lab")
-    told = cluster.exec("sacctmgr", "-nP", "list", "qos", "high", "format=preempt", check=True).stdout
-    assert set(told.strip().split(",")) == {"normal", "ky-lab"}
 
 
 def test_software_of_this_machine_is_seen_read_only_and_what_is_private_stays_so(slurm: Cluster) -> None:
@@ -171,28 +167,25 @@ def test_every_daemon_can_be_killed_and_started_again_while_a_job_goes_on(
         assert not cluster.runs(daemon)
         cluster.start_daemon(daemon)
         assert state(cluster, job) == "RUNNING", daemon
-    (cluster.folder / "home" / "alice" / "enough").touch()
-    until_state(cluster, job, "COMPLETED")
-    assert text_of(cluster, "alice", "out") == "survived\n"
-
-
-def test_one_node_can_be_killed_alone(own_cluster: StartCluster) -> None:
-    cluster = own_cluster("24.11", nodes=2)
     cluster.kill("slurmd", node="gpu1")
     assert cluster.runs("slurmd", node="gpu0")
     assert not cluster.runs("slurmd", node="gpu1")
+    (cluster.folder / "home" / "alice" / "enough").touch()
+    until_state(cluster, job, "COMPLETED")
+    assert text_of(cluster, "alice", "out") == "survived\n"
 
 
 def test_a_paused_daemon_answers_nothing_until_it_goes_on(own_cluster: StartCluster) -> None:
     cluster = own_cluster("26.05", nodes=1)
     cluster.pause("slurmctld")
     assert cluster.exec("squeue", timeout_s=1).returncode == 124
+    assert tend(cluster) == [], "no answer is nothing to do"
     cluster.resume("slurmctld")
     assert cluster.exec("squeue").returncode == 0
 
 
-def test_job_numbers_can_be_set_and_come_round(own_cluster: StartCluster, release: str) -> None:
-    cluster = own_cluster(release, nodes=1, first_job_id=1000, max_job_id=1003, min_job_age_s=2)
+def test_job_numbers_can_be_set_and_come_round(own_cluster: StartCluster) -> None:
+    cluster = own_cluster("26.05", nodes=1, first_job_id=1000, max_job_id=1003, min_job_age_s=2)
     assert [submit(cluster, "true") for _ in range(3)] == [1000, 1001, 1002]
     until(lambda: not state(cluster, 1000), "the first is purged")
     assert submit(cluster, "true") == 1000
@@ -220,10 +213,15 @@ def test_the_operator_brings_back_nodes_and_held_jobs(own_cluster: StartCluster)
     assert tend(cluster, start_missing=True) == []
 
 
-def test_a_silent_cluster_has_nothing_to_tend(own_cluster: StartCluster) -> None:
-    cluster = own_cluster("24.11", nodes=1)
+def test_slurmctld_starts_again_while_slurmdbd_is_away(own_cluster: StartCluster, release: str) -> None:
+    cluster = own_cluster(release, nodes=1)
+    cluster.kill("slurmdbd")
     cluster.kill("slurmctld")
-    assert tend(cluster) == []
+    cluster.start_daemon("slurmctld")
+    job = submit(cluster, "true")
+    until_state(cluster, job, "COMPLETED")
+    cluster.start_daemon("slurmdbd")
+    until(lambda: [row for row in cluster.sacct() if row.job_id == job and row.ended_at], "it is accounted for")
 
 
 # Nothing is left behind
@@ -376,3 +374,17 @@ def test_without_the_debian_folder_it_says_how_to_get_it(tmp_path: Path, monkeyp
 def test_a_cluster_that_cannot_start_says_why_and_runs_no_more() -> None:
     with pytest.raises(ClusterFailed, match="slurmctld ended at its start"):
         start("sick", "24.11", nodes=1, options={"StateSaveLocation": "/nowhere/at/all"})
+
+
+@pytest.mark.long
+def test_a_debian_folder_is_made_from_nothing_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also over the rest of a builder that was killed, and by two at once: one makes it, the other finds it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rest = clusters.roots() / "trixie.part" / "usr"
+    rest.mkdir(parents=True)
+    command = [str(ROOT / "infra" / "slurm" / "roots.sh"), "trixie"]
+    with subprocess.Popen(command) as first, subprocess.Popen(command) as second:
+        assert [first.wait(), second.wait()] == [0, 0]
+    assert clusters.version_of("24.11")
+    with clusters.start(tmp_path / "c", "24.11", nodes=1) as cluster:
+        assert cluster.exec("srun", "id", "-un", user="alice", check=True).stdout == "alice\n"

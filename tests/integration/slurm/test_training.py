@@ -23,6 +23,7 @@ from hpc_adapters.contract import (
     Resources,
     Script,
     Seen,
+    Signal,
     Stream,
     Torchrun,
     UsageRow,
@@ -168,6 +169,20 @@ async def test_a_preempted_training_resumes_and_ends_as_if_nothing_had_been(site
         assert row.ending is ending
         assert row.components["gpu_s"] == record.gpu_s == 2 * record.elapsed_s > 0
         assert row.facts["gpu_measured"] == "no"  # null devices play the GPUs
+
+
+async def test_a_training_is_warned_before_its_time_is_over_saves_and_times_out(own_cluster: StartCluster) -> None:
+    """Slurm may warn a minute early, and the walltime is its smallest: the warning comes as soon as it can."""
+    site = Site(own_cluster("26.05", nodes=2))
+    warned = Placement(nodes=2, signal=Signal(name="USR1", before_s=20))
+    ref = await site.backend.submit(site.training(pause_s=0.5, walltime_s=60, placement=warned))
+    await site.until_prints(ref, "stopped")
+    observation = await site.until(ref, lambda told: told.seen.is_end)
+    assert observation.seen is Seen.TIMED_OUT, await site.log(ref, Stream.STDERR)
+    stopped_at = _stopped_at(await site.log(ref))
+    assert 0 < stopped_at < STEPS
+    assert [path.name[5:17] for path in _checkpoints(site, ref.attempt_id)][-1] == f"{stopped_at:012}"
+    await site.backend.close()
 
 
 def _stopped_at(log: str) -> int:

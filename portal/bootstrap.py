@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.directory import Directory
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
+from hpc_adapters.slurm.site_check import Lack, check_site
 from hpc_adapters.slurm.spool import Spool
 from hpc_adapters.slurm.tokens import Minter
 from infra import embedded
@@ -91,7 +92,10 @@ def _backend(name: str, machine: AnyMachine, settings: Settings) -> Backend:
     if isinstance(machine, SimulatedCluster):
         return _simulated(name, machine, settings)
     if isinstance(machine, SlurmSite):
-        return SlurmBackend(slurm_settings(name, machine), clock=utc_now)
+        site = slurm_settings(name, machine)
+        if settings.is_production:
+            machine.require_safe(name)
+        return SlurmBackend(site, clock=utc_now)
     if isinstance(machine, PbsSite):
         return _pbs(name, machine)
     root = (machine.root or settings.data_dir.resolve() / "backends" / name).absolute()
@@ -157,6 +161,17 @@ async def open_backend(settings: Settings, name: str) -> AsyncIterator[Backend]:
         yield backend
     finally:
         await backend.close()
+
+
+async def site_lacks(name: str, machine: SlurmSite) -> Sequence[Lack]:
+    """What the configuration of a site lacks, as far as it tells. SettingsWrong."""
+    told = slurm_settings(name, machine)
+    minter = Minter(told.jwt_key, clock=utc_now)
+    rest = Rest(told.url, minter=minter, clock=utc_now, service_user=told.service_user)
+    try:
+        return await check_site(told, rest=rest, spool=Spool(told.folder, uids=told.uids))
+    finally:
+        await rest.close()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ PORTAL_LOGIN = "kyoyo_portal"
 WORKER_LOGIN = "kyoyo_worker"
 AUDITOR_LOGIN = "kyoyo_auditor"
 _MEGABYTE = 2**20
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class SettingsWrong(Exception):
@@ -116,6 +117,16 @@ class SlurmSite(BaseModel):
     """The account under which all of ours lie; no other installation on the cluster may have the same."""
     preempted_by: tuple[str, ...] = ()
     """QOS of the site that may preempt our jobs."""
+
+    def require_safe(self, name: str) -> None:
+        """SettingsWrong: production must not run like this."""
+        address = urlsplit(self.url)
+        if self.jwt_key_file.stat().st_mode & 0o077:
+            raise SettingsWrong(f"backend {name}: others may read {self.jwt_key_file}, which speaks for every user")
+        if address.scheme == "http" and address.hostname not in _THIS_MACHINE:
+            raise SettingsWrong(f"backend {name}: tokens would cross the network in clear: use https, or a socket")
+        if not self.folder.is_dir():
+            raise SettingsWrong(f"backend {name}: the shared folder {self.folder} is not there")
 
 
 class PbsSite(BaseModel):

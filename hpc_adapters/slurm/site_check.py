@@ -8,7 +8,6 @@ from typing import Final
 
 from hpc_adapters.errors import BackendError
 from hpc_adapters.slurm.calls import Ping, Slurm
-from hpc_adapters.slurm.directory import Directory
 from hpc_adapters.slurm.faults import SlurmError
 from hpc_adapters.slurm.models.lenient import mapping
 from hpc_adapters.slurm.rest import Rest
@@ -19,7 +18,6 @@ from hpc_adapters.slurm.versions import at_least
 _CONFIGURATION_SINCE: Final = "v0.0.45"
 _SKEW_AT_MOST_S: Final = 5.0
 _MIN_JOB_AGE_S: Final = 3600
-_LEVELS: Final = frozenset({"Operator", "Administrator"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,10 @@ class Lack:
 
 
 async def check_site(settings: SlurmSettings, *, rest: Rest, spool: Spool) -> list[Lack]:
-    """Everything that could be looked at; what could not be is a Lack of its own. Raises nothing of Slurm's."""
+    """Everything that could be looked at; what could not be is a Lack of its own. Raises nothing of Slurm's.
+
+    Users, accounts and QOS are `provisioning.checking`'s.
+    """
     slurm = Slurm(rest, service_user=settings.service_user)
     found = [*_folder(settings, spool)]
     try:
@@ -41,7 +42,7 @@ async def check_site(settings: SlurmSettings, *, rest: Rest, spool: Spool) -> li
     except BackendError as away:
         return [*found, Lack("slurmctld-unreachable", str(away))]
     found += _of_ping(ping, settings)
-    for looking in (_partition(slurm, settings), _accounting(rest, settings), _configuration(rest, ping, settings)):
+    for looking in (_partition(slurm, settings), _configuration(rest, ping, settings)):
         try:
             found += await looking
         except (BackendError, SlurmError) as wrong:
@@ -119,14 +120,6 @@ async def _partition(slurm: Slurm, settings: SlurmSettings) -> list[Lack]:
         if not any(f"gres/gpu:{settings.gpu_type}" in node.tres for node in nodes):
             found.append(Lack("unknown-gpu-type", settings.gpu_type))
     return found
-
-
-async def _accounting(rest: Rest, settings: SlurmSettings) -> list[Lack]:
-    users = (await Directory(rest, admin=settings.service_user).users()).items
-    ours = next((user for user in users if user.name == settings.service_user), None)
-    if ours is None:
-        return [Lack("service-user-unknown", settings.service_user)]
-    return [] if ours.admin_level in _LEVELS else [Lack("service-user-not-operator", ours.admin_level)]
 
 
 async def _configuration(rest: Rest, ping: Ping, settings: SlurmSettings) -> list[Lack]:

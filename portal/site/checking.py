@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from hpc_adapters.contract import Capacity, Health
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.slurm.provisioning.checking import Missing, check
-from portal.bootstrap import open_backend, open_directory
+from hpc_adapters.slurm.site_check import Lack
+from portal.bootstrap import open_backend, open_directory, site_lacks
 from portal.settings import Settings, SlurmSite
 
 
@@ -20,12 +21,14 @@ class Checked:
     health: Health
     capacity: Capacity | None
     missing: Sequence[Missing]
+    lacks: Sequence[Lack]
     unknown_users: Sequence[str]
 
     @property
     def is_good(self) -> bool:
         """Whether nothing is missing."""
-        return self.health.ok and self.capacity is not None and not self.missing and not self.unknown_users
+        is_set_up = not self.missing and not self.unknown_users and not any(lack.is_serious for lack in self.lacks)
+        return self.health.ok and self.capacity is not None and is_set_up
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -37,6 +40,10 @@ class Checked:
             yield "in service: not known"
         yield from (f"missing: {each.lack.value}: {each.remedy}" for each in self.missing)
         yield from (f"missing: unix-user: this machine does not know {each}" for each in self.unknown_users)
+        for lack in self.lacks:
+            yield f"{'missing' if lack.is_serious else 'advice'}: {lack.code}: {lack.told}"
+        if self.lacks:
+            yield "see hpc_adapters/slurm/README.md, What a site must have"
         yield "nothing is missing" if self.is_good else "jobs cannot be sent there yet"
 
     def as_json(self) -> dict[str, object]:
@@ -47,6 +54,7 @@ class Checked:
             "gpus": total.gpus if total else None,
             "missing": [each.as_json() for each in self.missing],
             "unknown_users": list(self.unknown_users),
+            "lacks": [asdict(lack) for lack in self.lacks],
         }
 
 
@@ -62,7 +70,8 @@ async def checked(settings: Settings, backend: str, site: SlurmSite, unix_users:
         admin = site.admin_user or site.service_user
         missing = await check(directory, service_user=site.service_user, admin_user=admin)
     unknown = [user for user in unix_users if user not in site.uids and not _is_known(user)]
-    return Checked(health=health, capacity=capacity, missing=missing, unknown_users=unknown)
+    lacks = await site_lacks(backend, site)
+    return Checked(health=health, capacity=capacity, missing=missing, lacks=lacks, unknown_users=unknown)
 
 
 def _is_known(user: str) -> bool:

@@ -23,10 +23,14 @@ from hpc_adapters.contract import (
 from hpc_adapters.errors import Forgotten, Rejected
 from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.places import job_name, native, work_of
+from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind
+from hpc_adapters.slurm.site_check import check_site
+from hpc_adapters.slurm.spool import Spool
+from hpc_adapters.slurm.tokens import Minter
 from infra.clock import new_id, utc_now
 from infra.slurm.cluster import Cluster
-from tests.support.slurm_site import job, printed, site, until_ended, until_printed
+from tests.support.slurm_site import job, printed, settings_of, site, until_ended, until_printed
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root]
 
@@ -201,3 +205,14 @@ async def test_what_lies_in_the_folder_is_not_trusted(slurm: Cluster) -> None:
         for stream in Stream:
             chunk = await backend.logs(ref, stream)
             assert (chunk.data, chunk.ended) == (b"", True)
+
+
+async def test_a_real_site_says_what_it_lacks(slurm: Cluster) -> None:
+    told = settings_of(slurm, partition="nowhere")
+    rest = Rest(told.url, minter=Minter(told.jwt_key, clock=utc_now), clock=utc_now, service_user=told.service_user)
+    try:
+        lacks = {lack.code for lack in await check_site(told, rest=rest, spool=Spool(told.folder, uids=told.uids))}
+    finally:
+        await rest.close()
+    shown = {"proctrack"} if slurm.release == "26.05" else {"configuration-not-told"}
+    assert lacks == {"unknown-partition"} | shown

@@ -123,6 +123,31 @@ def test_a_slurm_site_that_cannot_be_is_told_by_its_name(tmp_path: Path, wrong: 
         slurm_settings("gpu-site", SlurmSite.model_validate({**told, **wrong}))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, None),
+        ({"url": "unix:/run/restd.sock"}, None),
+        ({"url": "http://rest.example:6820"}, "in clear"),
+        ({"folder": "/nowhere-at-all"}, "not there"),
+        ({"mode": 0o640}, "others may read"),
+    ],
+)
+def test_production_refuses_a_slurm_site_that_gives_its_key_away(
+    tmp_path: Path, wrong: dict[str, object], says: str | None
+) -> None:
+    key = tmp_path / "jwt.key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(int(str(wrong.pop("mode", 0o600))))
+    told = {"kind": "slurm", "cluster": "c", "url": "http://127.0.0.1:1", "jwt_key_file": key, "folder": tmp_path}
+    site = SlurmSite.model_validate({**told, **wrong})
+    if says is None:
+        site.require_safe("gpu-site")
+        return
+    with pytest.raises(SettingsWrong, match=says):
+        site.require_safe("gpu-site")
+
+
 def test_keys_for_secrets_are_made_in_development_and_must_be_given_in_production(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     first, again = load_sealer(settings), load_sealer(settings)

@@ -34,6 +34,7 @@ from infra.slurm.site import (
 )
 
 FACTS = "cluster.json"
+DATABASE = Path(__file__).parent / "templates" / "database.sql"
 GRACE_S = 1.0
 """A daemon that is not there so long after its start has ended by itself."""
 LONGEST_FOLDER = 80
@@ -329,5 +330,5 @@ def _make_database(cluster: Cluster) -> None:
     install = ["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={STATE}/mysql", "--skip-test-db"]
     cluster.exec(*install, "--auth-root-authentication-method=normal", check=True)
     cluster.start_daemon(Daemon.MARIADBD)
-    grant = "CREATE DATABASE slurm_acct; GRANT ALL ON slurm_acct.* TO slurm@localhost IDENTIFIED BY 'slurm'"
-    cluster.exec("mariadb", "--no-defaults", "-uroot", f"--socket={MYSQL_SOCKET}", "-e", grant, check=True)
+    client = ("mariadb", "--no-defaults", "-uroot", f"--socket={MYSQL_SOCKET}")
+    cluster.exec(*client, text_input=DATABASE.read_text(encoding="utf-8"), check=True)

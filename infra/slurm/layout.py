@@ -15,25 +15,29 @@ _KEY_BYTES = 32
 _MUNGE_KEY_BYTES = 128
 
 
+FOLDERS = (
+    ("aside", "root"),
+    ("etc", "root"),
+    ("home", "root"),
+    ("log", "slurm"),
+    ("run", "slurm"),
+    ("run/restd", REST_USER),
+    ("run/munge", "munge"),
+    ("run/mysqld", "mysql"),
+    ("shared", "root"),
+    ("state", "root"),
+    ("state/ctld", "slurm"),
+    ("state/spool", "slurm"),
+    ("state/mysql", "mysql"),
+)
+"""With their owners."""
+
+
 def write_files(folder: Path, debian: Path, site: Site) -> Mapping[str, str]:
     """Configuration, keys and folders, each with its owner. Returns what is seen where inside."""
     ids = _ids(debian)
     folder.chmod(0o755)
-    for name, owner in (
-        ("aside", "root"),
-        ("etc", "root"),
-        ("home", "root"),
-        ("log", "slurm"),
-        ("run", "slurm"),
-        ("run/restd", REST_USER),
-        ("run/munge", "munge"),
-        ("run/mysqld", "mysql"),
-        ("shared", "root"),
-        ("state", "root"),
-        ("state/ctld", "slurm"),
-        ("state/spool", "slurm"),
-        ("state/mysql", "mysql"),
-    ):
+    for name, owner in FOLDERS:
         _folder(folder / name, {**ids, **site.uids}[owner])
     (folder / "log").chmod(0o777)  # of daemons under four users
     for user, uid in site.uids.items():
@@ -47,8 +51,12 @@ def write_files(folder: Path, debian: Path, site: Site) -> Mapping[str, str]:
     known = people(site, (etc / "passwd").read_text(encoding="utf-8"), (etc / "group").read_text(encoding="utf-8"))
     for name, text in known.items():
         _file(folder / "etc" / name, text.encode())
+    return {**{f"/etc/{name}": str(folder / "etc" / name) for name in known}, **_seen(folder)}
+
+
+def _seen(folder: Path) -> Mapping[str, str]:
+    """Our folders, by the place where they are seen inside."""
     return {
-        **{f"/etc/{name}": str(folder / "etc" / name) for name in known},
         "/etc/slurm": str(folder / "etc"),
         "/home": str(folder / "home"),
         LOG: str(folder / "log"),

@@ -21,7 +21,7 @@ from scheduler.loops import items, metrics
 from scheduler.loops.apply import apply_to
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
-from scheduler.loops.handover import hand_over_all
+from scheduler.loops.handover import HandedOver, hand_over_all
 from scheduler.store import attempts as attempt_store
 from scheduler.store import planning as store
 
@@ -32,19 +32,21 @@ async def tick(deps: Deps, now: datetime) -> int:
     moved = 0
     while True:
         decided = await _cycle(deps, now)
-        begun = await _hand_over(deps, decided, now, deadline)
-        moved += begun
+        rounds = await _hand_over(deps, decided, now, deadline)
+        answered = sum(each.answered for each in rounds)
+        moved += answered
         more = any(wait.why is Why.NEXT_CYCLE for wait in decided.waits)
-        if not (more and begun) or asyncio.get_running_loop().time() > deadline:
+        stuck = answered == 0 or any(each.silent for each in rounds)
+        if stuck or not more or asyncio.get_running_loop().time() > deadline:
             return moved
 
 
-async def _hand_over(deps: Deps, decided: Plan, now: datetime, deadline: float) -> int:
+async def _hand_over(deps: Deps, decided: Plan, now: datetime, deadline: float) -> Sequence[HandedOver]:
     rounds = [
         hand_over_all(deps, [start for start in decided.starts if start.backend == name], now, deadline)
         for name in sorted({start.backend for start in decided.starts})
     ]
-    return sum(await asyncio.gather(*rounds))
+    return await asyncio.gather(*rounds)
 
 
 # -- plan --------------------------------------------------------------------------------------------------------------

@@ -43,8 +43,18 @@ class _Announced:
         return self.start.attempt_id
 
 
-async def hand_over_all(deps: Deps, starts: Sequence[Start], now: datetime, deadline: float) -> int:
-    """One backend's starts, until it stops answering or the tick's budget is used up. How many it has answered for."""
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """How a round with one backend went."""
+
+    answered: int
+    """For so many attempts it has answered."""
+    silent: bool
+    """An answer failed to come: it is not asked for more before the next tick."""
+
+
+async def hand_over_all(deps: Deps, starts: Sequence[Start], now: datetime, deadline: float) -> HandedOver:
+    """One backend's starts, until it stops answering or the tick's budget is used up."""
     round_ = _Round(deps, now)
     try:
         for start in starts:
@@ -54,7 +64,7 @@ async def hand_over_all(deps: Deps, starts: Sequence[Start], now: datetime, dead
             await round_.begin(start)
     finally:
         await round_.end()
-    return round_.answered
+    return HandedOver(round_.answered, silent=round_.is_over)
 
 
 class _Round:
@@ -68,7 +78,9 @@ class _Round:
         self.answered = 0
 
     async def room(self) -> None:
-        """Waits until another call may be made."""
+        """Waits until another call may be made, and heeds what has been answered."""
+        if any(call.done() for call in self._calls):
+            await self._settle(asyncio.FIRST_COMPLETED)
         while len(self._calls) >= self._deps.settings.hand_overs:
             await self._settle(asyncio.FIRST_COMPLETED)
 

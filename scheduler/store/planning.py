@@ -46,6 +46,7 @@ async def line(conn: Conn) -> Line:
         "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, j.gpus, j.cpus, "
         "j.memory_mb, j.qpus, j.walltime_s, j.nu, j.submitted_at, j.service_class, j.begin_at, "
         "j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head, "
+        "EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends, "
         "CASE WHEN f.staged_at IS NULL AND EXISTS (SELECT FROM scheduler.job_input i "
         "WHERE i.job_id = coalesce(j.array_id, j.id)) THEN coalesce(f.problem, '') END AS staging, "
         "c.job_id IS NOT NULL AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
@@ -53,7 +54,7 @@ async def line(conn: Conn) -> Line:
         "LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id "
         "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id WHERE a.state = 'QUEUED'"
     )
-    outlooks = await _outlooks(conn) if rows else {}
+    outlooks = await _outlooks(conn) if any(row["depends"] for row in rows) else {}
     return Line(
         [_waiting(row, outlooks.get(row["head"], READY)) for row in rows],
         {row["id"]: (row["wait_reason"], row["wait_facts"]) for row in rows},

@@ -31,6 +31,7 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.slurm import masking
 from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.checks import check
@@ -185,7 +186,11 @@ class SlurmBackend(SlurmFiles):
 
     async def _prepare(self, places: Places, script: Script, *, needs_sampler: bool) -> None:
         secrets, sampler = secrets_file(script.secrets), _SAMPLER if needs_sampler else b""
+        marks = masking.marks_of(script.secrets.values(), salt=places.attempt_id.bytes)
         try:
+            if marks:
+                kept = masking.as_json(marks)
+                await asyncio.to_thread(self._spool.keep_marks, places.user, places.attempt_id, kept)
             await asyncio.to_thread(self._spool.prepare, places, secrets=secrets, sampler=sampler)
         except OSError as error:
             raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error

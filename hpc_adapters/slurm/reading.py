@@ -1,13 +1,14 @@
-"""What jobs print and leave, by byte offset, while they run and after: bytes as they are, text is made where shown."""
+"""What jobs print and leave, by byte offset, while they run and after: bytes as they are, but for members' secrets."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final
+from uuid import UUID
 
 from hpc_adapters.contract import LogChunk, Ref, Stream
 from hpc_adapters.errors import Forgotten, Unavailable
-from hpc_adapters.slurm import places
+from hpc_adapters.slurm import masking, places
 from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.spool import Read, Spool
@@ -25,30 +26,47 @@ class Reading:
         """Forgotten, Unavailable."""
         cap = self._settings.result_cap_bytes if stream is Stream.RESULT else self._settings.stdout_cap_bytes
         offset, limit = max(0, offset), max(0, limit)
-        first = await self._read(ref, stream, offset, max(0, min(limit, cap - offset)))
+        wanted = max(0, min(limit, cap - offset))
+        first = await self._read(ref, stream, offset, wanted, is_over=False)
         if first.data and stream is not Stream.RESULT and offset + len(first.data) < min(first.size, cap):
             return _chunk(first, offset, ended=False)
         if not await self._attempts.has_ended(ref):
             return _chunk(first if stream is not Stream.RESULT else Read(b"", 0), offset, ended=False)
-        last = await self._read(ref, stream, offset, max(0, min(limit, cap - offset)))  # it may have grown until then
+        last = await self._read(ref, stream, offset, wanted, is_over=True)  # it may have grown until then
         if stream is Stream.RESULT and not 0 <= last.size <= cap:
             return LogChunk(data=b"", offset=offset, next_offset=offset, ended=True, truncated=True)
         at_end = offset + len(last.data) >= min(last.size, cap)
         return _chunk(last, offset, ended=at_end, truncated=at_end and not 0 <= last.size <= cap)
 
-    async def _read(self, ref: Ref, stream: Stream, offset: int, limit: int) -> Read:
+    async def _read(self, ref: Ref, stream: Stream, offset: int, limit: int, *, is_over: bool) -> Read:
         native = places.native(ref.native_id)
         if native is None or ref.backend != self._settings.name:
             raise Forgotten(ref.attempt_id)
         try:
             found = await asyncio.to_thread(
-                self._spool.read, native.user, ref.attempt_id, _FILES[stream], offset=offset, limit=limit
+                self._without_secrets, native.user, ref.attempt_id, _FILES[stream], offset, limit, is_over=is_over
             )
         except OSError as error:
             raise Unavailable(FOLDER_AWAY, maybe_done=False) from error
         if found is None:
             raise Forgotten(ref.attempt_id)
         return found
+
+    def _without_secrets(
+        self, user: str, attempt_id: UUID, name: str, offset: int, limit: int, *, is_over: bool
+    ) -> Read | None:
+        """In a thread. What may be the beginning of a secret waits for its rest, while more may follow. OSError."""
+        marks = masking.from_json(self._spool.marks(user, attempt_id))
+        side = masking.around(marks)
+        begin = max(0, offset - side)
+        before = offset - begin
+        wide = self._spool.read(user, attempt_id, name, offset=begin, limit=before + limit + side)
+        if wide is None or not marks:
+            return wide
+        hidden = masking.masked(wide.data, marks, salt=attempt_id.bytes)
+        if not is_over and begin + len(wide.data) >= wide.size:
+            hidden = hidden[: len(hidden) - masking.held_back(wide.data, marks)]
+        return Read(hidden[before : before + limit], wide.size)
 
 
 def _chunk(read: Read, offset: int, *, ended: bool, truncated: bool = False) -> LogChunk:

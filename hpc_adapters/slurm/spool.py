@@ -4,6 +4,7 @@
       <user>/                      ours; the user may go through it
         <attempt id>/              the user's own: gate/, {started,end,result,gpu}.json, script, stdout, stderr
         <attempt id>.note          ours: why we ended a copy of it by ourselves
+        <attempt id>.marks         ours: by which its secrets are known again in its streams
         jobs/<job id>/checkpoint/  the user's own, shared by the attempts of a job
 
 All that lies in a working folder was put there by the user or may be: it is read through descriptors of our own
@@ -171,17 +172,33 @@ class Spool:
 
     def note(self, user: str, attempt_id: UUID, word: str) -> None:
         """Keep why we end a copy of this attempt ourselves."""
-        path = self._folder / user / f"{attempt_id}.note"
-        aside = path.with_suffix(".note.new")
-        aside.write_text(word, encoding="ascii")
-        aside.replace(path)
+        self._keep(user, f"{attempt_id}.note", word.encode("ascii"))
 
     def noted(self, user: str, attempt_id: UUID) -> str:
         """What `note` kept; empty: nothing."""
+        return self._kept(user, f"{attempt_id}.note").decode("ascii")
+
+    def keep_marks(self, user: str, attempt_id: UUID, marks: bytes) -> None:
+        """By which the secrets of an attempt are known again in what it prints. Rejected, OSError."""
+        self.make_home(user)
+        self._keep(user, f"{attempt_id}.marks", marks)
+
+    def marks(self, user: str, attempt_id: UUID) -> bytes:
+        """What `keep_marks` kept; empty: it had no secrets."""
+        return self._kept(user, f"{attempt_id}.marks")
+
+    def _keep(self, user: str, name: str, content: bytes) -> None:
+        """A file of ours, beside the working folders: whole or not at all, and read by nobody else."""
+        fd, aside = tempfile.mkstemp(dir=self._folder / user, prefix=".new-")
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        Path(aside).replace(self._folder / user / name)
+
+    def _kept(self, user: str, name: str) -> bytes:
         try:
-            return (self._folder / user / f"{attempt_id}.note").read_text(encoding="ascii")
+            return (self._folder / user / name).read_bytes()
         except FileNotFoundError:
-            return ""
+            return b""
 
     def _make_ours(self, path: Path, gid: int) -> None:
         """A folder that the user may go through, and neither list nor change."""

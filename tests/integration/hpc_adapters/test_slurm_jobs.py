@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 
@@ -53,9 +54,8 @@ async def final_row(backend: SlurmBackend, ref: Ref) -> UsageRow:
 
 
 async def test_secrets_and_variables_reach_the_job_and_nobody_else(slurm: Cluster) -> None:
-    show = (
-        'printf "%s|%s|%s|%s\\n" "$TOKEN" "$GREETING" "$SLURM_ARRAY_TASK_ID" "$KYOYO_RESTART_COUNT"; ls -A; sleep 600'
-    )
+    show = 'printf "%s|%s|%s|%s\\n" "$TOKEN" "$GREETING" "$SLURM_ARRAY_TASK_ID" "$KYOYO_RESTART_COUNT"; '
+    show += 'printf %s "$TOKEN" | sha256sum; ls -A; sleep 600'
     async with site(slurm) as backend:
         request = job(
             show,
@@ -67,7 +67,7 @@ async def test_secrets_and_variables_reach_the_job_and_nobody_else(slurm: Cluste
         ref = await backend.submit(request)
         await until_printed(backend, ref, b"stdout")
         said = (await printed(backend, ref)).decode()
-        assert said.startswith("hunter2-is-my-secret|こんにちは $(id) 'x'|3|1\n")
+        assert said.startswith(f"{'*' * 20}|こんにちは $(id) 'x'|3|1\n{sha256(b'hunter2-is-my-secret').hexdigest()}")
         assert ".secrets" not in said
         asked = [
             slurm.exec("scontrol", "show", "job", slurm_id(ref), check=True).stdout,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -15,12 +16,35 @@ from uuid import UUID
 import pytest
 
 from hpc_adapters.conformance.harness import Act, FaultyHarness, Harness
-from hpc_adapters.contract import Backend, Capacity, Isolation, Observation, Ref, Seen, Stream, UsageRow, Window
+from hpc_adapters.contract import (
+    Backend,
+    Capacity,
+    Feature,
+    Isolation,
+    Observation,
+    Placement,
+    Ref,
+    Seen,
+    Signal,
+    Stream,
+    UsageRow,
+    Window,
+)
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 
 NOBODY = UUID(int=0)
 UNITS = ("gpus", "cpus", "memory_mb", "qpus")
 HOUR = timedelta(hours=1)
+ASKING = {
+    Feature.NODES: Placement(nodes=2),
+    Feature.GPU_TYPE: Placement(gpu_type="h200"),
+    Feature.CONSTRAINT: Placement(constraint="nvlink"),
+    Feature.RESERVATION: Placement(reservation="course"),
+    Feature.LICENSES: Placement(licenses={"solver": 1}),
+    Feature.EXCLUSIVE: Placement(exclusive=True),
+    Feature.SIGNAL: Placement(signal=Signal(name="USR1", before_s=60)),
+    Feature.IMAGE: Placement(image="torch"),
+}
 
 
 async def rows_of(harness: Harness, attempt_id: UUID, window: Window | None = None) -> list[UsageRow]:
@@ -175,6 +199,27 @@ class BackendConformance:
         assert await rows_of(harness, request.attempt_id) == []
         after = await harness.backend.capacity()
         assert (after.total, after.free) == (before.total, before.free)
+
+    async def test_what_is_not_offered_is_rejected_by_its_name(self, harness: Harness) -> None:
+        offered = harness.backend.capabilities().features
+        for feature, placement in ASKING.items():
+            if feature in offered:
+                continue
+            request = replace(harness.request(Act.SUCCEED), placement=placement)
+            with pytest.raises(Rejected) as refusal:
+                await harness.backend.submit(request)
+            assert refusal.value.code == f"unsupported-{feature.value.replace('_', '-')}"
+            assert await harness.backend.find(request.attempt_id) is None
+
+    async def test_jobs_run_as_somebody_where_people_are_known(self, harness: Harness) -> None:
+        nobodys = replace(harness.request(Act.SUCCEED), identity=None)
+        if not harness.backend.capabilities().needs_identity:
+            assert (await harness.until_ended(await harness.backend.submit(nobodys))).seen is Seen.SUCCEEDED
+            return
+        with pytest.raises(Rejected) as refusal:
+            await harness.backend.submit(nobodys)
+        assert refusal.value.code == "no-identity"
+        assert await harness.backend.find(nobodys.attempt_id) is None
 
     # -- what nobody knows --------------------------------------------------------------------------------------------
 

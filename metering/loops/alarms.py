@@ -7,6 +7,8 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Gauge
 
+from hpc_adapters.contract import UsageRow
+
 _log = structlog.get_logger("metering")
 
 _TAKEN = Counter("kyoyo_accounting_rows_total", "Rows of accounting, by what became of them", ["backend", "taken"])
@@ -14,6 +16,20 @@ _PARKED = Counter("kyoyo_accounting_rows_parked_total", "Rows that could not be 
 _UNAVAILABLE = Counter("kyoyo_accounting_unavailable_total", "Calls that a backend did not answer", ["backend", "call"])
 _WITHOUT_RECORD = Counter("kyoyo_attempts_without_record_total", "Ended attempts with no record", ["backend"])
 _INCOMPLETE = Gauge("kyoyo_attempts_incomplete", "Ended attempts whose accounting is overdue", ["backend"])
+
+
+_RAN_NOTHING = Counter(
+    "kyoyo_accounting_ran_nothing_total", "Records that a backend made without running the program", ["backend", "why"]
+)
+_MARKS = ("turned_away", "runaway")
+
+
+def ran_nothing(backend: str, row: UsageRow) -> None:
+    """A second start that the gate turned away, or a record that the backend lost the end of."""
+    for mark in _MARKS:
+        if mark in row.facts:
+            _RAN_NOTHING.labels(backend, mark.replace("_", "-")).inc()
+            _log.warning("accounting-row-ran-nothing", backend=backend, why=mark, key=ascii(row.natural_key))
 
 
 def taken(backend: str, how: str, natural_key: str, attempt_id: UUID | None) -> None:

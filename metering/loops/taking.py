@@ -62,7 +62,10 @@ async def _take_again(deps: Deps, backend: str, each: parked.Parked, now: dateti
     async with transaction(deps.pool, lease=deps.lease) as conn:
         taken = await take_row(conn, row, backend=backend, complete=False, now=now)
         await parked.resolve(conn, backend, each.row_sha256, now=now)
-    return taken is not Taken.SAME
+    if taken is Taken.SAME:
+        return False
+    alarms.ran_nothing(backend, row)
+    return True
 
 
 async def _news(deps: Deps, backend: str, rows: Sequence[UsageRow]) -> list[UsageRow]:

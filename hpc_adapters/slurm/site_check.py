@@ -17,7 +17,7 @@ from hpc_adapters.slurm.versions import at_least
 
 _CONFIGURATION_SINCE: Final = "v0.0.45"
 _SKEW_AT_MOST_S: Final = 5.0
-_MIN_JOB_AGE_S: Final = 3600
+_MIN_JOB_AGE_S: Final = 300
 
 
 @dataclass(frozen=True, slots=True)

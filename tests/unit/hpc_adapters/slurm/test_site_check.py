@@ -32,7 +32,7 @@ def test_a_good_site_lacks_nothing_and_a_silent_one_is_not_judged() -> None:
         ("AccountingStoreFlags", ["JOB_COMMENT", "JOB_ENV"], "stores-programs"),
         ("AccountingStoreFlags", "job_script", "stores-programs"),
         ("JobRequeue", 1, "job-requeue"),
-        ("MinJobAge", 300, "min-job-age"),
+        ("MinJobAge", 60, "min-job-age"),
         ("ProctrackType", "proctrack/linuxproc", "proctrack"),
     ],
 )

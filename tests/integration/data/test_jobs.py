@@ -83,7 +83,7 @@ async def test_a_job_reads_its_inputs_and_its_outputs_are_kept(site: Site) -> No
     script = (
         'cat "$KYOYO_INPUT_DIR/data/x.csv"; wc -c < "$KYOYO_INPUT_DIR/big"\n'
         'echo model > "$KYOYO_OUTPUT_DIR/model.pt"; mkdir -p logs/deep "$KYOYO_OUTPUT_DIR/sub"\n'
-        'echo l > logs/deep/l.txt\n'
+        "echo l > logs/deep/l.txt\n"
         'cp "$KYOYO_INPUT_DIR/big" "$KYOYO_OUTPUT_DIR/sub/big"; echo not > wanted'
     )
     async with site.world.client() as http:

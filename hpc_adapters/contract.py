@@ -278,9 +278,11 @@ class UsageRow:
     `natural_key` is the source's own identity of the record: the same record has the same key in every window, two
     starts of one attempt have two. `components` are exact amounts in the units 'gpu_s' (units × seconds), 'cpu_s'
     (allocated CPUs × seconds), 'qpu_s', 'shot'. `facts` are measured side figures: 'cpu_used_s', 'peak_memory_mb',
-    'gpus', 'cpus', 'memory_mb'; 'gpu_utilisation_pct', 'gpu_memory_peak_mb', 'gpu_energy_j' where they were measured, else
-    'gpu_measured' is 'no'. `final`: the backend will not change this record by itself any more.
-    A second start that the start gate turned away is a record with the fact 'turned_away', and its components are 0.
+    'gpus', 'cpus', 'memory_mb'; 'gpu_utilisation_pct', 'gpu_memory_peak_mb', 'gpu_energy_j' where they were measured,
+    else 'gpu_measured' is 'no'. `final`: the backend will not change this record by itself any more.
+    A second start that the start gate turned away is a record with the fact 'turned_away', and its components are 0:
+    'yes' where the record of the first start is another one, 'overwritten' where the backend keeps only this one. A
+    record whose end the backend will never tell has the fact 'runaway', and its components are 0.
     `attempt_id` is None for something that ran outside the portal.
     """
 

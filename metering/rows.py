@@ -121,10 +121,11 @@ def contradictory_keys(rows: Iterable[UsageRow]) -> frozenset[str]:
 def proves_completeness(row: UsageRow, growing: AbstractSet[UUID | None]) -> bool:
     """Whether a final row means that its attempt's accounting is complete. growing: attempts with an open record.
 
-    Not while another record of the attempt still grows; and not when it used nothing: that may be a second start that
-    the start gate turned away, with the true record still to come.
+    Not while another record of the attempt still grows; and not when it is a second start that the start gate turned
+    away, or one whose end nobody knows: the true record may still come.
     """
-    return row.final and row.attempt_id not in growing and any(row.components.values())
+    is_a_stand_in = row.facts.get("turned_away") == "yes" or "runaway" in row.facts
+    return row.final and row.attempt_id not in growing and not is_a_stand_in
 
 
 def next_revision(backend: str, row: UsageRow, known: Revision | None) -> Revision:

@@ -47,7 +47,7 @@ def _row(job: Incarnation, started_at: datetime, now: datetime) -> UsageRow:
             "cpus": job.request.resources.cpus,
             "memory_mb": job.request.resources.memory_mb,
         }
-        | ({} if job.passed_gate else {"start_gate": "refused"}),
+        | ({} if job.passed_gate else {"turned_away": "yes"}),
     )
 
 

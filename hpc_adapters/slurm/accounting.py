@@ -21,6 +21,7 @@ from hpc_adapters.slurm import translate
 from hpc_adapters.slurm.models import DbJob
 
 TURNED_AWAY: Final = "turned_away"
+OVERWRITTEN: Final = "overwritten"
 RUNAWAY: Final = "runaway"
 TURNED_AWAY_EXIT: Final = 75
 """What our wrapper exits with when another start of the attempt has passed the gate."""

@@ -77,6 +77,9 @@ class Usage:
         )
         if row is None or left.attempt_id is None:
             return row
+        if accounting.TURNED_AWAY in row.facts and left.start is not None and left.start.job_id == job.job_id:
+            # Slurm rolled the job back and started it again under the same record: the first start has none any more.
+            row = replace(row, facts={**row.facts, accounting.TURNED_AWAY: accounting.OVERWRITTEN})
         if row.facts.get("gpus") and row.final:
             row = replace(row, facts={**row.facts, **(_of_this_run(left, row) or _NOT_MEASURED)})
         return replace(row, ending=_ending(job, left, row))

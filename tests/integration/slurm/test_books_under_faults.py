@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from infra.slurm.cluster import Cluster
+from infra.slurm.operator import Held, tend
 from infra.slurm.records import Row
 from kyoyo import Client, Job
 from tests.support import slurm_house, slurm_truth
@@ -41,6 +42,7 @@ from tests.support.under_fire import (
 ORGANISATIONS = 5
 WALLTIME_S = 120
 MAX_ATTEMPTS = 5
+SETTLED_S = 180
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.timeout(900)]
 
@@ -134,9 +136,9 @@ async def keep_striking(strikes: Strikes, plan: Plan, chance: random.Random) -> 
 
 
 async def keep_repairing(cluster: Cluster) -> None:
-    """What a site's operator does after a crash: nodes that Slurm drained are resumed, held jobs end."""
+    """A site's operator: nodes that Slurm drained are resumed, jobs that it holds are ended."""
     while True:
-        await asyncio.to_thread(slurm_truth.repair, cluster)
+        await asyncio.to_thread(tend, cluster, held=Held.CANCEL)
         await asyncio.sleep(2)
 
 
@@ -215,7 +217,7 @@ async def test_no_fault_loses_a_job_runs_one_twice_or_costs_a_yen(
                 striking = helpers.create_task(keep_striking(strikes, plan, chance))
                 worked = await asyncio.gather(*(work(tenant, url, tmp_path, plan) for tenant in tenants))
                 await striking
-                await until_settled(database, patience_s=plan.patience_s)
+                await every_hold_closed(database)
                 rows = await the_whole_truth(database, cluster)
                 repairing.cancel()
 
@@ -225,6 +227,13 @@ async def test_no_fault_loses_a_job_runs_one_twice_or_costs_a_yen(
     await check_usage(database, rows, cluster)
     assert await imbalance_and_open_holds(database) == (0, 0)
     assert unexplained(environment) == 0
+
+
+async def every_hold_closed(database: Database) -> None:
+    try:
+        await until_settled(database, patience_s=SETTLED_S)
+    except TimeoutError:
+        raise AssertionError("\n".join(await slurm_truth.unsettled(database))) from None
 
 
 async def the_whole_truth(database: Database, cluster: Cluster) -> list[Row]:

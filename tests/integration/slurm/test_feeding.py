@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -36,13 +37,17 @@ def submit_and_wait(url: str, tenant: Tenant, folder: Path) -> None:
             task.wait(timeout_s=PATIENCE_S)
 
 
-async def pending_counts(cluster: Cluster, done: asyncio.Event) -> list[int]:
-    """What squeue calls pending, several times a second until the end."""
+async def waiting_for_room(cluster: Cluster, done: asyncio.Event) -> list[int]:
+    """By squeue, several times a second until the end: pending jobs for which no GPU is idle.
+
+    What has just been handed over and fits is pending too, until Slurm's next pass starts it.
+    """
     counts = []
     while not done.is_set():
-        printed = await asyncio.to_thread(cluster.exec, "squeue", "-h", "-t", "PD", "-o", "%i")
-        counts.append(len(printed.stdout.split()))
-        await asyncio.sleep(0.2)
+        printed = await asyncio.to_thread(cluster.exec, "squeue", "-h", "-t", "PD,R,CG", "-o", "%T")
+        states = Counter(printed.stdout.split())
+        counts.append(states["PENDING"] - (GPUS - states["RUNNING"] - states["COMPLETING"]))
+        await asyncio.sleep(0.25)
     return counts
 
 
@@ -68,7 +73,7 @@ async def test_the_cluster_is_fed_just_enough(
     with service(environment, tmp_path):
         await portal_listens(int(environment["KYOYO_PORT"]))
         url = f"http://127.0.0.1:{environment['KYOYO_PORT']}"
-        counting = asyncio.create_task(pending_counts(cluster, done))
+        counting = asyncio.create_task(waiting_for_room(cluster, done))
         await asyncio.gather(*(asyncio.to_thread(submit_and_wait, url, tenant, tmp_path) for tenant in tenants))
         done.set()
         counts = await counting

@@ -211,7 +211,7 @@ async def test_a_second_start_is_a_second_record_that_used_nothing() -> None:
     used, refused = await world.rows()
     assert (used.components["gpu_s"], refused.components["gpu_s"]) == (30, 0)
     assert used.natural_key != refused.natural_key
-    assert refused.facts["start_gate"] == "refused"
+    assert refused.facts["turned_away"] == "yes"
     assert world.cluster.truth.refused_at_gate[ref.attempt_id] == 1
     assert await world.seen(ref) is Seen.SUCCEEDED
 

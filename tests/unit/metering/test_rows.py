@@ -122,8 +122,10 @@ def test_two_contents_under_one_key_contradict_each_other() -> None:
 def test_accounting_is_complete_when_nothing_grows_and_something_was_used() -> None:
     assert proves_completeness(ROW, set())
     assert not proves_completeness(ROW, {ATTEMPT})
-    assert not proves_completeness(replace(ROW, components={"gpu_s": Decimal(0)}), set())
-    assert not proves_completeness(replace(ROW, components={}), set())
+    assert proves_completeness(replace(ROW, components={"gpu_s": Decimal(0)}), set())
+    assert not proves_completeness(replace(ROW, facts={"turned_away": "yes"}), set())
+    assert proves_completeness(replace(ROW, facts={"turned_away": "overwritten"}), set())
+    assert not proves_completeness(replace(ROW, facts={"runaway": "yes"}), set())
 
 
 def test_usage_is_cut_off_at_a_millionth_and_corrects_what_is_no_longer_mentioned() -> None:

@@ -1,0 +1,299 @@
+"""From a submission to Slurm, through Kyoyo and past it, on one real cluster in one run.
+
+1. One job after the other: from the call of the portal's submission until slurmrestd has accepted it, and until its first
+   line runs. Peer: the same job by a bare POST on a kept-alive connection, and by `sbatch` inside the cluster.
+2. Many at once: jobs a second from the first submission until the last has ended. Peers: a bare client that posts and
+   nothing else, and one that makes as many calls for each job as we did in this run.
+
+Exactly one Slurm job stands behind each submission, or the benchmark fails. Needs root and the Debian roots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import quantiles
+from time import perf_counter, time_ns  # noqa: TID251  what runs when is what is measured
+from typing import Any
+from uuid import UUID
+
+import httpx2
+
+from accounts.model import OrgRole, Principal
+from accounts.scopes import scopes_of
+from hpc_adapters.contract import Backend, JobRequest, Ref
+from infra.clock import new_id, utc_now
+from infra.db.connection import Role, transaction
+from infra.runner import run as run_loops
+from infra.slurm import cluster as slurm
+from infra.slurm.cluster import Cluster
+from portal.bootstrap import build_backends
+from portal.settings import Settings
+from portal.worker import loops
+from scheduler import service as scheduler
+from scheduler.core.model import JobKind
+from scheduler.submission import Submission
+from tests.bench._load import sized
+from tests.support import slurm_house
+from tests.support.benchmark import Result
+from tests.support.database import Database, fresh_database
+from tests.support.slurm_house import BACKEND, OFFERING, Tenant
+
+_ONE_BY_ONE, _MANY, _CALLERS = 40, 400, 4
+_RELEASE = "24.11"
+_PROGRAM = "#!/bin/bash\ndate +%s%N\n"
+_PATIENCE_S = 180
+
+
+async def run() -> Result:
+    with tempfile.TemporaryDirectory(prefix="ky-bench-") as folder:
+        slugs = slurm_house.names(1)
+        site: dict[str, Any] = {"nodes": 4, "gpus": 8, **slurm_house.site(slugs)}
+        with slurm.start(Path(folder) / "c", _RELEASE, **site) as cluster:
+            async with fresh_database() as database, _house(database, cluster, Path(folder)) as house:
+                return await _measure(house, cluster)
+
+
+async def _measure(house: _House, cluster: Cluster) -> Result:
+    bare = _Bare(cluster, house.tenant.unix_user)
+    await bare.open()
+    one, many = sized(_ONE_BY_ONE), sized(_MANY)
+    raw_accepted, raw_running = await bare.one_by_one(one)
+    by_sbatch = await asyncio.to_thread(_sbatch_one_by_one, cluster, house.tenant.unix_user, one)
+    accepted, running = await house.one_by_one(one)
+    raw_per_s = await bare.many(many, calls=1)
+    before = house.calls.total()
+    ours_per_s = await house.many(many)
+    calls = (house.calls.total() - before) / many
+    same_per_s = await bare.many(many, calls=round(calls))
+    await bare.close()
+    _require_one_each(cluster, house.attempts)
+    return Result(
+        name="slurm_dispatch",
+        figure=round(_p50(accepted) - _p50(raw_accepted), 1),
+        unit="ms of overhead until accepted, p50",
+        limit=10,
+        ratio=round((_p50(accepted) - _p50(raw_accepted)) / 10, 3),
+        facts={
+            "slurm": cluster.version,
+            "accepted_p50_ms": {"kyoyo": round(_p50(accepted), 1), "post": round(_p50(raw_accepted), 1),
+                                "sbatch": round(_p50(by_sbatch), 1)},
+            "running_p50_ms": {"kyoyo": round(_p50(running), 1), "post": round(_p50(raw_running), 1)},
+            "jobs_per_s": {"kyoyo": round(ours_per_s, 1), "post_only": round(raw_per_s, 1),
+                           "post_and_as_many_calls": round(same_per_s, 1)},
+            "calls_per_job": round(calls, 2),
+            "of_as_many_calls": round(ours_per_s / same_per_s, 3),
+            "of_post_only": round(ours_per_s / raw_per_s, 3),
+            "jobs": many,
+        },
+    )  # fmt: skip
+
+
+def _p50(samples_ms: Sequence[float]) -> float:
+    return quantiles(samples_ms, n=2)[0]
+
+
+class _Timed:
+    """A backend that notes when each attempt was accepted."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+        self.accepted: dict[UUID, float] = {}
+
+    async def submit(self, request: JobRequest) -> Ref:
+        ref = await self._inner.submit(request)
+        self.accepted[request.attempt_id] = perf_counter()
+        return ref
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _House:
+    """Submission as the portal does it, and the worker's loops, in this process."""
+
+    def __init__(self, database: Database, tenant: Tenant, backend: _Timed, shared: Path, calls: Counter[str]) -> None:
+        self._database, self.tenant, self._backend, self._shared = database, tenant, backend, shared
+        self.calls = calls
+        self.attempts: list[UUID] = []
+
+    async def one_by_one(self, count: int) -> tuple[list[float], list[float]]:
+        accepted, running = [], []
+        for _ in range(count):
+            began, began_ns = perf_counter(), time_ns()
+            attempt = await self._submit()
+            await _until(lambda attempt=attempt: attempt in self._backend.accepted)  # type: ignore[misc]
+            accepted.append(1000 * (self._backend.accepted[attempt] - began))
+            running.append((await self._first_line_ns(attempt) - began_ns) / 1e6)
+        return accepted, running
+
+    async def many(self, count: int) -> float:
+        began = perf_counter()
+        left = iter(range(count))
+
+        async def caller() -> None:
+            for _ in left:
+                await self._submit()
+
+        await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+        mine = self.attempts[-count:]
+        await _until(lambda: all((self._work(attempt) / "end.json").exists() for attempt in mine))
+        return count / (perf_counter() - began)
+
+    async def _submit(self) -> UUID:
+        attempt = new_id()
+        principal = Principal(
+            person_id=self.tenant.person_id,
+            organisation_id=self.tenant.organisation_id,
+            scopes=scopes_of([OrgRole.OWNER]),
+        )
+        request = Submission(
+            name="bench", kind=JobKind.BATCH, offering_id=OFFERING, body=_PROGRAM.encode(), gpus=1, walltime_s=60
+        )
+        async with transaction(
+            self._database.portal, role=Role.TENANT, organisation_id=self.tenant.organisation_id
+        ) as conn:
+            await scheduler.submit(
+                conn,
+                principal=principal,
+                request=request,
+                idempotency_key=str(attempt),
+                job_id=new_id(),
+                attempt_id=attempt,
+                quote_id=new_id(),
+                now=utc_now(),
+                capabilities={BACKEND: self._backend.capabilities()},
+            )
+        self.attempts.append(attempt)
+        return attempt
+
+    def _work(self, attempt: UUID) -> Path:
+        return self._shared / self.tenant.unix_user / str(attempt)
+
+    async def _first_line_ns(self, attempt: UUID) -> int:
+        return await _printed_ns(self._work(attempt) / "stdout")
+
+
+@asynccontextmanager
+async def _house(database: Database, cluster: Cluster, folder: Path) -> AsyncIterator[_House]:
+    [tenant] = await slurm_house.open_market(database, slurm_house.names(1))
+    (folder / "backends.toml").write_text(slurm_house.backends_toml(cluster))
+    settings = Settings(data_dir=folder, backends_file=folder / "backends.toml")
+    calls: Counter[str] = Counter()
+    [inner] = [backend for name, backend in build_backends(settings).items() if name == BACKEND]
+    _count_calls(inner, calls)
+    backend = _Timed(inner)
+    stop = asyncio.Event()
+    worker = asyncio.create_task(
+        run_loops(loops(database.worker, {BACKEND: backend}), url=database.worker_url, clock=utc_now, stop=stop)  # type: ignore[dict-item]
+    )
+    try:
+        yield _House(database, tenant, backend, cluster.shared, calls)
+    finally:
+        stop.set()
+        await worker
+        await inner.close()
+
+
+def _count_calls(backend: Backend, calls: Counter[str]) -> None:
+    """Every HTTP request of the adapter, by method."""
+    client = backend.http  # type: ignore[attr-defined]
+
+    async def count(request: httpx2.Request) -> None:
+        calls[request.method] += 1
+
+    client.event_hooks["request"].append(count)
+
+
+class _Bare:
+    """A client that posts jobs, and nothing else."""
+
+    def __init__(self, cluster: Cluster, user: str) -> None:
+        self._cluster, self._user = cluster, user
+        self._folder = cluster.shared / f"bare-{user}"
+
+    async def open(self) -> None:
+        self._folder.mkdir(mode=0o777)
+        self._folder.chmod(0o777)
+        transport = httpx2.AsyncHTTPTransport(uds=self._cluster.url.removeprefix("unix:"))
+        token = self._cluster.exec("scontrol", "token", f"username={self._user}", "lifespan=3000").stdout
+        headers = {"X-SLURM-USER-NAME": self._user, "X-SLURM-USER-TOKEN": token.strip().partition("=")[2]}
+        self._http = httpx2.AsyncClient(transport=transport, base_url="http://slurm", headers=headers, timeout=60)
+        specification = (await self._http.get("/openapi/v3")).json()
+        self._version = max(re.findall(r"/slurm/(v0\.0\.\d+)/job/submit", " ".join(specification["paths"])))
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def one_by_one(self, count: int) -> tuple[list[float], list[float]]:
+        accepted, running = [], []
+        for number in range(count):
+            began, began_ns = perf_counter(), time_ns()
+            await self._post(f"one{number}")
+            accepted.append(1000 * (perf_counter() - began))
+            running.append((await _printed_ns(self._folder / f"one{number}.out") - began_ns) / 1e6)
+        return accepted, running
+
+    async def many(self, count: int, *, calls: int) -> float:
+        began = perf_counter()
+        left = iter(range(count))
+        name = f"many{calls}-"
+
+        async def caller() -> None:
+            for number in left:
+                await self._post(f"{name}{number}")
+                for _ in range(calls - 1):
+                    await self._http.get(f"/slurm/{self._version}/ping/")
+
+        await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+        await _until(lambda: all(_has_printed(self._folder / f"{name}{number}.out") for number in range(count)))
+        return count / (perf_counter() - began)
+
+    async def _post(self, name: str) -> None:
+        job = {
+            "name": name,
+            "current_working_directory": str(self._folder),
+            "standard_output": str(self._folder / f"{name}.out"),
+            "environment": ["PATH=/usr/bin:/bin"],
+            "tres_per_node": "gres/gpu:1",
+            "tasks": 1,
+            "script": _PROGRAM,
+        }
+        answer = await self._http.post(f"/slurm/{self._version}/job/submit", json={"job": job})
+        assert answer.is_success, answer.text
+
+
+def _sbatch_one_by_one(cluster: Cluster, user: str, count: int) -> list[float]:
+    taken = []
+    for _ in range(count):
+        began = perf_counter()
+        done = cluster.exec("sbatch", "-o", "/dev/null", "--gres=gpu:1", "--wrap=true", user=user, check=True)
+        taken.append(1000 * (perf_counter() - began))
+        assert "Submitted" in done.stdout
+    return taken
+
+
+def _require_one_each(cluster: Cluster, attempts: Sequence[UUID]) -> None:
+    """By sacct: each of our submissions is one job of Slurm's, no more and no less."""
+    names = Counter(row.name for row in cluster.sacct() if row.name.startswith("ky-"))
+    assert names == Counter(f"ky-{attempt.hex}" for attempt in attempts)
+
+
+async def _printed_ns(path: Path) -> int:
+    await _until(lambda: _has_printed(path))
+    return int(path.read_text().split()[0])
+
+
+def _has_printed(path: Path) -> bool:
+    return path.exists() and path.read_text().endswith("\n")
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(_PATIENCE_S):
+        while not done():  # noqa: ASYNC110  the event is on the cluster
+            await asyncio.sleep(0.002)

@@ -171,6 +171,11 @@ async def in_an_empty_cluster(cluster: Cluster) -> AsyncIterator[SlurmHarness]:
         await asyncio.sleep(0.1)
     harness = SlurmHarness(cluster)
     try:
+        for _ in range(300):
+            now = await harness.backend.capacity()
+            if now.free == now.total:
+                break
+            await harness.pause()
         yield harness
     finally:
         await harness.close()

@@ -1,6 +1,6 @@
 """From a submission to Slurm, through Kyoyo and past it, on one real cluster in one run.
 
-1. One job after the other: from the call of the portal's submission until slurmrestd has accepted it, and until its first
+1. One job after the other: from the call of the submission until slurmrestd has accepted it, and until its first
    line runs. Peer: the same job by a bare POST on a kept-alive connection, and by `sbatch` inside the cluster.
 2. Many at once: jobs a second from the first submission until the last has ended. Peers: a bare client that posts and
    nothing else, and one that makes as many calls for each job as we did in this run.
@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import quantiles
-from time import perf_counter, time_ns  # noqa: TID251  what runs when is what is measured
+from time import perf_counter, time_ns
 from typing import Any
 from uuid import UUID
 
@@ -286,6 +286,10 @@ def _require_one_each(cluster: Cluster, attempts: Sequence[UUID]) -> None:
 
 async def _printed_ns(path: Path) -> int:
     await _until(lambda: _has_printed(path))
+    return _number_in(path)
+
+
+def _number_in(path: Path) -> int:
     return int(path.read_text().split()[0])
 
 

@@ -13,6 +13,7 @@ import structlog
 
 from accounts.sealing import BadKeyRing, Sealer, keys_of
 from hpc_adapters.contract import Backend, Isolation, Resources
+from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.local.adapter import LocalBackend
 from hpc_adapters.local.software import this_python
 from hpc_adapters.pbs.adapter import PbsBackend
@@ -26,7 +27,6 @@ from hpc_adapters.slurm.directory import Directory
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
 from hpc_adapters.slurm.site_check import Lack, check_site
-from hpc_adapters.slurm.spool import Spool
 from hpc_adapters.slurm.tokens import Minter
 from infra import embedded
 from infra.clock import new_secret, utc_now

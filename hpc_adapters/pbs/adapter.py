@@ -28,16 +28,16 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import BackendError, Forgotten, Unavailable
 from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.jobhead.places import RESULT, STDERR, STDOUT, Native, Places, native
+from hpc_adapters.jobhead.room import has_room
+from hpc_adapters.jobhead.spool import Read, Spool
+from hpc_adapters.jobhead.wrapper import SUPERSEDED, batch_script, secrets_file
 from hpc_adapters.pbs import accounting, capacity, parsing, translate
 from hpc_adapters.pbs.commands import Commands, Done
 from hpc_adapters.pbs.naming import attempt_of, name_of
 from hpc_adapters.pbs.parsing import Job, Unreadable
 from hpc_adapters.pbs.request import NO_SERVER, checked, head, submission, submitted_id
 from hpc_adapters.pbs.settings import PbsSettings
-from hpc_adapters.slurm.places import RESULT, STDERR, STDOUT, Native, Places, native
-from hpc_adapters.slurm.room import has_room
-from hpc_adapters.slurm.spool import Read, Spool
-from hpc_adapters.slurm.wrapper import SUPERSEDED, batch_script, secrets_file
 
 _T = TypeVar("_T")
 _FILES: Final = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR, Stream.RESULT: RESULT}

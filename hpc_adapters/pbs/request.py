@@ -12,14 +12,14 @@ from pathlib import Path
 
 from hpc_adapters.contract import Identity, JobRequest, Script
 from hpc_adapters.errors import BackendError, Rejected, Unavailable
+from hpc_adapters.jobhead.places import STDERR, STDOUT, Places
+from hpc_adapters.jobhead.variables import own_variables
+from hpc_adapters.jobhead.wrapper import Head
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.pbs.commands import Done
 from hpc_adapters.pbs.naming import name_of
 from hpc_adapters.pbs.parsing import duration
 from hpc_adapters.pbs.settings import PbsSettings
-from hpc_adapters.slurm.places import STDERR, STDOUT, Places
-from hpc_adapters.slurm.request import own_variables
-from hpc_adapters.slurm.wrapper import Head
 
 NO_SERVER = "cannot connect to server"
 """What every command says when the server does not answer (its exit code differs from command to command)."""

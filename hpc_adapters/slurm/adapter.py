@@ -31,22 +31,22 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
-from hpc_adapters.slurm import masking
+from hpc_adapters.jobhead import masking
+from hpc_adapters.jobhead.places import Native, Places
+from hpc_adapters.jobhead.spool import Spool
+from hpc_adapters.jobhead.wrapper import secrets_file
 from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.checks import check
 from hpc_adapters.slurm.files import SlurmFiles
-from hpc_adapters.slurm.places import Native, Places
 from hpc_adapters.slurm.reading import Reading
 from hpc_adapters.slurm.request import body
 from hpc_adapters.slurm.rest import Limits, Rest
 from hpc_adapters.slurm.settings import SlurmSettings
-from hpc_adapters.slurm.spool import Spool
 from hpc_adapters.slurm.tokens import Minter
 from hpc_adapters.slurm.usage import Usage
 from hpc_adapters.slurm.view import View
 from hpc_adapters.slurm.waiting import Waiting
-from hpc_adapters.slurm.wrapper import secrets_file
 
 _SKEW_AT_MOST_S: Final = 30.0
 _SAMPLER: Final = files("hpc_adapters.workloads").joinpath("gpu_sampler.py").read_bytes()

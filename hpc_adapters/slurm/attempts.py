@@ -16,12 +16,13 @@ from uuid import UUID
 
 from hpc_adapters.contract import Observation, Ref, Seen
 from hpc_adapters.errors import Forgotten, Unavailable
-from hpc_adapters.slurm import places, telling
+from hpc_adapters.jobhead import places
+from hpc_adapters.jobhead.places import Native, job_name
+from hpc_adapters.jobhead.spool import Spool
+from hpc_adapters.slurm import ownership, telling
 from hpc_adapters.slurm.calls import Slurm
 from hpc_adapters.slurm.models import DbJob, LiveJob
-from hpc_adapters.slurm.places import Native, job_name
 from hpc_adapters.slurm.settings import SlurmSettings
-from hpc_adapters.slurm.spool import Spool
 from hpc_adapters.slurm.telling import Known, Told
 from hpc_adapters.slurm.view import Queue, View
 
@@ -50,7 +51,7 @@ class _Accounting:
             job
             for job in unique.values()
             if not telling.was_refused(job)
-            and places.is_ours(job, user=native.user, attempt_id=attempt_id, folder=settings.folder)
+            and ownership.is_ours(job, user=native.user, attempt_id=attempt_id, folder=settings.folder)
         ]
 
 
@@ -223,8 +224,8 @@ class Attempts:
     async def _known_of(self, jobs: Sequence[LiveJob | DbJob], attempt_id: UUID) -> Sequence[LiveJob | DbJob]:
         """Those that are the attempt's: by a path, or by a name of the user for whom we made its folder."""
         jobs = [job for job in jobs if not telling.was_refused(job)]
-        sure = [job for job in jobs if places.surely_of(job, self._settings.folder) == attempt_id]
-        claims = [job for job in jobs if job not in sure and places.claimed_by(job) == attempt_id]
+        sure = [job for job in jobs if ownership.surely_of(job, self._settings.folder) == attempt_id]
+        claims = [job for job in jobs if job not in sure and ownership.claimed_by(job) == attempt_id]
         proved = [job for job in claims if await self._knows(job.user, attempt_id)]
         return sorted([*sure, *proved], key=lambda job: job.job_id)
 

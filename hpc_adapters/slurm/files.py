@@ -18,8 +18,8 @@ from typing import Final
 from hpc_adapters import staging
 from hpc_adapters.contract import Desk, JobRequest, Outputs, Ref
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
-from hpc_adapters.slurm.places import inputs_of, native
-from hpc_adapters.slurm.spool import Spool
+from hpc_adapters.jobhead.places import inputs_of, native
+from hpc_adapters.jobhead.spool import Spool
 
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from hpc_adapters.contract import LogChunk, Ref, Stream
 from hpc_adapters.errors import Forgotten, Unavailable
-from hpc_adapters.slurm import masking, places
+from hpc_adapters.jobhead import masking, places
+from hpc_adapters.jobhead.spool import Read, Spool
 from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
 from hpc_adapters.slurm.settings import SlurmSettings
-from hpc_adapters.slurm.spool import Read, Spool
 
 _FILES: Final = {Stream.STDOUT: places.STDOUT, Stream.STDERR: places.STDERR, Stream.RESULT: places.RESULT}
 

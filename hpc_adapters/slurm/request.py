@@ -6,17 +6,17 @@ the program, as base64, and names that the site's own settings allow.
 
 from __future__ import annotations
 
-from pathlib import Path
 from shlex import join
 from typing import Final
 
 from hpc_adapters.contract import Identity, JobRequest, Script
+from hpc_adapters.jobhead.places import STDERR, STDOUT, Places, job_name
+from hpc_adapters.jobhead.variables import own_variables
+from hpc_adapters.jobhead.wrapper import Head, batch_script
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.slurm.models import Json
-from hpc_adapters.slurm.places import RESULT, STDERR, STDOUT, Places, inputs_of, job_name
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
 from hpc_adapters.slurm.versions import at_least
-from hpc_adapters.slurm.wrapper import Head, batch_script
 
 _SCRIPT_IN_JOB_SINCE: Final = "v0.0.41"
 _ENVIRONMENT: Final = ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]
@@ -58,38 +58,6 @@ def head(request: JobRequest, script: Script, *, settings: SlurmSettings, places
         folders=[own["KYOYO_CHECKPOINT_DIR"], own["KYOYO_INPUT_DIR"], own["KYOYO_OUTPUT_DIR"]],
         warning=signal.name if signal else "",
     )
-
-
-def own_variables(request: JobRequest, places: Places) -> dict[str, str]:
-    """What every job finds in its environment, beside what Slurm gives it."""
-    variables = {
-        "LANG": "C.UTF-8",
-        "KYOYO_ATTEMPT_ID": str(request.attempt_id),
-        "KYOYO_JOB_ID": str(places.job_id),
-        "KYOYO_RESTART_COUNT": str(max(0, request.ordinal - 1)),
-        "KYOYO_CHECKPOINT_DIR": str(places.checkpoint),
-        "KYOYO_RESULT": str(places.work / RESULT),
-        "KYOYO_INPUT_DIR": str(_inputs(request, places)),
-        "KYOYO_OUTPUT_DIR": str(places.work / "output"),
-    }
-    if request.number is not None:
-        variables["KYOYO_JOB_NUMBER"] = str(request.number)
-    if (task := request.array) is not None:
-        variables |= {
-            "SLURM_ARRAY_JOB_ID": str(task.number),
-            "SLURM_ARRAY_TASK_ID": str(task.index),
-            "SLURM_ARRAY_TASK_MIN": str(task.first),
-            "SLURM_ARRAY_TASK_MAX": str(task.last),
-            "SLURM_ARRAY_TASK_STEP": str(task.step),
-            "SLURM_ARRAY_TASK_COUNT": str(task.count),
-        }
-    return variables
-
-
-def _inputs(request: JobRequest, places: Places) -> Path:
-    if request.has_inputs:
-        return inputs_of(places.folder, places.user, request.attempt_id)
-    return places.work / "input"
 
 
 def _what(request: JobRequest, identity: Identity, settings: SlurmSettings, places: Places) -> dict[str, object]:

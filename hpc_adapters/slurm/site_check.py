@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from hpc_adapters.errors import BackendError
+from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.faults import SlurmError
 from hpc_adapters.slurm.models.lenient import mapping
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import SlurmSettings
-from hpc_adapters.slurm.spool import Spool
 from hpc_adapters.slurm.versions import at_least
 
 _CONFIGURATION_SINCE: Final = "v0.0.45"

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Final
 
 from hpc_adapters.contract import Observation, Ref, Seen
+from hpc_adapters.jobhead.spool import End, Start
+from hpc_adapters.jobhead.wrapper import SUPERSEDED
 from hpc_adapters.slurm import translate
 from hpc_adapters.slurm.models import DbJob, LiveJob
-from hpc_adapters.slurm.spool import End, Start
 from hpc_adapters.slurm.translate import Verdict
-from hpc_adapters.slurm.wrapper import SUPERSEDED
 
 TURNED_AWAY_S: Final = 30
 """A start that another one has overtaken ends sooner than this."""

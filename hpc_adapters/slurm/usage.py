@@ -12,12 +12,12 @@ from uuid import UUID
 
 from hpc_adapters.contract import Seen, UsageRow, Window
 from hpc_adapters.errors import Unavailable
-from hpc_adapters.slurm import accounting, places, telling
+from hpc_adapters.jobhead.spool import End, Spool, Start
+from hpc_adapters.slurm import accounting, ownership, telling
 from hpc_adapters.slurm.attempts import FOLDER_AWAY
 from hpc_adapters.slurm.calls import Slurm
 from hpc_adapters.slurm.models import DbJob
 from hpc_adapters.slurm.settings import SlurmSettings
-from hpc_adapters.slurm.spool import End, Spool, Start
 from hpc_adapters.slurm.telling import Known
 from hpc_adapters.slurm.view import Queue, View
 from hpc_adapters.workloads.gpu_sampler import facts as gpu_facts
@@ -64,7 +64,7 @@ class Usage:
     def _is_here(self, job: DbJob) -> bool:
         return job.cluster in {"", self._settings.cluster} and (
             self._settings.partition in job.partition.split(",")
-            or places.surely_of(job, self._settings.folder) is not None
+            or ownership.surely_of(job, self._settings.folder) is not None
         )
 
     def _row(self, job: DbJob, left: _Left, *, is_runaway: bool) -> UsageRow | None:
@@ -89,9 +89,9 @@ class Usage:
         key = (job.job_id, job.submit_at)
         if (kept := self._kept.get(key)) is not None:
             return kept
-        attempt_id = places.surely_of(job, self._settings.folder)
+        attempt_id = ownership.surely_of(job, self._settings.folder)
         if attempt_id is None:
-            claimed = places.claimed_by(job)
+            claimed = ownership.claimed_by(job)
             attempt_id = claimed if claimed and self._spool.knows(job.user, claimed) else None
         left = _Left(attempt_id)
         if attempt_id is None or accounting.is_open(job):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from hpc_adapters.slurm import places, telling
+from hpc_adapters.slurm import ownership, telling
 from hpc_adapters.slurm.calls import LiveJobs, Slurm
 from hpc_adapters.slurm.models import LiveJob
 
@@ -33,7 +33,7 @@ class Queue:
     def of(self, attempt_id: UUID, *, user: str, folder: Path) -> list[LiveJob]:
         """The jobs of an attempt that was handed over as this user."""
         found = self.by_attempt.get(attempt_id, ())
-        return [job for job in found if places.is_ours(job, user=user, attempt_id=attempt_id, folder=folder)]
+        return [job for job in found if ownership.is_ours(job, user=user, attempt_id=attempt_id, folder=folder)]
 
     def claiming(self, attempt_id: UUID) -> Sequence[LiveJob]:
         """The jobs that name the attempt, whosever they are."""
@@ -82,7 +82,7 @@ class View:
         for job in answer.jobs:
             if telling.was_refused(job):
                 continue
-            named = {places.surely_of(job, self._folder), places.claimed_by(job)} - {None}
+            named = {ownership.surely_of(job, self._folder), ownership.claimed_by(job)} - {None}
             for attempt_id in named:
                 assert attempt_id is not None
                 by_attempt[attempt_id].append(job)

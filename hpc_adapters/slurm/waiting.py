@@ -11,9 +11,9 @@ from uuid import UUID
 
 from hpc_adapters.contract import Capacity, JobRequest, Resources, Seen
 from hpc_adapters.errors import Rejected, Unavailable
-from hpc_adapters.slurm import accounting, capacity, places, telling
+from hpc_adapters.jobhead.room import has_room
+from hpc_adapters.slurm import accounting, capacity, ownership, telling
 from hpc_adapters.slurm.calls import Slurm
-from hpc_adapters.slurm.room import has_room
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import Queue, View
 
@@ -76,7 +76,7 @@ class Waiting:
     def _in_queue(self, queue: Queue) -> dict[UUID, Resources]:
         found: dict[UUID, Resources] = {}
         for job in queue.jobs:
-            attempt_id = places.surely_of(job, self._settings.folder)
+            attempt_id = ownership.surely_of(job, self._settings.folder)
             if attempt_id is not None and telling.verdict(job).seen is Seen.WAITING:
                 found[attempt_id] = _asked(job.tres_req)
         return found

@@ -18,17 +18,16 @@ import pytest
 from hpc_adapters.conformance.harness import Act, FaultyHarness
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
 from hpc_adapters.contract import Identity, JobRequest, Resources, Script
+from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.pbs.adapter import PbsBackend
 from hpc_adapters.pbs.naming import name_of
 from hpc_adapters.pbs.settings import PbsSettings
-from hpc_adapters.slurm.spool import Spool
 from infra.clock import new_id, utc_now
 from tests.support.fake_pbs import FakePbs
 
 PROGRAMS = {
     Act.SUCCEED: (
-        "#!/bin/bash\necho started >>starts\necho hello from a job\n"
-        'echo \'{"ok": true}\' >"$KYOYO_RESULT"\n'
+        '#!/bin/bash\necho started >>starts\necho hello from a job\necho \'{"ok": true}\' >"$KYOYO_RESULT"\n'
     ),
     Act.FAIL: "#!/bin/bash\necho started >>starts\nexit 3\n",
     Act.RUN_LONG: "#!/bin/bash\necho started >>starts\necho running\nsleep 90\n",

@@ -17,8 +17,8 @@ import pytest
 from hpc_adapters.conformance.harness import Act, FaultyHarness
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
 from hpc_adapters.contract import JobRequest, Resources, Script, Stream
+from hpc_adapters.jobhead.places import job_name
 from hpc_adapters.slurm.adapter import SlurmBackend
-from hpc_adapters.slurm.places import job_name
 from infra.clock import new_id, utc_now
 from infra.slurm.cluster import Cluster
 from tests.support.slurm_site import USERS, settings_of

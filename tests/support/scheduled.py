@@ -137,9 +137,7 @@ class World:
         """All jobs of an array, by index."""
         assert array.array is not None
         async with self.as_tenant(who) as conn:
-            page = await service.jobs(
-                conn, organisation_id=who.organisation_id, array=array.array.number, limit=200
-            )
+            page = await service.jobs(conn, organisation_id=who.organisation_id, array=array.array.number, limit=200)
         return sorted(page.items, key=lambda job: job.array.index if job.array else -1)
 
     async def cancel(self, who: Principal, job: JobView) -> None:

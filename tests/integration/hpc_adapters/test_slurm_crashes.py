@@ -9,9 +9,9 @@ import pytest
 
 from hpc_adapters.contract import JobRequest, Observation, Ref, Seen, Window
 from hpc_adapters.errors import Forgotten, Unavailable
+from hpc_adapters.jobhead.places import native
 from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.attempts import ACCOUNTING_AWAY
-from hpc_adapters.slurm.places import native
 from infra.clock import utc_now
 from infra.slurm.cluster import Cluster
 from tests.support.slurm import StartCluster

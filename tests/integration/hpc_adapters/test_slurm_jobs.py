@@ -22,12 +22,12 @@ from hpc_adapters.contract import (
     Window,
 )
 from hpc_adapters.errors import Forgotten, Rejected
+from hpc_adapters.jobhead.places import job_name, native, work_of
+from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.slurm.adapter import SlurmBackend
-from hpc_adapters.slurm.places import job_name, native, work_of
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind
 from hpc_adapters.slurm.site_check import check_site
-from hpc_adapters.slurm.spool import Spool
 from hpc_adapters.slurm.tokens import Minter
 from infra.clock import new_id, utc_now
 from infra.slurm.cluster import Cluster

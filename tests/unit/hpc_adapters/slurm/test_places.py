@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc_adapters.slurm import places
+from hpc_adapters.jobhead import places
+from hpc_adapters.slurm import ownership
 from hpc_adapters.slurm.models import LiveJob
 from hpc_adapters.slurm.models.jobs import live_job
 
@@ -27,21 +28,21 @@ def work(user: str, attempt_id: UUID) -> str:
 
 def test_a_renamed_job_is_still_ours_by_its_paths() -> None:
     renamed = job(name="innocent", current_working_directory=work("alice", A))
-    assert places.is_ours(renamed, user="alice", attempt_id=A, folder=FOLDER)
+    assert ownership.is_ours(renamed, user="alice", attempt_id=A, folder=FOLDER)
     moved = job(name="innocent", current_working_directory="/tmp", standard_output=f"{work('alice', A)}/stdout")
-    assert places.is_ours(moved, user="alice", attempt_id=A, folder=FOLDER)
+    assert ownership.is_ours(moved, user="alice", attempt_id=A, folder=FOLDER)
 
 
 def test_another_users_job_is_never_ours_whatever_it_is_called() -> None:
     forged = job("bob", places.job_name(A), current_working_directory=work("alice", A), comment=places.job_name(A))
-    assert not places.is_ours(forged, user="alice", attempt_id=A, folder=FOLDER)
-    assert places.surely_of(forged, FOLDER) is None
-    assert places.claimed_by(forged) == A
+    assert not ownership.is_ours(forged, user="alice", attempt_id=A, folder=FOLDER)
+    assert ownership.surely_of(forged, FOLDER) is None
+    assert ownership.claimed_by(forged) == A
 
 
 def test_an_id_that_was_given_to_another_attempt_is_not_ours() -> None:
     other = job(name=places.job_name(B), current_working_directory=work("alice", B))
-    assert not places.is_ours(other, user="alice", attempt_id=A, folder=FOLDER)
+    assert not ownership.is_ours(other, user="alice", attempt_id=A, folder=FOLDER)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ from hpc_adapters.contract import (
     Torchrun,
 )
 from hpc_adapters.errors import Rejected
+from hpc_adapters.jobhead.places import Places
+from hpc_adapters.jobhead.room import has_room
+from hpc_adapters.jobhead.variables import own_variables
 from hpc_adapters.slurm.checks import check
-from hpc_adapters.slurm.places import Places
-from hpc_adapters.slurm.request import body, own_variables
-from hpc_adapters.slurm.room import has_room
+from hpc_adapters.slurm.request import body
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
 
 A, JOB = UUID(int=10), UUID(int=20)

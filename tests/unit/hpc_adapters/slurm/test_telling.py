@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 
 from hpc_adapters.contract import BY_OWNER, Seen
+from hpc_adapters.jobhead.places import job_name
+from hpc_adapters.jobhead.spool import End, Start
 from hpc_adapters.slurm import telling
 from hpc_adapters.slurm.models import DbJob, LiveJob
 from hpc_adapters.slurm.models.jobs import db_job, live_job
-from hpc_adapters.slurm.places import job_name
-from hpc_adapters.slurm.spool import End, Start
 from hpc_adapters.slurm.telling import Known
 
 T0 = datetime(2026, 11, 20, 9, tzinfo=UTC)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpc_adapters.slurm.wrapper import SUPERSEDED, Head, batch_script, secrets_file
+from hpc_adapters.jobhead.wrapper import SUPERSEDED, Head, batch_script, secrets_file
 
 SHOW = f"""#!{sys.executable}
 import json, os, sys

@@ -16,7 +16,7 @@ from typing import Final
 SUPERSEDED: Final = 75
 """Another start of this attempt has passed the gate."""
 
-_HEAD: Final = files("hpc_adapters.slurm").joinpath("job.sh").read_text(encoding="utf-8")
+_HEAD: Final = files("hpc_adapters.jobhead").joinpath("job.sh").read_text(encoding="utf-8")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._/-]*")
 
 

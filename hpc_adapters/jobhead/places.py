@@ -1,9 +1,4 @@
-"""Where an attempt lives on the shared folder, and which of Slurm's records are its. Pure.
-
-An id of Slurm's is no identity: it is handed out again. A record is ours when its user is the one that we submitted as,
-and the attempt's id stands in its name, its comment, the path of its output or its working folder. The path alone says
-both, and its owner cannot change it once the job runs; a name he can.
-"""
+"""What an attempt is called at a site, and where it lives on the site's shared folder. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +9,6 @@ from typing import Final
 from uuid import UUID
 
 from hpc_adapters.contract import JobRequest
-from hpc_adapters.slurm.models import DbJob, LiveJob
 
 _NAME: Final = re.compile(r"ky-([0-9a-f]{32})")
 _NATIVE: Final = re.compile(r"([1-9]\d{0,9}):([a-z_][a-z0-9_-]{0,31})")
@@ -89,25 +83,6 @@ def attempt_in_path(folder: Path, user: str, path: str) -> UUID | None:
 
 
 def attempt_in_name(name: str) -> UUID | None:
-    """The attempt that a job's name or comment claims to be. Its owner may have written it: see `surely_of`."""
+    """The attempt that a job's name or comment claims to be. Its owner may have written it."""
     match = _NAME.fullmatch(name)
     return UUID(match[1]) if match else None
-
-
-def surely_of(job: LiveJob | DbJob, folder: Path) -> UUID | None:
-    """The attempt that a record belongs to by its paths, which carry the user. None: no path of ours."""
-    for path in (job.working_directory, job.stdout):
-        attempt_id = attempt_in_path(folder, job.user, path)
-        if attempt_id is not None:
-            return attempt_id
-    return None
-
-
-def claimed_by(job: LiveJob | DbJob) -> UUID | None:
-    """The attempt that its words claim; whether that attempt is this user's must be known otherwise."""
-    return attempt_in_name(job.name) or attempt_in_name(job.comment)
-
-
-def is_ours(job: LiveJob | DbJob, *, user: str, attempt_id: UUID, folder: Path) -> bool:
-    """Whether a record is of this attempt, handed over as this user."""
-    return job.user == user and attempt_id in {surely_of(job, folder), attempt_in_name(job.name), claimed_by(job)}

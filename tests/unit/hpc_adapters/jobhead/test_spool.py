@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from hpc_adapters.errors import Rejected
-from hpc_adapters.slurm.places import Places
-from hpc_adapters.slurm.spool import End, Spool, Start
+from hpc_adapters.jobhead.places import Places
+from hpc_adapters.jobhead.spool import End, Spool, Start
 
 A = UUID(int=10)
 ME = os.geteuid()

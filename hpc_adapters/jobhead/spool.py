@@ -27,7 +27,7 @@ from typing import Final
 from uuid import UUID
 
 from hpc_adapters.errors import Rejected
-from hpc_adapters.slurm.places import Places
+from hpc_adapters.jobhead.places import Places
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY

@@ -1,0 +1,27 @@
+"""What every job of a site finds in its environment, beside what the site gives it. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpc_adapters.contract import JobRequest
+from hpc_adapters.jobhead.places import RESULT, Places, inputs_of
+from hpc_adapters.launching.variables import job_variables
+
+
+def own_variables(request: JobRequest, places: Places) -> dict[str, str]:
+    """Ours, which win over the job's own."""
+    return {
+        "LANG": "C.UTF-8",
+        **job_variables(request),
+        "KYOYO_CHECKPOINT_DIR": str(places.checkpoint),
+        "KYOYO_RESULT": str(places.work / RESULT),
+        "KYOYO_INPUT_DIR": str(_inputs(request, places)),
+        "KYOYO_OUTPUT_DIR": str(places.work / "output"),
+    }
+
+
+def _inputs(request: JobRequest, places: Places) -> Path:
+    if request.has_inputs:
+        return inputs_of(places.folder, places.user, request.attempt_id)
+    return places.work / "input"

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from infra.slurm.cluster import Cluster
-from infra.slurm.operator import Held, tend
+from infra.slurm.operator import tend
 from infra.slurm.records import Row
 from kyoyo import Client, Job
 from tests.support import slurm_house, slurm_truth
@@ -136,9 +136,9 @@ async def keep_striking(strikes: Strikes, plan: Plan, chance: random.Random) -> 
 
 
 async def keep_repairing(cluster: Cluster) -> None:
-    """A site's operator: nodes that Slurm drained are resumed, jobs that it holds are ended."""
+    """A site's operator: nodes that Slurm drained are resumed, jobs that it holds released."""
     while True:
-        await asyncio.to_thread(tend, cluster, held=Held.CANCEL)
+        await asyncio.to_thread(tend, cluster)
         await asyncio.sleep(2)
 
 

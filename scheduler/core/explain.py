@@ -13,6 +13,7 @@ from string import Formatter
 from infra.tokyo import TOKYO
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
+from scheduler.core.refused import ASKED, advice
 from scheduler.core.wording import ENDS, EVENTS, UNITS, WAITS
 
 _LISTED = 5
@@ -48,7 +49,17 @@ def how_it_ended(state: State, reason: str | None, facts: Mapping[str, object]) 
     cause, _, code = (reason or "").partition(":")
     explained = ENDS.get((state, f"{cause}, explained")) if facts.get("detail") else None
     known = explained or ENDS.get((state, cause)) or ENDS[(state, "")]
-    return _filled(known, {**facts, "code": code})
+    told = _filled(known, {**facts, "code": code})
+    return _advised(told, code, facts) if cause == "refused" else told
+
+
+def _advised(told: Sentence, code: str, facts: Mapping[str, object]) -> Sentence:
+    """With what is to be done, and the names that the machine would take where it said them."""
+    said = facts.get("facts")
+    names = said if isinstance(said, Mapping) else {}
+    pairs = [advice(code), *([ASKED] if {"asked", "allowed"} <= names.keys() else [])]
+    more = [_filled(pair, names) for pair in pairs]
+    return Sentence(told.ja + "".join(each.ja for each in more), " ".join([told.en, *(each.en for each in more)]))
 
 
 def _filled(pair: tuple[str, str], facts: Mapping[str, object]) -> Sentence:

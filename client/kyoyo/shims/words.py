@@ -83,6 +83,9 @@ def reason_of(record: JobRecord) -> str:
         return _REASONS.get(waiting, _camel(waiting) or "None")
     if record.reason == "dependency_never_satisfied":
         return "DependencyNeverSatisfied"
+    cause, _, code = record.reason.partition(":")
+    if cause == "refused":
+        return _camel(code.replace("-", "_"))
     return {"FAILED": "NonZeroExitCode", "TIMEOUT": "TimeLimit", "OUT_OF_MEMORY": "OutOfMemory"}.get(state, "None")
 
 

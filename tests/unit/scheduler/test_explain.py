@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import hpc_adapters
+from hpc_adapters.pbs.request import PERMANENT
+from hpc_adapters.slurm import refusals
+from hpc_adapters.workloads.circuit_refusals import CODES
 from scheduler.core.events import Event
 from scheduler.core.explain import what_happened, why_it_waits
 from scheduler.core.lifecycle import LEGAL
 from scheduler.core.model import EndReason, State
 from scheduler.core.reasons import Why
+from scheduler.core.refused import OTHER, advice
 from scheduler.core.wording import ENDS, EVENTS, WAITS
 
+ADAPTERS = Path(hpc_adapters.__file__).parent
 FACTS = {
     "jobs": ["3", "7"],
     "position": 3,
@@ -61,8 +69,28 @@ def test_every_end_has_both_sentences(state: State, reason: str | None) -> None:
     assert "{" not in sentence.ja + sentence.en
 
 
-def test_a_refusal_by_the_machine_names_its_code() -> None:
-    assert "(too-many-qubits)" in what_happened("Refused", State.FAILED, {}, "refused:too-many-qubits").en
+def test_a_refusal_by_the_machine_names_its_code_and_what_to_do() -> None:
+    facts = {"code": "image-not-allowed", "facts": {"asked": "evil", "allowed": "torch"}}
+    sentence = what_happened("Refused", State.FAILED, facts, "refused:image-not-allowed")
+    assert "(image-not-allowed)" in sentence.ja
+    assert "指定: evil / 使用できるもの: torch" in sentence.ja
+    assert sentence.en == (
+        "The machine refused it (image-not-allowed); nothing is charged. The machine does not offer what was named. "
+        "Check the name and submit it again. Asked for: evil; offered: torch."
+    )
+
+
+def test_a_refusal_that_nobody_has_words_for_is_a_sentence_all_the_same() -> None:
+    sentence = what_happened("Refused", State.FAILED, {}, "refused:of-tomorrow")
+    assert sentence.en.endswith("tell our support this code.")
+    assert sentence.ja.endswith("当方の窓口にこのコードを伝えてください。")
+
+
+def test_every_code_that_an_adapter_says_has_its_advice() -> None:
+    said = set(re.findall(r'Rejected\(\s*"([a-z0-9-]+)"', "".join(path.read_text() for path in ADAPTERS.rglob("*.py"))))
+    said |= {*refusals.NEVER.values(), refusals.OTHER, refusals.NOT_UNDERSTOOD, *PERMANENT.values(), *CODES}
+    assert len(said) > 40
+    assert {code for code in said if advice(code) == OTHER} == set()
 
 
 def test_a_failure_says_the_machines_own_word_for_it_where_there_is_one() -> None:

@@ -1,0 +1,143 @@
+"""What a machine's refusal means, and what to do: (Japanese, English) by the code of `hpc_adapters.errors.Rejected`.
+
+A test demands an entry for every code that an adapter of ours can say. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_SIZE: Final = (
+    "計算機の規模を超えています。GPU数・ノード数を減らして再投入してください。",
+    "It is larger than the machine. Submit it again with fewer GPUs or nodes.",
+)
+_LAYOUT: Final = (
+    "GPU・CPU・メモリをノード数とタスク数で割り切れるように指定して再投入してください。",
+    "Ask for GPUs, CPUs and memory that divide evenly among nodes and tasks.",
+)
+_TIME: Final = (
+    "実行時間の上限がこの計算機では使えません。変更して再投入してください。",
+    "This machine cannot run it with this time limit. Submit it again with another one.",
+)
+_SCRIPT: Final = (
+    "スクリプトの内容または大きさを直して再投入してください。大きなデータはデータ転送を使ってください。",
+    "Correct the script or make it smaller; large data belongs into the data store.",
+)
+_WORDS: Final = (
+    "引数または環境変数の名前・値・大きさを直して再投入してください。",
+    "Correct its arguments or environment variables: their names, values or size.",
+)
+_ACCESS: Final = (
+    "計算機側の利用者登録に問題があります。組織の管理者または当方の窓口に、このコードを伝えてください。",
+    "Your registration on the machine is not in order. Tell your administrator or our support this code.",
+)
+_NAME: Final = (
+    "指定した名前はこの計算機では使えません。名前を確かめて再投入してください。",
+    "The machine does not offer what was named. Check the name and submit it again.",
+)
+_PERMISSION: Final = (
+    "指定した資源の利用が許可されていません。指定を外すか、当方の窓口に利用を申請してください。",
+    "You may not use what was named. Leave it out, or ask our support for access.",
+)
+_FEATURE: Final = (
+    "この計算機にはその機能がありません。指定を外すか、別の提供内容を選んで再投入してください。",
+    "The machine does not do that. Leave it out, or choose another offering.",
+)
+_CIRCUIT: Final = (
+    "量子プログラムを直すか小さくして再投入してください。",
+    "Correct the quantum program, or make it smaller, and submit it again.",
+)
+_INPUTS: Final = (
+    "入力ファイルが見つかりません。もう一度投入してください。",
+    "Its input files were not found there. Submit it again.",
+)
+_SITE: Final = (
+    "当方の設定に問題がある可能性があります。当方の窓口に、このコードを伝えてください。",
+    "Our own settings may be at fault. Tell our support this code.",
+)
+
+REFUSED: Final[Mapping[str, tuple[str, str]]] = {
+    **dict.fromkeys(("too-large", "no-node-fits", "over-limit"), _SIZE),
+    **dict.fromkeys(("uneven-layout", "invalid-resources", "invalid-task-count", "invalid-launch"), _LAYOUT),
+    **dict.fromkeys(("walltime-too-long", "walltime-too-short", "walltime-missing", "invalid-walltime"), _TIME),
+    **dict.fromkeys(("empty-script", "script-too-large"), _SCRIPT),
+    **dict.fromkeys(("invalid-arguments", "arguments-too-large", "invalid-environment"), _WORDS),
+    **dict.fromkeys(
+        ("no-identity", "unknown-user", "unknown-account", "user-not-allowed", "invalid-user", "invalid-account"),
+        _ACCESS,
+    ),
+    **dict.fromkeys(
+        (
+            "image-not-allowed",
+            "unknown-constraint",
+            "unknown-gpu-type",
+            "unknown-license",
+            "unknown-reservation",
+            "invalid-signal",
+        ),
+        _NAME,
+    ),
+    **dict.fromkeys(("reservation-not-allowed", "partition-not-allowed", "not-allowed", "site-rule"), _PERMISSION),
+    **dict.fromkeys(
+        ("unsupported-payload", "unsupported-by-site", "image-not-with-torchrun", "invalid-shots"), _FEATURE
+    ),
+    **dict.fromkeys(
+        (
+            "program-too-large",
+            "not-utf-8",
+            "control-characters",
+            "not-openqasm-3",
+            "nesting-too-deep",
+            "malformed-program",
+            "include-not-allowed",
+            "unsupported-statement",
+            "unbounded-loop",
+            "unknown-gate",
+            "recursive-gate",
+            "number-too-large",
+            "too-many-controls",
+            "too-many-qubits",
+            "too-many-bits",
+            "too-many-operations",
+            "too-much-memory",
+            "cannot-translate",
+            "no-measurement",
+            "result-too-large",
+        ),
+        _CIRCUIT,
+    ),
+    "inputs-missing": _INPUTS,
+    **dict.fromkeys(
+        (
+            "unknown-partition",
+            "unknown-qos",
+            "path-too-long",
+            "qos-limits-unsupported",
+            "single-tenant-backend",
+            "request-not-understood",
+            "slurm-refused",
+            "device-failed",
+            "unknown-queue",
+            "queue-denied",
+            "queue-disabled",
+            "unknown-resource",
+            "bad-resource-value",
+            "name-too-long",
+        ),
+        _SITE,
+    ),
+}
+
+UNSUPPORTED: Final = _FEATURE
+"""Of every `unsupported-<feature>`."""
+OTHER: Final = (
+    "指定した内容を確かめて再投入してください。解決しないときは、当方の窓口にこのコードを伝えてください。",
+    "Check what was asked for and submit it again; if that does not help, tell our support this code.",
+)
+ASKED: Final = ("指定: {asked} / 使用できるもの: {allowed}", "Asked for: {asked}; offered: {allowed}.")
+
+
+def advice(code: str) -> tuple[str, str]:
+    """What is to be done about a refusal, whatever its code."""
+    return REFUSED.get(code) or (UNSUPPORTED if code.startswith("unsupported-") else OTHER)

@@ -32,6 +32,8 @@ FOLDER_AWAY: Final = "folder-unavailable"
 UNREADABLE: Final = "unreadable-record"
 _REMEMBERED: Final = timedelta(days=30)
 _MOST_ENDED: Final = 20_000
+_IDS_END: Final = 2**26
+"""Slurm's own MAX_JOB_ID and one."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,11 @@ class _Accounting:
     named: Mapping[str, Sequence[DbJob]] = field(default_factory=dict)
     is_away: bool = False
     is_behind: bool = False
+
+    def require_whole(self) -> None:
+        """Unavailable: what it did not tell may be there."""
+        if self.is_away or self.is_behind:
+            raise Unavailable(ACCOUNTING_AWAY if self.is_away else ACCOUNTING_BEHIND, maybe_done=False)
 
     def of(self, native: Native, attempt_id: UUID, settings: SlurmSettings) -> list[DbJob]:
         """The records of an attempt, by the id that we were given and by its name."""
@@ -159,17 +166,28 @@ class Attempts:
         except OSError:
             return replace(unknown, detail=FOLDER_AWAY)
         await self._clear(known, ref.attempt_id, native.user)
-        told = telling.tell(known)
-        if str(native.job_id) in queue.unreadable_ids:
-            return replace(unknown, detail=UNREADABLE)
-        if told is None or _needs_record(told):
-            if accounting.is_away or accounting.is_behind:
-                return replace(unknown, detail=ACCOUNTING_AWAY if accounting.is_away else ACCOUNTING_BEHIND)
-            if told is None:
-                return Forgotten(ref.attempt_id)
-            if self._is_fresh(told, now):
-                return replace(unknown, detail=ACCOUNTING_BEHIND)
+        try:
+            told = await self._told(known, ref.attempt_id, native, queue, accounting)
+        except Unavailable as cannot:
+            return replace(unknown, detail=cannot.detail)
+        if told is None:
+            return Forgotten(ref.attempt_id)
+        if _needs_record(told) and self._is_fresh(told, now):
+            return replace(unknown, detail=ACCOUNTING_BEHIND)
         return telling.observation(ref, told, now=now)
+
+    async def _told(
+        self, known: Known, attempt_id: UUID, native: Native, queue: Queue, accounting: _Accounting
+    ) -> Told | None:
+        """Of all records. Unavailable: what is missing for an answer, as a word."""
+        ids = {native.job_id, native.job_id if known.start is None else known.start.job_id}
+        if not queue.unreadable_ids.isdisjoint(map(str, ids)):
+            raise Unavailable(UNREADABLE, maybe_done=False)
+        told = telling.tell(known)
+        may_hide = told is not None and telling.may_hide_another(told, known)
+        if told is None or may_hide or _needs_record(told):
+            accounting.require_whole()
+        return telling.tell(await self._with_winner(known, attempt_id, native)) if may_hide else told
 
     def _known(self, attempt_id: UUID, native: Native, queue: Queue, accounting: _Accounting) -> Known:
         """In a thread. OSError."""
@@ -180,6 +198,19 @@ class Attempts:
             end=self._spool.ended(native.user, attempt_id),
             note=self._spool.noted(native.user, attempt_id),
         )
+
+    async def _with_winner(self, known: Known, attempt_id: UUID, native: Native) -> Known:
+        """With the records of the run that passed the gate, by its own id: slurmctld may have purged it."""
+        assert known.start is not None
+        job_id = known.start.job_id
+        if not 0 < job_id < _IDS_END:
+            return known  # its owner has written nonsense
+        try:
+            records = _by_id((await self._slurm.db_jobs_by_id([job_id], with_steps=False)).items)
+        except Unavailable as away:
+            raise Unavailable(ACCOUNTING_AWAY, maybe_done=False) from away
+        found = _Accounting(records=records).of(Native(job_id, native.user), attempt_id, self._settings)
+        return replace(known, recorded=[*known.recorded, *found])
 
     def _is_fresh(self, told: Told, now: datetime) -> bool:
         ended_at = told.job.ended_at

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from hpc_adapters.contract import Observation, Ref, Seen
+from hpc_adapters.contract import BY_OWNER, Observation, Ref, Seen
 from hpc_adapters.jobhead.spool import End, Start
 from hpc_adapters.jobhead.wrapper import SUPERSEDED
 from hpc_adapters.slurm import translate
@@ -23,6 +23,7 @@ TURNED_AWAY_S: Final = 30
 HEAD_S: Final = 60
 """A head that could not start the program gives up sooner than this."""
 SAME_START_S: Final = 2
+SUPERSEDED_BY_ANOTHER: Final = "superseded"
 NOT_RELEASED: Final = frozenset(
     {
         "launch-failed",
@@ -128,6 +129,8 @@ def tell(known: Known) -> Told | None:
     if job is None:
         return None
     told = verdict(job)
+    if winner is not None and _was_requeued_by_hand(winner):
+        return Told(winner, Verdict(Seen.CANCELLED, BY_OWNER))
     if winner is None and may_be_of_head(job, told):
         return Told(job, _without_gate(job, told, known))
     if told.seen is Seen.CANCELLED and known.note:
@@ -135,6 +138,12 @@ def tell(known: Known) -> Told | None:
     if winner is not None and may_be_of_head(job, told) and known.end is not None and known.end.head:
         return Told(job, Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code))
     return Told(job, told)
+
+
+def may_hide_another(told: Told, known: Known) -> bool:
+    """Whether it says that the run which passed the gate is lost, and that run had an id of its own: ask for that."""
+    is_lost = told.verdict == Verdict(Seen.NODE_FAILED, SUPERSEDED_BY_ANOTHER, told.verdict.exit_code)
+    return is_lost and known.start is not None and known.start.job_id != told.job.job_id
 
 
 def strays(known: Known) -> list[LiveJob]:
@@ -158,6 +167,20 @@ def observation(ref: Ref, told: Told, *, now: datetime) -> Observation:
         exit_code=said.exit_code if said.seen.is_end else None,
         detail=said.detail,
     )
+
+
+def was_requeued(job: Job) -> bool:
+    """Whether it is a record that a requeue has closed; a preemption that requeues says PREEMPTED."""
+    is_closed = isinstance(job, DbJob) and job.ended_at is not None
+    return is_closed and job.base_state == "PENDING" and not translate.CLOSED.keys().isdisjoint(job.state)
+
+
+def _was_requeued_by_hand(winner: Job) -> bool:
+    """Of a run that passed the gate: it was sent as not requeueable, so somebody changed that before.
+
+    Slurm lets the owner, and never says who it was. A short one may be a launch that failed after a crash.
+    """
+    return was_requeued(winner) and length_s(winner) > HEAD_S
 
 
 def _winner(known: Known) -> Job | None:
@@ -205,4 +228,4 @@ def _without_gate(job: Job, told: Verdict, known: Known) -> Verdict:
     repeats = known.end is not None and known.end.by_itself and known.end.exit_code == told.exit_code
     if repeats or length_s(job) > TURNED_AWAY_S:
         return told
-    return Verdict(Seen.NODE_FAILED, "superseded", told.exit_code)
+    return Verdict(Seen.NODE_FAILED, SUPERSEDED_BY_ANOTHER, told.exit_code)

@@ -107,7 +107,7 @@ class Usage:
         is_cancelled = "CANCELLED" in job.state
         return _Left(
             attempt_id,
-            start=self._spool.started(job.user, attempt_id) if is_short else None,
+            start=self._spool.started(job.user, attempt_id) if is_short or telling.was_requeued(job) else None,
             end=self._spool.ended(job.user, attempt_id) if is_short else None,
             note=self._spool.noted(job.user, attempt_id) if is_cancelled else "",
             gpu=self._measured(job, attempt_id),
@@ -141,9 +141,9 @@ class Usage:
 
 
 def _is_live(job: DbJob, queue: Queue) -> bool:
-    """Whether slurmctld knows this very job; another bearer of its id is not it."""
+    """Whether slurmctld knows this very job; another bearer of its id is not it. Its owner may have renamed it."""
     live = queue.with_id(job.job_id)
-    return live is not None and live.user == job.user and live.name == job.name
+    return live is not None and live.user == job.user and (live.name == job.name or live.submit_at == job.submit_at)
 
 
 def _of_this_run(left: _Left, row: UsageRow) -> dict[str, str | float]:

@@ -128,6 +128,21 @@ def test_a_requeue_that_the_gate_turned_away_leaves_the_preemption() -> None:
     assert said(Known(recorded=[first, second], start=start(1, 0))) == (Seen.PREEMPTED, "")
 
 
+@pytest.mark.parametrize("flag", ["REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"])
+def test_what_its_owner_requeues_after_hours_is_no_preemption(flag: str) -> None:
+    """It was sent as not requeueable; `scontrol update requeue=1` and `scontrol requeue` are its owner's to give."""
+    ran = recorded(1, "PENDING", flag, length=3600)
+    again = live(1, "PENDING", start=None, restart_count=1)
+    assert said(Known(live=[again], recorded=[ran], start=start(1, 0), note="requeued")) == (Seen.CANCELLED, BY_OWNER)
+
+
+def test_a_launch_that_failed_after_a_crash_is_no_requeue_of_its_owners() -> None:
+    short = recorded(1, "PENDING", "REQUEUE_HOLD", length=2)
+    assert said(Known(recorded=[short], start=start(1, 0))) == (Seen.PREEMPTED, "requeued")
+    taken = recorded(1, "PREEMPTED", "REQUEUED", length=3600)
+    assert said(Known(recorded=[taken], start=start(1, 0))) == (Seen.PREEMPTED, "requeued")
+
+
 def test_a_head_that_could_not_begin_is_our_fault_and_only_for_a_moment() -> None:
     soon = live(1, "FAILED", length=20, exit_code=74)
     assert said(Known(live=[soon])) == (Seen.NODE_FAILED, "head-failed")

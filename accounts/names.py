@@ -31,7 +31,10 @@ _UNIX_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _SYSTEM_USERS = frozenset({"root", "slurm", "munge", "kyoyo", "nobody", "daemon", "mysql"})
 _SITE_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SECRET_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
-_RESERVED_VARIABLE = re.compile(r"(KYOYO_|SLURM_|PBS_|LD_).*|PATH|HOME|IFS|BASH_ENV|ENV", re.DOTALL)
+_RESERVED_VARIABLE = re.compile(
+    r"(KYOYO_|SLURM_|SBATCH_|SRUN_|SPANK_|PBS_|LD_).*|PATH|HOME|IFS|BASH_ENV|ENV|SHELLOPTS|BASHOPTS|UID|EUID|PPID",
+    re.DOTALL,
+)
 _SECRET_BYTES = 32_768
 
 

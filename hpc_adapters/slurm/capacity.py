@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from hpc_adapters.contract import Capacity, Placement, Resources
+from hpc_adapters.slurm import accounting
 from hpc_adapters.slurm.models import Node, Partition
 
 SERVING: Final = frozenset({"IDLE", "ALLOCATED", "MIXED"})
@@ -38,6 +39,11 @@ def machines(nodes: Iterable[Node], *, partition: str, gpu_type: str | None = No
         for node in nodes
         if partition in node.partitions and in_service(node.state) and not node.reservation
     )
+
+
+def every_machine(nodes: Iterable[Node], *, partition: str) -> tuple[Machine, ...]:
+    """The partition's nodes, also those that may come back into service; GPUs of every type count."""
+    return tuple(_machine(node, None) for node in nodes if partition in node.partitions)
 
 
 def in_service(state: Sequence[str]) -> bool:
@@ -75,6 +81,13 @@ def could_run(found: Iterable[Machine], resources: Resources, placement: Placeme
     return fitting >= placement.nodes
 
 
+def will_ever_run(every: Sequence[Machine], resources: Resources, placement: Placement) -> bool:
+    """Whether it is not larger than the nodes are, all of them in service and empty. What is not told is no reason."""
+    types_told = any(machine.gpu_types for machine in every)
+    asked = replace(placement, constraint=None, gpu_type=placement.gpu_type if types_told else None)
+    return not every or could_run(every, resources, asked)
+
+
 def share_of(resources: Resources, placement: Placement) -> Resources | None:
     """What each node gives. None: the GPUs do not divide evenly; CPUs and memory are rounded up."""
     nodes = placement.nodes
@@ -105,8 +118,8 @@ def _machine(node: Node, gpu_type: str | None) -> Machine:
 
 
 def _resources(amounts: Mapping[str, int], gpu_type: str | None) -> Resources:
-    name = _GPU if gpu_type is None else f"{_GPU}:{gpu_type}"
-    return Resources(gpus=amounts.get(name, 0), cpus=amounts.get("cpu", 0), memory_mb=amounts.get("mem", 0))
+    gpus = accounting.gpus(amounts) if gpu_type is None else amounts.get(f"{_GPU}:{gpu_type}", 0)
+    return Resources(gpus=gpus, cpus=amounts.get("cpu", 0), memory_mb=amounts.get("mem", 0))
 
 
 def _sum(amounts: Iterable[Resources]) -> Resources:

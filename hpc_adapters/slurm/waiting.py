@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +14,7 @@ from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.jobhead.room import has_room
 from hpc_adapters.slurm import accounting, capacity, ownership, telling
 from hpc_adapters.slurm.calls import Slurm
+from hpc_adapters.slurm.capacity import Machine
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import Queue, View
 
@@ -28,6 +29,8 @@ class _Look:
     capacity: Capacity
     nodes: int
     """Of the partition, in service or not."""
+    every: Sequence[Machine]
+    """The same, as far as Slurm shows them."""
 
 
 class Waiting:
@@ -48,6 +51,8 @@ class Waiting:
         asked, look = request.resources, await self._recent(self._settings.view_s)
         if 0 < look.nodes < request.placement.nodes:  # Slurm would let it wait for ever
             raise Rejected("too-large", unit="nodes", asked=request.placement.nodes, limit=look.nodes)
+        if not capacity.will_ever_run(look.every, asked, request.placement):
+            raise Rejected("no-node-fits", nodes=request.placement.nodes, gpus=asked.gpus)
         if self._fits(look, asked):
             return
         if not self._fits(await self._recent(0.0), asked):
@@ -97,7 +102,8 @@ class Waiting:
                 machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
                 found = capacity.capacity(machines, partitions.items, partition=name, at=self._clock())
                 size = next((each.total_nodes for each in partitions.items if each.name == name), 0)
-                self._look = _Look(queue, found, size)
+                every = capacity.every_machine(nodes.items, partition=name)
+                self._look = _Look(queue, found, size, every)
             return self._look
 
 

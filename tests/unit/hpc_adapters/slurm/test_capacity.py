@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc_adapters.contract import Capacity, Placement, Resources
-from hpc_adapters.slurm.capacity import Machine, capacity, could_run, in_service, machines, share_of
+from hpc_adapters.slurm.capacity import (
+    Machine,
+    capacity,
+    could_run,
+    every_machine,
+    in_service,
+    machines,
+    share_of,
+    will_ever_run,
+)
 from hpc_adapters.slurm.models import Node, Partition
 from hpc_adapters.slurm.models import machines as parse
 from tests.support import slurm_golden
@@ -134,6 +143,34 @@ def test_a_job_fits_where_enough_nodes_have_its_share(
     resources: Resources, placement: Placement, *, fits: bool
 ) -> None:
     assert could_run([NODE, replace(NODE, name="b")], resources, placement) is fits
+
+
+@pytest.mark.parametrize(
+    ("resources", "placement", "might"),
+    [
+        (Resources(gpus=16), Placement(nodes=2), True),
+        (Resources(gpus=9), Placement(), False),
+        (Resources(gpus=1), Placement(nodes=3), False),
+        (Resources(gpus=1), Placement(gpu_type="b300"), False),
+        (Resources(gpus=1), Placement(constraint="ib"), True),  # features may change: Slurm's own word
+    ],
+)
+def test_only_what_is_larger_than_the_nodes_themselves_never_runs(
+    resources: Resources, placement: Placement, *, might: bool
+) -> None:
+    assert will_ever_run([NODE, replace(NODE, name="b")], resources, placement) is might
+
+
+def test_what_slurm_does_not_show_is_no_reason_to_refuse() -> None:
+    untyped = replace(NODE, gpu_types=frozenset())
+    assert will_ever_run([untyped], Resources(gpus=1), Placement(gpu_type="b300"))
+    assert will_ever_run([], Resources(gpus=99), Placement())
+
+
+def test_a_node_that_is_down_may_come_back() -> None:
+    node = replace(site(offers()[0])[0][0], state=("DOWN", "DRAIN"), tres={"cpu": 8, "mem": 9, "gres/gpu:t4": 2})
+    assert machines([node], partition="main") == ()
+    assert every_machine([node], partition="main")[0].total.gpus == 2
 
 
 @given(st.integers(0, 99), st.integers(0, 999), st.integers(0, 999), st.integers(1, 9))

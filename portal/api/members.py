@@ -14,6 +14,7 @@ from accounts import service as accounts
 from accounts.model import Member, OrgRole
 from portal.api.wire import In, Items, Out, Word
 from portal.auth.caller import AnyCaller, MembersWriter
+from scheduler import service as scheduler
 
 router = APIRouter(tags=["organisation"])
 
@@ -74,11 +75,18 @@ async def add_member(caller: MembersWriter, new: NewMember) -> MemberOut:
 
 @router.delete("/members/{person_id}", status_code=HTTPStatus.NO_CONTENT)
 async def end_membership(caller: MembersWriter, person_id: UUID) -> None:
-    """The person leaves the organisation, and the person's tokens for it end."""
+    """The person leaves the organisation: their tokens end, what they have waiting is cancelled, what runs goes on."""
     organisation_id = caller.organisation_id
     async with caller.transaction() as conn:
         await accounts.end_membership(
             conn, actor=caller.principal, organisation_id=organisation_id, person_id=person_id, now=caller.now
+        )
+        await scheduler.cancel_waiting_of(
+            conn,
+            organisation_id=organisation_id,
+            person_id=person_id,
+            requested_by=caller.principal.person_id,
+            now=caller.now,
         )
 
 

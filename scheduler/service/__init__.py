@@ -10,10 +10,11 @@ from scheduler.service.admitting import estimate, largest_nu, resources_of
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, result, story
-from scheduler.service.submitting import request_cancel, request_cancel_array, submit
+from scheduler.service.submitting import cancel_waiting_of, request_cancel, request_cancel_array, submit
 
 __all__ = [
     "attempts",
+    "cancel_waiting_of",
     "dependencies",
     "estimate",
     "inputs",

@@ -248,6 +248,18 @@ async def request_cancel_array(conn: Conn, *, principal: Principal, number: int,
     return await job(conn, tasks[0])
 
 
+async def cancel_waiting_of(
+    conn: Conn, *, organisation_id: UUID, person_id: UUID, requested_by: UUID, now: datetime
+) -> int:
+    """A member has left: what waits in the queue would run as nobody, and is cancelled; how many. What runs goes on."""
+    waiting = await reads.waiting_of(conn, organisation_id=organisation_id, person_id=person_id)
+    await job_store.request_cancel(
+        conn, job_ids=waiting, organisation_id=organisation_id, requested_by=requested_by, now=now
+    )
+    await notify(conn, "cancel")
+    return len(waiting)
+
+
 def _require_canceller(principal: Principal) -> None:
     if Scope.OPERATE not in principal.scopes:
         principal.require(Scope.JOBS_WRITE)

@@ -92,6 +92,17 @@ async def tasks_of(conn: Conn, *, organisation_id: UUID, number: int) -> list[UU
     return [row["id"] for row in rows]
 
 
+async def waiting_of(conn: Conn, *, organisation_id: UUID, person_id: UUID) -> list[UUID]:
+    """A member's jobs that wait in our queue, the oldest first."""
+    rows = await conn.fetch(
+        "SELECT j.id FROM scheduler.job j JOIN scheduler.attempt a ON a.job_id = j.id "
+        "WHERE j.organisation_id = $1 AND j.person_id = $2 AND a.state = 'QUEUED' ORDER BY j.submitted_at, j.id",
+        organisation_id,
+        person_id,
+    )
+    return [row["id"] for row in rows]
+
+
 async def dependencies(conn: Conn, job_id: UUID) -> list[DependencyView]:
     """What a job waits for. All tasks of an array wait for the same, which is noted with the first of them."""
     rows = await conn.fetch(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.portal.test_submission_refusals import refused
-from tests.support.portal_world import ALPHA, BETA, OFFICER, OPERATOR, World, key, training
+from tests.support.portal_world import ALPHA, BETA, OFFICER, OPERATOR, PEOPLE, World, key, training
 
 API = "/api/v1"
 
@@ -120,3 +120,21 @@ async def test_an_owner_adds_members_and_projects(world: World) -> None:
     assert refused(bad) == (422, "invalid-email")
     assert {member["email"] for member in members} == {"aya@example.jp", "ken@example.jp"}
     assert {each["slug"] for each in projects} == {"default", "vision"}
+
+
+async def test_what_a_member_who_leaves_has_waiting_is_cancelled_and_what_runs_goes_on(world: World) -> None:
+    await world.market.pay_in("50000")
+    async with world.client() as http:
+        runs = (await http.post(f"{API}/jobs", json=training(gpus=8), headers=key("runs"))).json()["number"]
+        await world.step()
+        waits = (await http.post(f"{API}/jobs", json=training(gpus=8), headers=key("waits"))).json()["number"]
+        await world.step()
+        ken = {"display_name": "健", "email": "ken@example.jp", "role": "owner"}
+        await http.post(f"{API}/members", json=ken)
+        left = await http.delete(f"{API}/members/{PEOPLE[ALPHA][0]}")
+    assert left.status_code == 204
+    await world.step()
+    rows = await world.database.owner.fetch(
+        "SELECT j.number, a.state::text AS state FROM scheduler.job j JOIN scheduler.attempt a ON a.job_id = j.id"
+    )
+    assert {row["number"]: row["state"] for row in rows} == {runs: "RUNNING", waits: "CANCELLED"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -15,6 +16,7 @@ _TAKEN = Counter("kyoyo_accounting_rows_total", "Rows of accounting, by what bec
 _PARKED = Counter("kyoyo_accounting_rows_parked_total", "Rows that could not be taken", ["backend", "reason"])
 _UNAVAILABLE = Counter("kyoyo_accounting_unavailable_total", "Calls that a backend did not answer", ["backend", "call"])
 _WITHOUT_RECORD = Counter("kyoyo_attempts_without_record_total", "Ended attempts with no record", ["backend"])
+_LAG = Gauge("kyoyo_accounting_lag_seconds", "For how long a backend's accounting has not been collected", ["backend"])
 _INCOMPLETE = Gauge("kyoyo_attempts_incomplete", "Ended attempts whose accounting is overdue", ["backend"])
 
 
@@ -52,6 +54,11 @@ def unavailable(backend: str, call: str, detail: str) -> None:
 def without_record(backend: str, attempt_id: UUID) -> None:
     _WITHOUT_RECORD.labels(backend).inc()
     _log.warning("attempt-settled-without-record", backend=backend, attempt_id=str(attempt_id))
+
+
+def behind(backend: str, lag: timedelta) -> None:
+    """How far the collected accounting ends before now: it grows while the backend does not answer."""
+    _LAG.labels(backend).set(max(0.0, lag.total_seconds()))
 
 
 def incomplete(backend: str, attempts: int) -> None:

@@ -38,24 +38,24 @@ async def tick(deps: Deps, now: datetime) -> int:
 
 
 async def _collect(deps: Deps, name: str, backend: Backend, now: datetime) -> int:
-    window = await _window(deps, name, backend, now)
-    if window is None:
+    watermark = await _watermark(deps, name)
+    if watermark is None:
         return 0
+    overlap = deps.settings.overlap + _lag(backend)
+    window = next_window(watermark, now=now, overlap=overlap, longest=deps.settings.longest_window)
+    alarms.behind(name, now - watermark)
     answer = await backend.accounting(window)
     taken = await take_answer(deps, name, answer, now)
     async with transaction(deps.pool, lease=deps.lease) as conn:
         await collection.set_collected_to(conn, name, collected_to=window.until, now=now)
+    alarms.behind(name, now - window.until)
     return taken
 
 
-async def _window(deps: Deps, name: str, backend: Backend, now: datetime) -> Window | None:
-    """None: nothing of ours can have run there yet."""
+async def _watermark(deps: Deps, name: str) -> datetime | None:
+    """Until when everything has been collected. None: nothing of ours can have run there yet."""
     async with transaction(deps.pool, lease=deps.lease) as conn:
-        watermark = await collection.collected_to(conn, name) or await pending.first_opened_at(conn, name)
-    if watermark is None:
-        return None
-    overlap = deps.settings.overlap + _lag(backend)
-    return next_window(watermark, now=now, overlap=overlap, longest=deps.settings.longest_window)
+        return await collection.collected_to(conn, name) or await pending.first_opened_at(conn, name)
 
 
 async def _catch_up(deps: Deps, name: str, backend: Backend, now: datetime) -> int:

@@ -15,7 +15,7 @@ Every method may raise `Unavailable`; what else it may raise is said with it. Ti
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -111,6 +111,18 @@ class Feature(StrEnum):
     TORCHRUN = "torchrun"
     FILES = "files"
     """Input files brought to the job, output files brought back (see `Files`)."""
+
+
+WORDS_BYTES = 65_536
+"""Arguments and environment of a job together, by `words_bytes`. More is Rejected("arguments-too-large")."""
+SECRETS_BYTES = 2**20
+"""The same for the values of its secrets."""
+
+
+def words_bytes(arguments: Iterable[str], environment: Mapping[str, str]) -> int:
+    """In UTF-8, each word with the byte that ends it. A lone surrogate, which nothing can carry, counts as it can."""
+    words = (*arguments, *environment, *environment.values())
+    return sum(len(word.encode("utf-8", "surrogatepass")) + 1 for word in words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     scheduler.AttemptsOutOfRange: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.TooManyArguments: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.BadArgument: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.WordsTooLarge: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.TooManyVariables: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.BadVariable: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.KindMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,

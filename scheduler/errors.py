@@ -69,6 +69,12 @@ class BadArgument(Refusal):
     code: ClassVar[str] = "bad-argument"
 
 
+class WordsTooLarge(Refusal):
+    """Arguments and environment together. Facts: size_bytes, limit_bytes."""
+
+    code: ClassVar[str] = "arguments-too-large"
+
+
 class TooManyVariables(Refusal):
     """Environment variables. Facts: count, limit."""
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accounts.names import clean_name, is_reserved_variable
-from hpc_adapters.contract import Feature, Placement, Torchrun
+from hpc_adapters.contract import WORDS_BYTES, Feature, Placement, Torchrun, words_bytes
 from pricing.model import ServiceClass
 from scheduler.core.model import JobKind
 from scheduler.errors import (
@@ -33,6 +33,7 @@ from scheduler.errors import (
     TimeoutsOutOfRange,
     TooManyArguments,
     TooManyVariables,
+    WordsTooLarge,
 )
 from scheduler.files import InputWish, checked_files
 from scheduler.options import (
@@ -52,7 +53,8 @@ MAX_VARIABLES = 256
 MAX_VALUE_CHARACTERS = 4_096
 MAX_KEY_CHARACTERS = 255
 MAX_ATTEMPTS = 10
-MAX_SECRETS = 64
+MAX_SECRETS = 24
+"""Each of 32 KiB at most, together within SECRETS_BYTES: what every machine takes."""
 _NOT_FOR_CIRCUITS = ("cpus", "memory_mb", "secrets", "launch", "max_timeouts", "inputs", "outputs")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -109,6 +111,7 @@ def checked(request: Submission) -> Submission:
         _check_circuit(clean)
     _check_arguments(clean.arguments)
     _check_environment(clean.environment, clean.secrets)
+    _check_together(clean)
     check_placement(clean.placement, walltime_s=clean.walltime_s)
     check_dependencies(clean.dependencies)
     clean = replace(clean, inputs=checked_files(clean.inputs, clean.outputs))
@@ -233,6 +236,12 @@ def _check_environment(environment: Mapping[str, str], secrets: Sequence[str]) -
         problem = _problem_of_name(name) or _problem_of(value)
         if problem is not None:
             raise BadVariable(name=shown(name), problem=problem)
+
+
+def _check_together(request: Submission) -> None:
+    size = words_bytes(request.arguments, request.environment)
+    if size > WORDS_BYTES:
+        raise WordsTooLarge(size_bytes=size, limit_bytes=WORDS_BYTES)
 
 
 def _problem_of_name(name: str) -> str | None:

@@ -7,7 +7,7 @@ from signal import Signals
 from typing import Final
 
 from hpc_adapters.confined.request import is_variable
-from hpc_adapters.contract import JobRequest, Resources, Script, Signal
+from hpc_adapters.contract import SECRETS_BYTES, WORDS_BYTES, JobRequest, Resources, Script, Signal, words_bytes
 from hpc_adapters.errors import Rejected
 
 _OURS: Final = ("KYOYO_", "SLURM_", "CUDA_")
@@ -19,7 +19,7 @@ class Limits:
     """Bounds of one job, whoever sends it."""
 
     script_bytes: int = 2**20
-    words_bytes: int = 65_536
+    words_bytes: int = WORDS_BYTES
     """Arguments and environment together."""
     default_memory_mb: int = 512
     """For a request that names none."""
@@ -74,14 +74,14 @@ def _check_script(script: Script, limits: Limits) -> None:
     if len(script.body) > limits.script_bytes:
         raise Rejected("script-too-large", size_bytes=len(script.body), limit_bytes=limits.script_bytes)
     _check_variables(script)
-    secrets = [*script.secrets, *script.secrets.values()]
-    words = [*script.arguments, *script.environment, *script.environment.values(), *secrets]
-    sizes = [_encoded(word) for word in words]
-    if None in sizes or any("\0" in word for word in script.arguments):
+    if any("\0" in word or _encoded(word) is None for word in script.arguments):
         raise Rejected("invalid-arguments")
-    size = sum(size + 1 for size in sizes if size is not None)
-    if size > limits.words_bytes:
-        raise Rejected("arguments-too-large", size_bytes=size, limit_bytes=limits.words_bytes)
+    for size, limit in (
+        (words_bytes(script.arguments, script.environment), limits.words_bytes),
+        (words_bytes(script.secrets.values(), {}), SECRETS_BYTES),
+    ):
+        if size > limit:
+            raise Rejected("arguments-too-large", size_bytes=size, limit_bytes=limit)
 
 
 def _check_variables(script: Script) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hpc_adapters.confined.request import is_variable
-from hpc_adapters.contract import Identity, JobRequest, Placement, Script
+from hpc_adapters.contract import SECRETS_BYTES, WORDS_BYTES, Identity, JobRequest, Placement, Script, words_bytes
 from hpc_adapters.errors import Rejected
 from hpc_adapters.slurm.settings import ImageKind, SlurmSettings
 
@@ -20,7 +20,6 @@ _HEARD: Final = frozenset({"HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "ALRM"}
 _LONGEST_WARNING_S: Final = 65_535
 _MOST_LICENSES: Final = 1_000_000
 _MOST_PROCESSES: Final = 1024
-_WORDS_CAP_BYTES: Final = 65_536
 _JOINTS: Final = re.compile(r"[&|]")
 
 
@@ -109,10 +108,12 @@ def _check_script(script: Script, settings: SlurmSettings) -> None:
     sizes = [_size(word) for word in script.arguments]
     if None in sizes or any("\0" in word for word in script.arguments):
         raise Rejected("invalid-arguments")
-    words = [*script.arguments, *script.environment, *script.environment.values(), *script.secrets.values()]
-    total = sum((_size(word) or 0) + 1 for word in words)
-    if total > _WORDS_CAP_BYTES:
-        raise Rejected("arguments-too-large", size_bytes=total, limit_bytes=_WORDS_CAP_BYTES)
+    for total, limit in (
+        (words_bytes(script.arguments, script.environment), WORDS_BYTES),
+        (words_bytes(script.secrets.values(), {}), SECRETS_BYTES),
+    ):
+        if total > limit:
+            raise Rejected("arguments-too-large", size_bytes=total, limit_bytes=limit)
 
 
 def _check_launch(request: JobRequest, script: Script, settings: SlurmSettings) -> None:

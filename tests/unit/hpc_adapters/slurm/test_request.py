@@ -99,6 +99,7 @@ def with_script(**more: Any) -> JobRequest:
         (with_script(arguments=["\0"]), "invalid-arguments"),
         (with_script(arguments=["\ud800"]), "invalid-arguments"),
         (with_script(arguments=["x" * 70_000]), "arguments-too-large"),
+        (with_script(secrets={f"S{n}": "x" * 32_768 for n in range(32)}), "arguments-too-large"),
         (with_script(environment={"LD_PRELOAD": "x"}), "invalid-environment"),
         (with_script(environment={"SLURM_JOB_ID": "1"}), "invalid-environment"),
         (with_script(environment={"KYOYO_ATTEMPT_ID": "1"}), "invalid-environment"),

@@ -111,6 +111,7 @@ class SlurmSite(BaseModel):
     accounting_lag_s: float = Field(default=30.0, ge=0)
     call_timeout_s: float = Field(default=15.0, gt=0)
     prometheus_url: str | None = None
+    python: str | None = None
 
     admin_user: str | None = None
     root_account: str = Field(default="kyoyo", pattern="^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -193,6 +194,9 @@ class Settings(BaseSettings):
     """Where people reach the portal, when that is not host and port; https there makes the cookies secure."""
     portal_connections: int = Field(default=10, ge=1)
     worker_connections: int = Field(default=10, ge=1)
+    accounting_catch_up_s: int = Field(default=120, ge=1)
+    """So long after a backend's own lag the worker asks after attempts whose accounting is not complete, and so often
+    it reads the last hour again."""
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where the worker shows its figures (Prometheus) to this machine; without it, nowhere."""
 

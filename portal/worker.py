@@ -33,14 +33,19 @@ from scheduler.loops.deps import Deps as SchedulerDeps
 
 Tick = Callable[[Lease | None, datetime], Awaitable[int]]
 
-LATEST = CollectSettings(overlap=timedelta(minutes=2))
+LATEST = CollectSettings(overlap=timedelta(minutes=2), catches_up=False)
 """What is asked every second: an hour of a busy cluster's accounting is more than that is worth."""
-LOOK_BACK = CollectSettings()
-"""What is asked every two minutes, for records that came late or were corrected."""
+CATCH_UP_S = 120
+"""How often the last hour is read again, for records that came late or were corrected or never came."""
 
 
 def loops(
-    pool: Pool, backends: Mapping[str, Backend], *, sealer: Sealer | None = None, data: DataStore | None = None
+    pool: Pool,
+    backends: Mapping[str, Backend],
+    *,
+    sealer: Sealer | None = None,
+    data: DataStore | None = None,
+    catch_up_s: int = CATCH_UP_S,
 ) -> Sequence[Loop]:
     """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
 
@@ -60,7 +65,9 @@ def loops(
 
         return tick
 
-    def metering(module: ModuleType, settings: CollectSettings = LOOK_BACK) -> Tick:
+    look_back = CollectSettings(catch_up_after=timedelta(seconds=catch_up_s))
+
+    def metering(module: ModuleType, settings: CollectSettings = look_back) -> Tick:
         def tick(lease: Lease | None, now: datetime) -> Awaitable[int]:
             deps = MeteringDeps(pool=pool, backends=backends, lease=lease, settings=settings)
             moved: Awaitable[int] = module.tick(deps, now)
@@ -76,7 +83,7 @@ def loops(
         Loop("staging", scheduling(staging), every_s=1.0),
         Loop("leaving", lambda lease, now: leaving.tick(data, pool, lease, now), every_s=60.0),
         Loop("collect", metering(collect, LATEST), every_s=1.0),
-        Loop("recollect", metering(collect), every_s=120.0),
+        Loop("recollect", metering(collect), every_s=float(catch_up_s)),
         Loop("capacity", metering(capacity), every_s=10.0),
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
@@ -98,7 +105,7 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
         with _figures(settings.worker_metrics_port):
             async with current_pool(urls.worker, size=settings.worker_connections) as pool:
                 await run(
-                    loops(pool, backends, sealer=sealer, data=data),
+                    loops(pool, backends, sealer=sealer, data=data, catch_up_s=settings.accounting_catch_up_s),
                     url=urls.worker,
                     clock=utc_now,
                     stop=stop,

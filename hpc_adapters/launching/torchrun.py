@@ -57,7 +57,7 @@ except Exception as error:
     sys.exit(code if code > 0 else 1 if several and code == -signal.SIGTERM else 128 - code)
 """
 
-# Which Python: the site's or the image's word, else the one that the program's own first line names by its path.
+# Which Python: the image's, else the one that the program's own first line names by its path, else the site's.
 _CHOOSE: Final = """\
 kyoyo_line=
 IFS= read -r kyoyo_line <"$kyoyo_script" || :
@@ -66,7 +66,7 @@ case $kyoyo_line in
     '#!'/*python*) kyoyo_line=${kyoyo_line#??} ;;
     *) kyoyo_line= ;;
 esac
-kyoyo_python=${KYOYO_PYTHON:-${kyoyo_line:-python3}}
+kyoyo_python=${KYOYO_PYTHON:-${kyoyo_line:-${KYOYO_SITE_PYTHON:-python3}}}
 """
 _PYTHON: Final = '"$kyoyo_python"'
 
@@ -105,7 +105,7 @@ def torchrun(
 
     `script` and `arguments` are taken word for word; without a script, program and arguments are the shell's own "$@".
     KYOYO_ATTEMPT_ID must be set. Python is KYOYO_PYTHON, else that of a first line like `#!/sw/venv/bin/python`,
-    else python3.
+    else KYOYO_SITE_PYTHON, else python3.
     `slurm`: inside a batch job of Slurm, which more than one node needs.
     """
     if nodes > 1 and not slurm:

@@ -54,11 +54,12 @@ def usage_row(
     verdict = translate.recorded(job)
     is_over = verdict.seen.is_end and job.ended_at is not None
     billed = _components(job)
-    facts = _facts(job, verdict)
+    facts = _facts(job, verdict) | _measured(job)
     if turned_away and is_over:
         billed, facts = _unbilled(billed), {**facts, TURNED_AWAY: "yes", **_held(billed)}
     if runaway and not is_over:
-        billed, facts = _unbilled(billed), {**facts, RUNAWAY: "yes", **_held(billed)}
+        # Nothing that grows with each look: the same record would be another one every second.
+        billed, facts = _unbilled(billed), {**_facts(job, verdict), RUNAWAY: "yes"}
         return _row(
             job, cluster, attempt_id, ended_at=job.started_at, ending=Seen.NODE_FAILED, billed=billed, facts=facts
         )
@@ -158,7 +159,7 @@ def _facts(job: DbJob, verdict: translate.Verdict) -> Facts:
         facts["detail"] = verdict.detail
     if verdict.detail == BY_OWNER:
         facts["cancelled_by"] = "owner"
-    return facts | _measured(job)
+    return facts
 
 
 def _measured(job: DbJob) -> Facts:

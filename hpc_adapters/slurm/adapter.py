@@ -38,6 +38,7 @@ from hpc_adapters.jobhead.wrapper import secrets_file
 from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.checks import check
+from hpc_adapters.slurm.figures import Figures
 from hpc_adapters.slurm.files import SlurmFiles
 from hpc_adapters.slurm.reading import Reading
 from hpc_adapters.slurm.request import body
@@ -79,7 +80,10 @@ class SlurmBackend(SlurmFiles):
         super().__init__(settings.folder, self._spool)
         self._view = View(self._slurm, folder=settings.folder, clock=clock)
         self._attempts = Attempts(settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock)
-        self._usage = Usage(settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock)
+        self._figures = Figures(settings.prometheus_url) if settings.prometheus_url else None
+        self._usage = Usage(
+            settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock, figures=self._figures
+        )
         self._reading = Reading(settings, spool=self._spool, attempts=self._attempts)
         self._waiting = Waiting(settings, slurm=self._slurm, view=self._view, clock=clock)
         self._submitting: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -159,6 +163,8 @@ class SlurmBackend(SlurmFiles):
 
     async def close(self) -> None:
         await self._slurm.close()
+        if self._figures is not None:
+            await self._figures.close()
 
     async def _hand_over(self, request: JobRequest, script: Script, identity: Identity) -> Ref:
         places = Places.of(request, self._settings.folder, identity.user)

@@ -36,6 +36,8 @@ def body(
 def head(request: JobRequest, script: Script, *, settings: SlurmSettings, places: Places) -> Head:
     """What the head of the job is told."""
     own = own_variables(request, places)
+    if settings.python is not None:
+        own["KYOYO_SITE_PYTHON"] = settings.python
     prefix = _prefix(request, settings, places)
     launch = ""
     if script.launch is not None:

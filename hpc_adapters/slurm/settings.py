@@ -87,11 +87,15 @@ class SlurmSettings:
     """What is served of a stream; the rest stays in the job's folder."""
     result_cap_bytes: int = 2**20
     prometheus_url: str | None = None
-    """Where DCGM's figures are; None: what jobs measured themselves."""
+    """A Prometheus that has DCGM's figures by job (`hpc_job`); None, or without an answer: what jobs measured."""
+    python: str | None = None
+    """Path of the Python that torchrun uses on the nodes, unless the program's first line or its image names one."""
 
     def __post_init__(self) -> None:
         if _PLAIN_PATH.fullmatch(str(self.folder)) is None or ".." in self.folder.parts:
             raise ValueError(f"folder: an absolute path of plain characters, not {str(self.folder)!r}")
+        if self.python is not None and _PLAIN_PATH.fullmatch(self.python) is None:
+            raise ValueError(f"python: an absolute path of plain characters, not {self.python!r}")
         if self.images and self.image_hook is None:
             raise ValueError("images need an image_hook that says how they are started")
         if self.look_ahead < 0 or self.save_interval_s <= 0:

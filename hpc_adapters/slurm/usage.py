@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +16,7 @@ from hpc_adapters.jobhead.spool import End, Spool, Start
 from hpc_adapters.slurm import accounting, ownership, telling
 from hpc_adapters.slurm.attempts import FOLDER_AWAY
 from hpc_adapters.slurm.calls import Slurm
+from hpc_adapters.slurm.figures import Figures
 from hpc_adapters.slurm.models import DbJob
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.telling import Known
@@ -37,15 +38,26 @@ class _Left:
     end: End | None = None
     note: str = ""
     gpu: dict[str, str | float] = field(default_factory=dict)
+    asks_site: bool = False
+    """Whether the site's own figures have still to be asked for; that is done once."""
 
 
 class Usage:
     """Safe for concurrent use in one loop."""
 
     def __init__(
-        self, settings: SlurmSettings, *, slurm: Slurm, view: View, spool: Spool, clock: Callable[[], datetime]
+        self,
+        settings: SlurmSettings,
+        *,
+        slurm: Slurm,
+        view: View,
+        spool: Spool,
+        clock: Callable[[], datetime],
+        figures: Figures | None = None,
     ) -> None:
+        """figures: the site's own of GPU use, which come before what jobs measured themselves."""
         self._settings, self._slurm, self._view, self._spool, self._clock = settings, slurm, view, spool, clock
+        self._figures = figures
         self._kept: OrderedDict[tuple[int, datetime | None], _Left] = OrderedDict()
 
     async def rows(self, window: Window) -> list[UsageRow]:
@@ -58,6 +70,7 @@ class Usage:
             left = await asyncio.to_thread(lambda: [self._left(job) for job in jobs])
         except OSError as error:
             raise Unavailable(FOLDER_AWAY, maybe_done=False) from error
+        left = await self._with_figures(jobs, left)
         rows = [self._row(job, each, is_runaway=job.job_id in runaways) for job, each in zip(jobs, left, strict=True)]
         return [row for row in rows if row is not None and _touches(row, window)]
 
@@ -111,17 +124,26 @@ class Usage:
             end=self._spool.ended(job.user, attempt_id) if is_short else None,
             note=self._spool.noted(job.user, attempt_id) if is_cancelled else "",
             gpu=self._measured(job, attempt_id),
+            asks_site=self._figures is not None and accounting.gpus(job.tres_alloc) > 0,
         )
 
     def _measured(self, job: DbJob, attempt_id: UUID) -> dict[str, str | float]:
-        allocated = accounting.gpus(job.tres_alloc)
-        if not allocated:
+        if not accounting.gpus(job.tres_alloc):
             return {}
-        summary = self._spool.gpu_summary(job.user, attempt_id)
-        found = gpu_facts([summary])
-        gpus = summary.get("gpus")
-        if not isinstance(gpus, dict) or len(gpus) < allocated:
-            found.pop("gpu_energy_j", None)  # a part of the sum is no sum
+        return _gpu_facts(job, self._spool.gpu_summary(job.user, attempt_id))
+
+    async def _with_figures(self, jobs: Sequence[DbJob], left: Sequence[_Left]) -> list[_Left]:
+        """Asked one after the other, each once; a Prometheus that does not answer is not waited for a second time."""
+        found = list(left)
+        is_away = False
+        for place, (job, each) in enumerate(zip(jobs, left, strict=True)):
+            if self._figures is None or not each.asks_site:
+                continue
+            summary = None if is_away else await self._figures.summary(job)
+            is_away = summary is None
+            told = {} if summary is None else _gpu_facts(job, summary)
+            found[place] = replace(each, gpu=each.gpu if told in ({}, _NOT_MEASURED) else told, asks_site=False)
+            self._kept[(job.job_id, job.submit_at)] = found[place]
         return found
 
     async def _runaways(self, jobs: Sequence[DbJob]) -> frozenset[int]:
@@ -138,6 +160,14 @@ class Usage:
         if gone and (await self._slurm.ping()).accounting_queue > 0:
             return frozenset()
         return gone
+
+
+def _gpu_facts(job: DbJob, summary: Mapping[str, object]) -> dict[str, str | float]:
+    found = gpu_facts([summary])
+    gpus = summary.get("gpus")
+    if not isinstance(gpus, dict) or len(gpus) < accounting.gpus(job.tres_alloc):
+        found.pop("gpu_energy_j", None)  # a part of the sum is no sum
+    return found
 
 
 def _is_live(job: DbJob, queue: Queue) -> bool:

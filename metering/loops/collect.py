@@ -30,7 +30,8 @@ async def tick(deps: Deps, now: datetime) -> int:
     for name, backend in deps.backends.items():
         try:
             moved += await _collect(deps, name, backend, now)
-            moved += await _catch_up(deps, name, backend, now)
+            if deps.settings.catches_up:
+                moved += await _catch_up(deps, name, backend, now)
         except Unavailable as unavailable:
             alarms.unavailable(name, "accounting", unavailable.detail)
         moved += await take_parked(deps, name, now)

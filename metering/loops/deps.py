@@ -15,6 +15,8 @@ class CollectSettings:
     overlap: timedelta = timedelta(hours=1)
     """Beyond the backend's own accounting lag: how late a record may appear or be corrected and still be found."""
     longest_window: timedelta = timedelta(days=1)
+    catches_up: bool = True
+    """Whether this tick also asks after attempts that lack a complete record, which costs a long window."""
     catch_up_after: timedelta = timedelta(minutes=15)
     """Beyond the backend's own accounting lag: when an ended attempt without complete accounting is asked after."""
     silent_for: timedelta = timedelta(days=1)

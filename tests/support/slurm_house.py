@@ -209,4 +209,5 @@ def environment(database: Database, folder: Path, backends: str) -> Mapping[str,
         "KYOYO_BACKENDS_FILE": str(folder / "backends.toml"),
         "KYOYO_HOST": "127.0.0.1",
         "KYOYO_PORT": str(port),
+        "KYOYO_ACCOUNTING_CATCH_UP_S": "10",
     }

@@ -249,7 +249,8 @@ async def test_a_second_start_that_the_gate_turned_away_does_not_settle_the_atte
     await world.submit("train", person="aya")
     await world.end("train", started_at=NOON, ended_at=NOON + HOUR)
     nothing = {"gpu_s": Decimal(0), "cpu_s": Decimal(0)}
-    world.tells("train", key="second", components=nothing, ending=Ending.CANCELLED)
+    said = {"turned_away": "yes"}
+    world.tells("train", key="second", components=nothing, facts=said, ending=Ending.CANCELLED)
     await world.collect(NOON + HOUR + timedelta(seconds=5))
     assert not await settled(world, "train")
     world.tells("train")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random  # noqa: TID251  one seeded instance
+import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -217,7 +218,7 @@ async def test_no_fault_loses_a_job_runs_one_twice_or_costs_a_yen(
                 striking = helpers.create_task(keep_striking(strikes, plan, chance))
                 worked = await asyncio.gather(*(work(tenant, url, tmp_path, plan) for tenant in tenants))
                 await striking
-                await every_hold_closed(database)
+                await every_hold_closed(database, cluster, tmp_path)
                 rows = await the_whole_truth(database, cluster)
                 repairing.cancel()
 
@@ -229,11 +230,13 @@ async def test_no_fault_loses_a_job_runs_one_twice_or_costs_a_yen(
     assert unexplained(environment) == 0
 
 
-async def every_hold_closed(database: Database) -> None:
+async def every_hold_closed(database: Database, cluster: Cluster, folder: Path) -> None:
     try:
         await until_settled(database, patience_s=SETTLED_S)
     except TimeoutError:
         raise AssertionError("\n".join(await slurm_truth.unsettled(database))) from None
+    finally:
+        shutil.copytree(cluster.folder / "log", folder / "slurm")  # for whoever looks why
 
 
 async def the_whole_truth(database: Database, cluster: Cluster) -> list[Row]:

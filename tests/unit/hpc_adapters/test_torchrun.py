@@ -67,7 +67,7 @@ def test_without_a_script_the_shell_s_own_words_are_the_program() -> None:
         ("#!/bin/bash", "", "python3"),
         ("import torch", "", "python3"),
         ("", "", "python3"),
-        ("#!/sw/python", "/site/python", "/site/python"),
+        ("#!/sw/python", "/image/python", "/image/python"),
     ],
 )
 def test_the_program_s_first_line_names_its_python(tmp_path: Path, first_line: str, site: str, python: str) -> None:
@@ -78,6 +78,9 @@ def test_the_program_s_first_line_names_its_python(tmp_path: Path, first_line: s
     environment = {"KYOYO_PYTHON": site} if site else {}
     done = subprocess.run(["sh", "-c", told], env=environment, check=True, capture_output=True, text=True)
     assert done.stdout == python
+    environment["KYOYO_SITE_PYTHON"] = "/site/python"
+    done = subprocess.run(["sh", "-c", told], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == (python if python != "python3" else "/site/python")
 
 
 def test_what_the_agent_runs_is_python_and_the_text_is_sh() -> None:

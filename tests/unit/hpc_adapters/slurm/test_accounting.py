@@ -172,6 +172,14 @@ def test_steps_add_nothing_and_nothing_is_negative(
         steps=one("resumed").steps * steps,
     )
     assert row(job).components == {"gpu_s": gpus * elapsed, "cpu_s": cpus * elapsed}
-    for unbilled in (row(job, turned_away=True), row(replace(job, state=("RUNNING",), ended_at=None), runaway=True)):
-        assert set(unbilled.components.values()) == {0}
-        assert unbilled.facts["held_cpu_s"] == cpus * elapsed
+    turned_away = row(job, turned_away=True)
+    assert set(turned_away.components.values()) == {0}
+    assert turned_away.facts["held_cpu_s"] == cpus * elapsed
+
+
+@given(first=_amounts, later=_amounts)
+def test_a_record_that_will_never_end_is_the_same_however_often_it_is_read(first: int, later: int) -> None:
+    job = replace(one("resumed"), state=("RUNNING",), ended_at=None)
+    rows = {elapsed: row(replace(job, elapsed_s=elapsed), runaway=True) for elapsed in (first, later)}
+    assert rows[first] == rows[later]
+    assert set(rows[first].components.values()) == {0}

@@ -24,7 +24,7 @@ from hpc_adapters.jobhead.places import Places
 from hpc_adapters.jobhead.room import has_room
 from hpc_adapters.jobhead.variables import own_variables
 from hpc_adapters.slurm.checks import check
-from hpc_adapters.slurm.request import body
+from hpc_adapters.slurm.request import body, head
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
 
 A, JOB = UUID(int=10), UUID(int=20)
@@ -127,6 +127,14 @@ def test_limits_and_names_always_stand_in_the_request() -> None:
     assert (job["nodes"], job["tasks"], job["cpus_per_task"]) == ("1", 1, 8)
     assert job["memory_per_node"]["number"] == 4000
     assert "user_id" not in job
+
+
+def test_the_sites_python_is_told_to_the_job() -> None:
+    site = replace(SITE, python="/sw/torch/bin/python3")
+    asked = head(PLAIN, *check(PLAIN, site)[:1], settings=site, places=Places.of(PLAIN, site.folder, "alice"))
+    assert asked.own["KYOYO_SITE_PYTHON"] == "/sw/torch/bin/python3"
+    with pytest.raises(ValueError, match="python"):
+        replace(SITE, python="python3; id")
 
 
 def test_the_sum_is_spread_over_the_nodes() -> None:

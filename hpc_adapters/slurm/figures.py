@@ -25,7 +25,7 @@ class Figures:
         )
 
     async def summary(self, job: DbJob) -> Mapping[str, object] | None:
-        """As the sampler would have written it; without figures "not measured". None: no answer, ask no more for now."""
+        """As the sampler would have written it; no figures: "not measured". None: no answer; ask no more for now."""
         if job.started_at is None or job.ended_at is None:
             return {}
         duration_s = round((job.ended_at - job.started_at).total_seconds())

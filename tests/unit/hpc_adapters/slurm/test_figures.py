@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qs
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -22,7 +23,6 @@ from hpc_adapters.slurm.models.jobs import db_job
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.usage import Usage
 from hpc_adapters.slurm.view import View
-from infra.clock import new_id
 
 T0 = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MEASURED = {"measured": True, "gpus": {"0": {"utilisation_pct": 1.0, "memory_peak_mb": 5.0, "energy_j": 9.0}}}
@@ -49,7 +49,7 @@ class Prometheus:
         return httpx2.Response(200, content=json.dumps(told).encode())
 
 
-class Records_:
+class Slurmdbd:
     def __init__(self, *jobs: DbJob) -> None:
         self.jobs = jobs
 
@@ -59,7 +59,7 @@ class Records_:
 
 def ran(folder: Path, job_id: int, *, gpus: int = 1) -> DbJob:
     """An ended job of an hour, which measured something itself."""
-    attempt_id = new_id()
+    attempt_id = UUID(int=job_id)
     work = work_of(folder, "alice", attempt_id)
     work.mkdir(parents=True)
     (work / "gpu.json").write_text(json.dumps(MEASURED))
@@ -78,7 +78,7 @@ def ran(folder: Path, job_id: int, *, gpus: int = 1) -> DbJob:
 
 async def rows(folder: Path, prometheus: Prometheus, *jobs: DbJob, times: int = 1) -> list[UsageRow]:
     settings = SlurmSettings(name="slurm", cluster="c", url="unix:/s", jwt_key=b"k", folder=folder)
-    calls = cast("Slurm", Records_(*jobs))
+    calls = cast("Slurm", Slurmdbd(*jobs))
     figures = Figures("http://prometheus:9090", transport=httpx2.MockTransport(prometheus))
     usage = Usage(
         settings,

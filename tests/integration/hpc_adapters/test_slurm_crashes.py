@@ -107,7 +107,9 @@ async def test_without_slurmdbd_what_lives_is_seen_and_nothing_is_called_gone(
         assert (second.seen, second.detail) == (Seen.UNKNOWN, ACCOUNTING_AWAY)
         with pytest.raises(Unavailable):
             await backend.accounting(Window(utc_now() - timedelta(hours=1), utc_now()))
-        assert "accounting" in (await backend.health()).detail
+        health = await backend.health()
+        assert "accounting" in health.detail
+        assert (health.accounting_backlog or 0) > 0
         cluster.start_daemon("slurmdbd")
         end = await until_ended(backend, ends)
         assert (end.seen, end.exit_code) == (Seen.SUCCEEDED, 0)

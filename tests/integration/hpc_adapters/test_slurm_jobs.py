@@ -24,6 +24,7 @@ from hpc_adapters.contract import (
 from hpc_adapters.errors import Forgotten, Rejected
 from hpc_adapters.jobhead.places import job_name, native, work_of
 from hpc_adapters.jobhead.spool import Spool
+from hpc_adapters.slurm import telling
 from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind
@@ -31,7 +32,7 @@ from hpc_adapters.slurm.site_check import check_site
 from hpc_adapters.slurm.tokens import Minter
 from infra.clock import new_id, utc_now
 from infra.slurm.cluster import Cluster
-from tests.support.slurm_site import job, printed, settings_of, site, until_ended, until_printed
+from tests.support.slurm_site import job, printed, settings_of, site, until, until_ended, until_printed
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root]
 
@@ -169,6 +170,41 @@ async def test_a_copy_that_is_held_for_good_is_ended_and_is_our_fault(slurm: Clu
         end = await until_ended(backend, ref)
         assert end.seen in {Seen.NODE_FAILED, Seen.PREEMPTED}, end
         assert "PENDING" not in slurm.exec("squeue", "-h", "-j", slurm_id(ref), "-o", "%T").stdout
+
+
+async def test_what_its_owner_takes_back_into_the_queue_is_not_free(
+    slurm: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm lets members make their own jobs requeueable and requeue them, and does not say who did."""
+    monkeypatch.setattr(telling, "HEAD_S", 1)
+    async with site(slurm) as backend:
+        ref = await backend.submit(job("sleep 4; echo on; exec sleep 600"))
+        await until_printed(backend, ref, b"on")
+        slurm.exec("scontrol", "update", f"jobid={slurm_id(ref)}", "requeue=1", user="alice", check=True)
+        slurm.exec("scontrol", "requeue", slurm_id(ref), user="alice", check=True)
+        end = await until_ended(backend, ref)
+        assert (end.seen, end.detail) == (Seen.CANCELLED, BY_OWNER)
+        assert "PENDING" not in slurm.exec("squeue", "-h", "-j", slurm_id(ref), "-o", "%T").stdout
+        row = await final_row(backend, ref)
+        assert row.components["gpu_s"] >= 4
+
+
+async def test_a_second_copy_that_waits_behind_the_gate_is_found_and_cancelled(slurm: Cluster) -> None:
+    """As a submission leaves it whose answer was lost, and which was sent again."""
+    async with site(slurm) as backend:
+        ref = await backend.submit(job("echo on; exec sleep 600"))
+        await until_printed(backend, ref, b"on")
+        work = work_of(slurm.shared, "alice", ref.attempt_id)
+        again = ("sbatch", "--parsable", f"-J{job_name(ref.attempt_id)}", f"-D{work}", "-Alab-a", "--begin=now+1hour")
+        copy = slurm.exec(*again, "-o/dev/null", "--wrap=true", user="alice", check=True).stdout.strip()
+        seen = await until(
+            backend, ref, lambda _: "PENDING" not in slurm.exec("squeue", "-h", "-j", copy, "-o", "%T").stdout
+        )
+        assert seen.seen is Seen.RUNNING
+        assert await backend.find(ref.attempt_id) == ref
+        await backend.cancel(ref)
+        end = await until_ended(backend, ref)
+        assert (end.seen, end.detail) == (Seen.CANCELLED, BY_OWNER)
 
 
 async def test_a_program_in_an_image_gets_the_sites_words_before_it(slurm: Cluster) -> None:

@@ -360,6 +360,10 @@ class Health:
     ok: bool
     checked_at: datetime
     detail: str = ""
+    clock_skew_s: float | None = None
+    """The backend's clock minus ours; None: it does not tell."""
+    accounting_backlog: int | None = None
+    """Records that its accounting has still to be told; None: it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,12 +154,12 @@ class SlurmBackend(SlurmFiles):
             return self._health(f"{FOLDER_AWAY}: {error}", ok=False)
         wrong = self._wrong(ping)
         if wrong:
-            return self._health(wrong, ok=False)
+            return self._health(wrong, ok=False, ping=ping)
         try:
             await self._slurm.ping_accounting()
         except Unavailable as away:  # jobs go on, and their accounting comes later
-            return self._health(f"{_told(ping)}; accounting: {away.detail}", ok=True)
-        return self._health(_told(ping), ok=True)
+            return self._health(f"{_told(ping)}; accounting: {away.detail}", ok=True, ping=ping)
+        return self._health(_told(ping), ok=True, ping=ping)
 
     async def close(self) -> None:
         await self._slurm.close()
@@ -218,8 +218,14 @@ class SlurmBackend(SlurmFiles):
             if not lock.locked():
                 self._submitting.pop(attempt_id, None)
 
-    def _health(self, detail: str, *, ok: bool) -> Health:
-        return Health(ok=ok, checked_at=self._clock(), detail=detail)
+    def _health(self, detail: str, *, ok: bool, ping: Ping | None = None) -> Health:
+        return Health(
+            ok=ok,
+            checked_at=self._clock(),
+            detail=detail,
+            clock_skew_s=ping.skew_s if ping else None,
+            accounting_backlog=ping.accounting_queue if ping else None,
+        )
 
     def _wrong(self, ping: Ping) -> str:
         if ping.cluster and ping.cluster != self._settings.cluster:

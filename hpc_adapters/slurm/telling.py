@@ -22,6 +22,9 @@ TURNED_AWAY_S: Final = 30
 """A start that another one has overtaken ends sooner than this."""
 HEAD_S: Final = 60
 """A head that could not start the program gives up sooner than this."""
+REFUSED_S: Final = 5
+"""slurmd refuses a launch sooner than this."""
+LAUNCH_REFUSED: Final = "launch-refused"
 SAME_START_S: Final = 2
 SUPERSEDED_BY_ANOTHER: Final = "superseded"
 NOT_RELEASED: Final = frozenset(
@@ -135,6 +138,8 @@ def tell(known: Known) -> Told | None:
         return Told(job, _without_gate(job, told, known))
     if told.seen is Seen.CANCELLED and known.note:
         return Told(job, Verdict(Seen.NODE_FAILED, known.note))
+    if winner is None and _was_refused_by_node(job, told):
+        return Told(job, Verdict(Seen.NODE_FAILED, LAUNCH_REFUSED))
     if winner is not None and may_be_of_head(job, told) and known.end is not None and known.end.head:
         return Told(job, Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code))
     return Told(job, told)
@@ -173,6 +178,15 @@ def was_requeued(job: Job) -> bool:
     """Whether it is a record that a requeue has closed; a preemption that requeues says PREEMPTED."""
     is_closed = isinstance(job, DbJob) and job.ended_at is not None
     return is_closed and job.base_state == "PENDING" and not translate.CLOSED.keys().isdisjoint(job.state)
+
+
+def _was_refused_by_node(job: Job, told: Verdict) -> bool:
+    """Whether slurmd had it cancelled, as root, because it still runs a job of that id which slurmctld has forgotten.
+
+    An operator who cancels a job in its first seconds, before its program has started, looks the same: it comes again.
+    """
+    by_the_site = isinstance(job, DbJob) and told.seen is Seen.CANCELLED and told.detail != BY_OWNER
+    return by_the_site and job.started_at is not None and length_s(job) <= REFUSED_S
 
 
 def _was_requeued_by_hand(winner: Job) -> bool:

@@ -159,8 +159,18 @@ def test_a_cancel_is_its_owners_only_when_slurmdbd_says_so() -> None:
     assert said(Known(live=[killed])) == (Seen.CANCELLED, "")
     by_owner = recorded(1, "CANCELLED", length=5, kill_by="alice")
     assert said(Known(live=[killed], recorded=[by_owner])) == (Seen.CANCELLED, BY_OWNER)
-    by_root = recorded(1, "CANCELLED", length=5, kill_by="root")
+    by_root = recorded(1, "CANCELLED", length=6, kill_by="root")
     assert said(Known(live=[killed], recorded=[by_root])) == (Seen.CANCELLED, "")
+
+
+def test_a_launch_that_slurmd_refused_and_had_cancelled_is_our_fault() -> None:
+    """After a crash: "Job 4 already running, do not launch second copy", then a kill by root."""
+    refused = recorded(4, "CANCELLED", length=1, kill_by="root")
+    assert said(Known(recorded=[refused])) == (Seen.NODE_FAILED, "launch-refused")
+    assert said(Known(recorded=[refused], start=start(4, -60))) == (Seen.NODE_FAILED, "launch-refused")
+    assert said(Known(recorded=[refused], start=start(4, 0))) == (Seen.CANCELLED, "")  # its program had started
+    late = recorded(4, "CANCELLED", length=60, kill_by="root")
+    assert said(Known(recorded=[late])) == (Seen.CANCELLED, "")
 
 
 def test_a_copy_that_we_ended_because_nobody_would_release_it_is_our_fault() -> None:

@@ -136,10 +136,9 @@ def tell(known: Known) -> Told | None:
         return Told(winner, Verdict(Seen.CANCELLED, BY_OWNER))
     if winner is None and may_be_of_head(job, told):
         return Told(job, _without_gate(job, told, known))
-    if told.seen is Seen.CANCELLED and known.note:
-        return Told(job, Verdict(Seen.NODE_FAILED, known.note))
-    if winner is None and _was_refused_by_node(job, told):
-        return Told(job, Verdict(Seen.NODE_FAILED, LAUNCH_REFUSED))
+    refused = LAUNCH_REFUSED if winner is None and _was_refused_by_node(job, told) else ""
+    if told.seen is Seen.CANCELLED and (known.note or refused):
+        return Told(job, Verdict(Seen.NODE_FAILED, known.note or refused))
     if winner is not None and may_be_of_head(job, told) and known.end is not None and known.end.head:
         return Told(job, Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code))
     return Told(job, told)

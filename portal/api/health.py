@@ -53,6 +53,5 @@ async def _refresh(deps: PortalDeps) -> None:
     async with transaction(deps.pool, role=Role.OPERATOR) as conn:
         view = await scheduler.queue_view(conn, now=deps.clock())
     deps.metrics.set_jobs(Counter(entry.state.value for entry in view.entries))
-    for backend in await look_at_backends(deps):
-        deps.metrics.backend_up.labels(backend.name).set(int(backend.ok))
+    await look_at_backends(deps)
     deps.metrics.streams.set(deps.streams.open)

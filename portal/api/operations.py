@@ -142,6 +142,7 @@ async def look_at_backends(deps: PortalDeps) -> list[BackendOut]:
 async def _look(name: str, backend: Backend, deps: PortalDeps) -> BackendOut:
     told = backend.capabilities()
     health, capacity = await _health(backend, deps), await _capacity(backend)
+    deps.metrics.set_backend(name, health)
     return BackendOut(
         name=name,
         ok=health.ok,

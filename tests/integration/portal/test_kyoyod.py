@@ -134,7 +134,12 @@ async def test_the_worker_shows_what_its_loops_count(tmp_path: Path, database: D
         async with httpx2.AsyncClient() as http:
             told = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
         code, _, err = await kyoyod(tmp_path, "worker", **settings)
-    for figure in ("kyoyo_scheduler_unreadable_answers", "kyoyo_parked_usage", "kyoyo_attempts_incomplete", "kyoyo_accounting_lag"):
+    for figure in (
+        "kyoyo_scheduler_unreadable_answers",
+        "kyoyo_parked_usage",
+        "kyoyo_attempts_incomplete",
+        "kyoyo_accounting_lag",
+    ):
         assert f"# TYPE {figure}" in told
     assert code == 2, "a second worker must not believe that it is heard"
     assert "KYOYO_WORKER_METRICS_PORT" in err

@@ -273,6 +273,9 @@ class Observation:
     ended_at: datetime | None = None
     exit_code: int | None = None
     detail: str = ""
+    not_now: bool = False
+    """Beside UNKNOWN: nothing strange was said, but what could tell is away (the accounting, say). Ask again, and doubt
+    nothing meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

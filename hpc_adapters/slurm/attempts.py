@@ -164,16 +164,16 @@ class Attempts:
         try:
             known = await asyncio.to_thread(self._known, ref.attempt_id, native, queue, accounting)
         except OSError:
-            return replace(unknown, detail=FOLDER_AWAY)
+            return replace(unknown, detail=FOLDER_AWAY, not_now=True)
         await self._clear(known, ref.attempt_id, native.user)
         try:
             told = await self._told(known, ref.attempt_id, native, queue, accounting)
         except Unavailable as cannot:
-            return replace(unknown, detail=cannot.detail)
+            return replace(unknown, detail=cannot.detail, not_now=cannot.detail != UNREADABLE)
         if told is None:
             return Forgotten(ref.attempt_id)
         if _needs_record(told) and self._is_fresh(told, now):
-            return replace(unknown, detail=ACCOUNTING_BEHIND)
+            return replace(unknown, detail=ACCOUNTING_BEHIND, not_now=True)
         return telling.observation(ref, told, now=now)
 
     async def _told(

@@ -11,6 +11,7 @@ UNAVAILABLE = Counter(
     "kyoyo_scheduler_backend_unavailable", "Calls that a backend did not answer.", ["backend", "call", "maybe_done"]
 )
 UNREADABLE = Counter("kyoyo_scheduler_unreadable_answers", "Foreign states that we do not know.", ["backend"])
+NOT_NOW = Counter("kyoyo_scheduler_not_now", "Attempts of which nothing could be told.", ["backend", "what"])
 STRAYS = Counter("kyoyo_scheduler_strays", "Attempts that a backend had and we held ended.", ["backend"])
 TRANSITIONS = Counter("kyoyo_scheduler_transitions", "Attempts that came into a state.", ["backend", "state"])
 STAGED_BYTES = Counter("kyoyo_scheduler_staged_bytes", "Bytes of input and output files moved.", ["direction"])

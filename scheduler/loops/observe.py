@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from hpc_adapters.contract import Backend, Ref
+from hpc_adapters.contract import Backend, Observation, Ref
 from infra.db.connection import transaction
 from scheduler.core.events import Event, told
 from scheduler.core.model import Attempt
-from scheduler.loops import items
+from scheduler.loops import items, metrics
 from scheduler.loops.apply import foreseen, note
 from scheduler.loops.calls import ask, ref_of
 from scheduler.loops.deps import Deps
@@ -65,7 +65,13 @@ async def _words(deps: Deps, backend: Backend, batch: Sequence[Attempt], now: da
     refs = [ref for attempt in batch if (ref := ref_of(attempt)) is not None]
     said = await ask(deps, batch[0].backend, "observe", backend.observe(refs))
     by_id = {attempt.id: attempt for attempt in batch}
-    return [_Word(by_id[ref.attempt_id], ref, told(word, now=now)) for ref, word in zip(refs, said, strict=True)]
+    words = []
+    for ref, word in zip(refs, said, strict=True):
+        if isinstance(word, Observation) and word.not_now:
+            metrics.NOT_NOW.labels(batch[0].backend, word.detail).inc()  # as long as that lasts, nothing is concluded
+            continue
+        words.append(_Word(by_id[ref.attempt_id], ref, told(word, now=now)))
+    return words
 
 
 async def _heard(deps: Deps, backend: Backend, word: _Word, now: datetime) -> bool:

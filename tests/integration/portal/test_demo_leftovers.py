@@ -10,7 +10,7 @@ import pytest
 from hpc_adapters.contract import Backend, JobRequest, Resources, Script, Seen, Window
 from infra.clock import utc_now
 from portal.bootstrap import build_backends
-from portal.demo.ground import BACKENDS
+from portal.demo.ground import LOCAL, furnish
 from portal.demo.leftovers import BACKENDS_FILE, end_all
 from portal.settings import Settings
 
@@ -33,7 +33,7 @@ async def seen(backend: Backend) -> Seen:
 
 @pytest.mark.sandbox
 async def test_a_demo_that_broke_off_leaves_no_job_behind(tmp_path: Path) -> None:
-    (tmp_path / BACKENDS_FILE).write_text(BACKENDS)
+    furnish(tmp_path, LOCAL)
     backend = build_backends(Settings(data_dir=tmp_path, backends_file=tmp_path / BACKENDS_FILE))["local"]
     await backend.submit(SLEEPER)
     began = time.monotonic()

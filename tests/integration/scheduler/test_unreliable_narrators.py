@@ -225,6 +225,31 @@ async def test_nothing_but_riddles_ends_as_lost_and_is_ended_on_the_cluster(data
     assert not list(world.backend.cluster.live())
 
 
+async def test_while_nothing_can_be_told_of_an_attempt_nothing_is_concluded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise an accounting that is away for long would end it, free of charge, and its program would run again."""
+    alice = await world.member("alice")
+    job = await world.submit(alice, a_submission(walltime_s=60))
+    await world.round()
+    backend = world.backends[CLUSTER]
+    honest = backend.observe
+
+    async def away(refs: Sequence[Ref]) -> Sequence[Observation]:
+        return [
+            Observation(ref=ref, seen=Seen.UNKNOWN, observed_at=world.now, detail="accounting-away", not_now=True)
+            for ref in refs
+        ]
+
+    monkeypatch.setattr(backend, "observe", away)
+    for _ in range(80):
+        await world.round(60)
+    assert (await world.job(job)).state is State.DISPATCHING
+    monkeypatch.setattr(backend, "observe", honest)
+    ended = await world.until_ended(job)
+    assert (ended.state, ended.attempt_count) == (State.SUCCEEDED, 1)
+
+
 async def test_a_second_start_by_the_cluster_is_no_second_run(world: World) -> None:
     alice = await world.member("alice")
     world.backend.cluster.force_next(starts_again_after_s=2.0)

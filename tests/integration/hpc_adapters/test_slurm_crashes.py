@@ -104,12 +104,11 @@ async def test_without_slurmdbd_what_lives_is_seen_and_nothing_is_called_gone(
         assert isinstance(first, Observation)
         assert first.seen is Seen.RUNNING
         assert isinstance(second, Observation)
-        assert (second.seen, second.detail) == (Seen.UNKNOWN, ACCOUNTING_AWAY)
+        assert (second.seen, second.detail, second.not_now) == (Seen.UNKNOWN, ACCOUNTING_AWAY, True)
         with pytest.raises(Unavailable):
             await backend.accounting(Window(utc_now() - timedelta(hours=1), utc_now()))
         health = await backend.health()
-        assert "accounting" in health.detail
-        assert (health.accounting_backlog or 0) > 0
+        assert health.accounting_backlog, health.detail
         cluster.start_daemon("slurmdbd")
         end = await until_ended(backend, ends)
         assert (end.seen, end.exit_code) == (Seen.SUCCEEDED, 0)

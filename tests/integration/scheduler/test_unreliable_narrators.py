@@ -9,7 +9,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from hpc_adapters.contract import JobRequest, Ref
+from hpc_adapters.contract import JobRequest, Observation, Ref, Seen
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.simulated.behaviour import Behaviour
 from hpc_adapters.simulated.faults import Answer, Faults

@@ -110,4 +110,4 @@ async def test_while_slurmdbd_cannot_tell_all_nothing_is_called_lost(
 ) -> None:
     answer = await seen(slurm, tmp_path, gate=1)
     assert isinstance(answer, Observation)
-    assert (answer.seen, answer.detail) == (Seen.UNKNOWN, detail)
+    assert (answer.seen, answer.detail, answer.not_now) == (Seen.UNKNOWN, detail, True)

@@ -18,7 +18,7 @@ HARMLESS: Final = frozenset({"COMPLETING", "CLOUD", "DYNAMIC_NORM", "PLANNED", "
 _PLANNED: Final = "PLANNED"
 """Slurm keeps what is free here for a job that waits, perhaps one of ours: in service, and nothing of it is free."""
 _GPU: Final = "gres/gpu"
-_UP: Final = "UP"
+UP: Final = "UP"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def in_service(state: Sequence[str]) -> bool:
 
 def capacity(found: Sequence[Machine], partitions: Iterable[Partition], *, partition: str, at: datetime) -> Capacity:
     """The sums. A partition that is down, or not there, has its size and starts nothing."""
-    is_up = any(each.name == partition and each.state == (_UP,) for each in partitions)
+    is_up = any(each.name == partition and each.state == (UP,) for each in partitions)
     return Capacity(
         at=at,
         total=_sum(machine.total for machine in found),

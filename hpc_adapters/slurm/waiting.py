@@ -14,7 +14,8 @@ from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.jobhead.room import has_room
 from hpc_adapters.slurm import accounting, capacity, ownership, telling
 from hpc_adapters.slurm.calls import Slurm
-from hpc_adapters.slurm.capacity import Machine
+from hpc_adapters.slurm.capacity import UP, Machine
+from hpc_adapters.slurm.models import Partition
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import Queue, View
 
@@ -41,6 +42,7 @@ class Waiting:
         self._sent: dict[UUID, tuple[Resources, datetime]] = {}
         self._look: _Look | None = None
         self._lock = asyncio.Lock()
+        self._known_partition: Sequence[Partition] | None = None
 
     async def capacity(self) -> Capacity:
         """As of now. What was accepted and has not started is free still: whoever plans knows of it. Unavailable."""
@@ -97,14 +99,31 @@ class Waiting:
             oldest = self._clock() - timedelta(seconds=max_age_s)
             if self._look is None or self._look.capacity.at < oldest:
                 queue = await (self._view.recent(max_age_s) if max_age_s else self._view.now())
-                nodes, partitions = await asyncio.gather(self._slurm.nodes(), self._slurm.partitions())
                 name, kind = self._settings.partition, self._settings.gpu_type
-                machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
-                found = capacity.capacity(machines, partitions.items, partition=name, at=self._clock())
-                size = next((each.total_nodes for each in partitions.items if each.name == name), 0)
+                nodes = await self._slurm.nodes()
                 every = capacity.every_machine(nodes.items, partition=name)
+                partition = await self._partition(every)
+                machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
+                found = capacity.capacity(machines, partition, partition=name, at=self._clock())
+                size = next((each.total_nodes for each in partition if each.name == name), 0)
                 self._look = _Look(queue, found, size, every)
             return self._look
+
+    async def _partition(self, every: Sequence[Machine]) -> Sequence[Partition]:
+        """Ours, or none. slurmctld has just told of its nodes, but slurmrestd asks slurmdbd about partitions, too.
+
+        That may be away for long, and jobs go on: then it is as it was last, or, where we never knew, as the nodes say.
+        What is wrong by now slurmctld still refuses.
+        """
+        name = self._settings.partition
+        try:
+            told = (await self._slurm.partitions()).items
+        except Unavailable:
+            if self._known_partition is None and every:
+                return [Partition(name=name, state=(UP,), nodes="", total_nodes=len(every), tres={})]
+            return self._known_partition or []
+        self._known_partition = [each for each in told if each.name == name]
+        return self._known_partition
 
 
 def _asked(tres: Mapping[str, int]) -> Resources:

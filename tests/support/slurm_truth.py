@@ -59,6 +59,16 @@ def real_starts(shared: Path) -> Counter[UUID]:
     return starts
 
 
+def folders(shared: Path, attempts: Iterable[UUID]) -> list[str]:
+    """What lies in the folders of these attempts, for whoever looks why."""
+    found = []
+    for attempt in attempts:
+        for folder in shared.glob(f"*/{attempt}"):
+            texts = {path.name: path.read_text(errors="replace") for path in folder.glob("*") if path.is_file()}
+            found.append(f"{folder}: {texts}")
+    return found
+
+
 def gpu_seconds(rows: Iterable[Row], shared: Path) -> dict[UUID, int]:
     """GPU-seconds of each attempt that has an ended record; what the gate turned away is none."""
     total: Counter[UUID] = Counter()

@@ -124,9 +124,15 @@ class Spool:
             yield None if work is None else (work, os.fstat(work).st_uid)
 
     def discard(self, places: Places) -> None:
-        """Remove a working folder in which nothing has run. OSError."""
-        if not (places.work / "gate").exists():
-            shutil.rmtree(places.work, ignore_errors=True)
+        """Remove a working folder in which nothing has run. OSError.
+
+        Whoever removes it passes the gate first: an earlier submission may be starting at this moment.
+        """
+        try:
+            (places.work / "gate").mkdir()
+        except (FileExistsError, FileNotFoundError):
+            return
+        shutil.rmtree(places.work, ignore_errors=True)
 
     def knows(self, user: str, attempt_id: UUID) -> bool:
         """Whether we have made a working folder for this attempt of this user. OSError: nobody can say now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from uuid import UUID
@@ -162,3 +163,15 @@ def test_a_started_attempt_is_never_discarded(spool: Spool, folder: Path, work: 
     (work / "gate").mkdir()
     spool.discard(Places(folder, "alice", A, UUID(int=99)))
     assert work.is_dir()
+
+
+def test_while_a_folder_is_removed_no_start_gets_through(
+    spool: Spool, folder: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an attempt whose first submission got through unseen, and whose second one was refused."""
+    gates = []
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: gates.append((path / "gate").is_dir()))
+    spool.discard(Places(folder, "alice", A, UUID(int=99)))
+    assert gates == [True]
+    spool.discard(Places(folder, "alice", UUID(int=11), UUID(int=99)))  # there is none
+    assert gates == [True]

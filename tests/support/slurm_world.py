@@ -158,8 +158,11 @@ class SlurmWorld:
         await self.until(taken)
         return rows
 
-    async def check_books(self) -> list[Row]:
-        """Row by row: what we metered is what sacct says, what was charged follows from it, and nothing is held."""
+    async def check_books(self, *, may_be_late: bool = False) -> list[Row]:
+        """Row by row: what we metered is what sacct says, what was charged follows from it, and nothing is held.
+
+        may_be_late: Slurm may have lengthened records after they were charged; that is the house's loss.
+        """
         await self.until_settled()
         rows = await self.rows()
         told = slurm_truth.gpu_seconds(rows, self.cluster.shared)
@@ -168,18 +171,32 @@ class SlurmWorld:
         assert set(ours) <= set(told)
         assert set(slurm_truth.real_starts(self.cluster.shared).values()) <= {1}
         assert await imbalance_and_open_holds(self.database) == (0, 0)
-        await self._check_charges(told)
+        await self._check_charges(told, {None, "late_correction"} if may_be_late else {None})
         return rows
 
-    async def _check_charges(self, told: dict[UUID, int]) -> None:
-        """So much for a GPU-second of an attempt whose end is charged, nothing for the others."""
+    async def _check_charges(self, told: dict[UUID, int], waivers: set[str | None]) -> None:
+        """Priced is what ran. Charged is all of that when the end is charged, but for waivers, and else nothing."""
         found = await self.database.owner.fetch(
-            "SELECT b.attempt_id, b.ending::text, coalesce(sum(line.charged_micro_yen), 0)::bigint AS charged "
+            "SELECT b.attempt_id, b.ending::text, coalesce(sum(line.price_micro_yen), 0)::bigint AS price, "
+            "coalesce(sum(line.charged_micro_yen), 0)::bigint AS charged, array_agg(DISTINCT line.waiver) AS waivers "
             "FROM pricing.billable_attempt b LEFT JOIN pricing.rated_line line USING (attempt_id) GROUP BY 1, 2"
         )
         for row in found:
-            seconds = told.get(row["attempt_id"], 0) if Ending(row["ending"]).is_charged else 0
-            assert row["charged"] == seconds * MICRO_YEN_PER_GPU_S, dict(row)
+            story = await self._story(row["attempt_id"])
+            assert row["price"] == told.get(row["attempt_id"], 0) * MICRO_YEN_PER_GPU_S, story
+            if not Ending(row["ending"]).is_charged:
+                assert row["charged"] == 0, story
+                continue
+            assert set(row["waivers"]) <= waivers, story
+            assert row["charged"] <= row["price"], story
+            assert row["charged"] == row["price"] or set(row["waivers"]) != {None}, story
+
+    async def _story(self, attempt_id: UUID) -> str:
+        """What was metered and charged of an attempt, for whoever looks why."""
+        owner = self.database.owner
+        metered = await owner.fetch("SELECT * FROM metering.accounting_row WHERE attempt_id = $1", attempt_id)
+        rated = await owner.fetch("SELECT * FROM pricing.rated_line WHERE attempt_id = $1", attempt_id)
+        return "\n".join(str(dict(row)) for row in (*metered, *rated))
 
 
 @asynccontextmanager

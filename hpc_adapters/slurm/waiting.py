@@ -120,7 +120,18 @@ class Waiting:
             told = (await self._slurm.partitions()).items
         except Unavailable:
             if self._known_partition is None and every:
-                return [Partition(name=name, state=(UP,), nodes="", total_nodes=len(every), tres={})]
+                nodes = len(every)
+                return [
+                    Partition(
+                        name=name,
+                        state=(UP,),
+                        nodes="",
+                        total_nodes=nodes,
+                        tres={},
+                        max_time_s=None,
+                        default_time_s=None,
+                    )
+                ]
             return self._known_partition or []
         self._known_partition = [each for each in told if each.name == name]
         return self._known_partition

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from uuid import UUID
 
 from hpc_adapters.contract import Resources
@@ -99,8 +100,9 @@ class Room:
         may be started across the last end that we know.
         """
         at, free = self._now, self.free
-        for at, freed in sorted(self._ends, key=lambda end: end[0]):
-            free = plus(free, freed)
+        ends = sorted(self._ends, key=lambda end: end[0])
+        for at, together in groupby(ends, key=lambda end: end[0]):
+            free = plus(free, total(freed for _, freed in together))
             if needs.fits(free):
                 return Reservation(at=at, spare=minus(free, needs))
         return Reservation(at=at, spare=Resources())

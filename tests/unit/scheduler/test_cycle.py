@@ -251,6 +251,15 @@ def worlds(draw: st.DrawFn) -> World:
     return world
 
 
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2)])
+def test_what_ends_at_the_same_moment_frees_its_units_together(sizes: tuple[int, int]) -> None:
+    world = World().pool(gpus=4, free=1)
+    for gpus in sizes:
+        world.runs("a", gpus=gpus, hours=1)
+    world.jobs("b", gpus=2).jobs("b", gpus=1, hours=3)
+    assert world.started() == [2]  # of the four that are free in an hour the first in line needs two
+
+
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_plan_does_not_depend_on_the_order_of_its_input(world: World, shuffler: object) -> None:
     expected = world.plan()

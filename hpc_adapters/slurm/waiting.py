@@ -20,6 +20,8 @@ from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import Queue, View
 
 _KEPT: Final = timedelta(minutes=2)
+_PARTITIONS_S: Final = 3.0
+"""Longer nobody waits for what slurmdbd, which may hang, has to say about partitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,9 @@ class Waiting:
         """
         name = self._settings.partition
         try:
-            told = (await self._slurm.partitions()).items
-        except Unavailable:
+            async with asyncio.timeout(_PARTITIONS_S):
+                told = (await self._slurm.partitions()).items
+        except (Unavailable, TimeoutError):
             if self._known_partition is None and every:
                 nodes = len(every)
                 return [

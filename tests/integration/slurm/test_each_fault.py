@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
 import pytest
@@ -143,6 +143,19 @@ async def allow_requeue(cluster: Cluster, job_id: int) -> None:
     await asyncio.to_thread(cluster.exec, "scontrol", "update", f"jobid={job_id}", "requeue=1", check=True)
 
 
+async def requeue_again_and_again(world: SlurmWorld, job_ids: Sequence[str]) -> None:
+    """Until Slurm has taken so many of each."""
+    taken = Counter[str]()
+
+    async def blown_over() -> bool:
+        for job_id in job_ids:
+            done = await asyncio.to_thread(world.cluster.exec, "scontrol", "requeue", job_id)
+            taken[job_id] += done.returncode == 0
+        return min(taken[job_id] for job_id in job_ids) >= REQUEUES
+
+    await world.until(blown_over)
+
+
 async def test_a_storm_of_requeues_starts_no_program_twice(
     database: Database, own_cluster: StartCluster, release: str
 ) -> None:
@@ -158,15 +171,7 @@ async def test_a_storm_of_requeues_starts_no_program_twice(
         storm = [str(await slurm_id(world, job)) for job in (running, ended)]
         await let_go(world, two, ended)
         await world.until_in("SUCCEEDED", (two, ended))
-        taken = Counter[str]()
-
-        async def blown_over() -> bool:
-            for job_id in storm:
-                done = await asyncio.to_thread(cluster.exec, "scontrol", "requeue", job_id)
-                taken[job_id] += done.returncode == 0
-            return min(taken[job_id] for job_id in storm) >= REQUEUES
-
-        await world.until(blown_over)
+        await requeue_again_and_again(world, storm)
         await until_printed(world, one, running)
         await let_go(world, one, running)
         await world.until_in("SUCCEEDED", (one, running), (two, ended))
@@ -229,6 +234,25 @@ def lag_s() -> float:
     return REGISTRY.get_sample_value("kyoyo_accounting_lag_seconds", {"backend": BACKEND}) or 0.0
 
 
+async def until_handed_over(world: SlurmWorld, jobs: Sequence[tuple[Tenant, str]]) -> None:
+    async def handed_over() -> bool:
+        states = {(await world.job(tenant, job))["state"] for tenant, job in jobs}
+        return not states & {"QUEUED", "DISPATCHING"}
+
+    await world.until(handed_over)
+
+
+async def until_purged(world: SlurmWorld, job_ids: Collection[str]) -> None:
+    """Until slurmctld itself has forgotten them."""
+
+    async def purged() -> bool:
+        asked = ("squeue", "--noheader", "--states=all", "--format=%A")
+        printed = await asyncio.to_thread(world.cluster.exec, *asked, check=True)
+        return set(printed.stdout.split()).isdisjoint(job_ids)
+
+    await world.until(purged)
+
+
 async def test_a_slurmdbd_that_was_away_for_whole_lives_of_jobs_is_late_and_no_more(
     database: Database, own_cluster: StartCluster, release: str
 ) -> None:
@@ -239,19 +263,12 @@ async def test_a_slurmdbd_that_was_away_for_whole_lives_of_jobs_is_late_and_no_m
         await world.until_in("SUCCEEDED", (one, known))
         await world.until_settled()
         cluster.kill("slurmdbd")
-        unseen = [(tenant, await world.submit(tenant)) for tenant in (one, two, two)]
-        ids: list[int] = []
-
-        async def purged() -> bool:
-            if len(ids) < len(unseen):
-                states = [(await world.job(tenant, job))["state"] for tenant, job in unseen]
-                if not {"QUEUED", "DISPATCHING"} & set(states):
-                    ids[:] = [await slurm_id(world, job) for _, job in unseen]
-                return False
-            printed = await asyncio.to_thread(cluster.exec, "squeue", "-h", "-t", "all", "-o", "%A", check=True)
-            return not set(map(str, ids)) & set(printed.stdout.split())
-
-        await world.until(purged)
+        unseen = [(one, await world.submit(one))]
+        await until_handed_over(world, unseen)
+        world.speak_with(SlurmBackend(settings_of(cluster), clock=world.clock))  # a worker that never saw slurmdbd
+        unseen += [(two, await world.submit(two)) for _ in range(2)]
+        await until_handed_over(world, unseen)
+        await until_purged(world, {str(await slurm_id(world, job)) for _, job in unseen})
         assert "accounting: " in (await world.backend.health()).detail
         assert lag_s() > 2
         assert await world.held_yen(two) != "0"  # nothing is charged, nothing given back, on a guess

@@ -66,12 +66,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown project": ({"project": "root"}, "project-not-found"),
     "a signal that nobody may send": ({"signal": {"name": "KILL", "before_s": 10}}, "unknown-signal"),
     "a script with NUL": ({"script": "#!/bin/bash\n\0"}, "script-not-text"),
-    "what this site does not offer": ({"reservation": "maintenance"}, "unsupported-feature"),
+    "what this site does not offer": ({"constraint": "nvlink"}, "unsupported-feature"),
 }
 
 AT_HAND_OVER: dict[str, tuple[dict[str, Any], str]] = {
     "an image that is not allowed": ({"image": "evil"}, "image-not-allowed"),
-    "a constraint that is not offered": ({"constraint": "[nvlink*4]"}, "unknown-constraint"),
+    "a reservation of others": ({"reservation": "of-others"}, "reservation-not-allowed"),
+    "a reservation that is not there": ({"reservation": "maintenance"}, "unknown-reservation"),
     "a GPU type that is not offered": ({"gpu_type": "b200"}, "unknown-gpu-type"),
     "a licence that is not offered": ({"licenses": {"matlab": 1}}, "unknown-license"),
     "more GPUs than any node has": ({"gpus": 16}, "no-node-fits"),
@@ -81,7 +82,7 @@ AT_HAND_OVER: dict[str, tuple[dict[str, Any], str]] = {
 SITE: dict[str, object] = {
     "image_hook": ImageHook(ImageKind.PREFIX, ("/usr/bin/env",)),
     "images": {"torch": "/images/torch.sif"},
-    "constraints": frozenset({"nvlink"}),
+    "reservations": {"of-others": frozenset({"others"})},
     "licenses": frozenset({"solver"}),
 }
 

@@ -158,6 +158,11 @@ async def _pool(deps: Deps, name: str, backend: Backend, picture: _Picture, now:
         capacity = await ask(deps, name, "capacity", backend.capacity())
     except Unavailable:
         return Pool(name=name, online=False)
+    except Exception as problem:
+        if items.stops_the_loop(problem):
+            raise
+        items.report("dispatch", backend, problem)  # a fault in one adapter stops nobody else's machine
+        return Pool(name=name, online=False)
     pool = Pool(
         name=name,
         total=capacity.total,

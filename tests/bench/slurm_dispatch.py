@@ -27,13 +27,14 @@ import httpx2
 from accounts.model import OrgRole, Principal
 from accounts.scopes import scopes_of
 from hpc_adapters.contract import Backend, JobRequest, Ref
+from hpc_adapters.slurm.adapter import SlurmBackend
 from infra.clock import new_id, utc_now
 from infra.db.connection import Role, transaction
 from infra.runner import run as run_loops
 from infra.slurm import cluster as slurm
 from infra.slurm.cluster import Cluster
-from portal.bootstrap import build_backends
-from portal.settings import Settings
+from portal.bootstrap import slurm_settings
+from portal.settings import Settings, SlurmSite
 from portal.worker import loops
 from scheduler import service as scheduler
 from scheduler.core.model import JobKind
@@ -149,8 +150,12 @@ class _House:
         attempt = new_id()
         principal = Principal(
             person_id=self.tenant.person_id,
+            display_name=self.tenant.slug,
             organisation_id=self.tenant.organisation_id,
+            role=OrgRole.OWNER,
+            staff_roles=frozenset(),
             scopes=scopes_of([OrgRole.OWNER]),
+            token_id=new_id(),
         )
         request = Submission(
             name="bench", kind=JobKind.BATCH, offering_id=OFFERING, body=_PROGRAM.encode(), gpus=1, walltime_s=60
@@ -185,12 +190,15 @@ async def _house(database: Database, cluster: Cluster, folder: Path) -> AsyncIte
     (folder / "backends.toml").write_text(slurm_house.backends_toml(cluster))
     settings = Settings(data_dir=folder, backends_file=folder / "backends.toml")
     calls: Counter[str] = Counter()
-    [inner] = [backend for name, backend in build_backends(settings).items() if name == BACKEND]
-    _count_calls(inner, calls)
+    machine = settings.machines()[BACKEND]
+    assert isinstance(machine, SlurmSite)
+    inner = SlurmBackend(slurm_settings(BACKEND, machine), clock=utc_now, transport=_Counting(cluster, calls))
     backend = _Timed(inner)
     stop = asyncio.Event()
     worker = asyncio.create_task(
-        run_loops(loops(database.worker, {BACKEND: backend}), url=database.worker_url, clock=utc_now, stop=stop)  # type: ignore[dict-item]
+        run_loops(
+            loops(database.worker, {BACKEND: backend}), url=database.url, user="kyoyo_worker", clock=utc_now, stop=stop
+        )  # type: ignore[dict-item]
     )
     try:
         yield _House(database, tenant, backend, cluster.shared, calls)
@@ -200,14 +208,19 @@ async def _house(database: Database, cluster: Cluster, folder: Path) -> AsyncIte
         await inner.close()
 
 
-def _count_calls(backend: Backend, calls: Counter[str]) -> None:
-    """Every HTTP request of the adapter, by method."""
-    client = backend.http  # type: ignore[attr-defined]
+class _Counting(httpx2.AsyncBaseTransport):
+    """The way to slurmrestd, with every request of the adapter counted by its method."""
 
-    async def count(request: httpx2.Request) -> None:
-        calls[request.method] += 1
+    def __init__(self, cluster: Cluster, calls: Counter[str]) -> None:
+        self._inner = httpx2.AsyncHTTPTransport(uds=cluster.url.removeprefix("unix:"))
+        self._calls = calls
 
-    client.event_hooks["request"].append(count)
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self._calls[request.method] += 1
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class _Bare:

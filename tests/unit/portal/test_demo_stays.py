@@ -51,7 +51,11 @@ class OpenHouse:
 def stayed(house: OpenHouse, language: Language) -> str:
     told, texts = io.StringIO(), catalogue(language)
     screen = Screen(Console(file=told, width=160), texts)
-    performance._stay(cast("House", house), screen, texts)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
+    try:
+        performance._stay(cast("House", house), screen, texts)
+    finally:
+        signal.signal(signal.SIGINT, before)
     return told.getvalue()
 
 

@@ -137,13 +137,21 @@ async def test_a_broken_off_download_fetches_what_is_missing(house: tuple[World,
     with client(house) as mine:
         await asyncio.to_thread(mine.data.put, source, "w.bin")
 
+    two_have_come, sizes = threading.Event(), list[int]()
+
+    def come(size: int) -> None:
+        sizes.append(size)
+        if sum(sizes) >= 2 * 16 * MIB:
+            two_have_come.set()
+
     def wrong(count: int, request: httpx2.Request) -> httpx2.Request:
         if count > 2:
+            assert two_have_come.wait(60)
             raise httpx2.ReadError("gone")
         return request
 
     with client(house, http=Faulty(wrong)) as mine, pytest.raises(Exception, match="gone"):
-        await asyncio.to_thread(mine.data.get, "w.bin", tmp_path / "back.bin")
+        await asyncio.to_thread(mine.data.get, "w.bin", tmp_path / "back.bin", moved=come)
     assert not (tmp_path / "back.bin").exists()
     http = Faulty(lambda _, request: request)
     with client(house, http=http) as mine:

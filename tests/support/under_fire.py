@@ -146,4 +146,6 @@ def unexplained(environment: Mapping[str, str]) -> int:
         timeout=120,
     )
     assert audit.returncode in {0, 1}, audit.stderr.decode()
-    return int(json.loads(audit.stdout)["unexplained"])
+    found = json.loads(audit.stdout)
+    print(json.dumps(found, ensure_ascii=False, indent=1))  # noqa: T201  shown where the test fails
+    return int(found["unexplained"])

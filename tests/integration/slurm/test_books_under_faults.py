@@ -191,7 +191,10 @@ async def until(done: Callable[[], Awaitable[bool]], *, patience_s: float) -> No
 
 @pytest.mark.parametrize(
     "plan",
-    [SHORT, pytest.param(LONG, marks=[pytest.mark.long, pytest.mark.timeout(5_400)])],
+    [
+        pytest.param(SHORT, marks=pytest.mark.long),
+        pytest.param(LONG, marks=[pytest.mark.long, pytest.mark.timeout(5_400)]),
+    ],
     ids=["short", "long"],
 )
 async def test_no_fault_loses_a_job_runs_one_twice_or_costs_a_yen(

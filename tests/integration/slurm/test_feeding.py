@@ -25,7 +25,7 @@ CYCLE_S = 1.0
 PATIENCE_S = 240
 SCRIPT = "#!/bin/bash\nsleep $((2 + SLURM_ARRAY_TASK_ID % 3))\n"
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.long, pytest.mark.timeout(420)]
 
 
 def submit_and_wait(url: str, tenant: Tenant, folder: Path) -> None:

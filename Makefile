@@ -26,7 +26,7 @@ up: $(RUNTIME) system-demo ## Portal and worker against KYOYO_DATABASE_URL, or t
 	@$(BIN)/kyoyod up $(ARGS)
 
 test: $(DEV) system-test ## All tests but the long ones, real parts included (ARGS go to pytest)
-	@$(BIN)/pytest -m "not long" -n $(WORKERS) $(ARGS)
+	@$(BIN)/pytest -m "not long" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-long: $(DEV) system-test ## The long fault, fuzz and simulation runs
 	@$(BIN)/pytest -m long -n $(WORKERS) --timeout 3600 $(ARGS)

@@ -47,7 +47,7 @@ class Kyoyo:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("KYOYO_", "LC_", "LANG"))}
         return subprocess.run(
             [sys.executable, "-m", "kyoyo", *arguments],
-            env={**clean, "LANG": "C.UTF-8", **signed_in, **environment},
+            env={**clean, "LANG": "C.UTF-8", "COLUMNS": "200", **signed_in, **environment},
             cwd=self.home,
             input=stdin,
             capture_output=True,

@@ -16,16 +16,15 @@ from decimal import Decimal
 from uuid import UUID
 
 from hpc_adapters.contract import BY_OWNER, Seen, UsageRow, Window
+from hpc_adapters.jobhead.places import attempt_in_name
+from hpc_adapters.jobhead.wrapper import SUPERSEDED
 from hpc_adapters.pbs import translate
-from hpc_adapters.pbs.naming import attempt_of
-from hpc_adapters.pbs.parsing import Unreadable, seconds, size_mb, user_of
+from hpc_adapters.pbs.parsing import Unreadable, count, seconds, size_mb, user_of
 
 _LINE = re.compile(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d;(?P<kind>[A-Za-z]);(?P<job_id>[^;]+);(?P<rest>.*)")
 _ENDS = frozenset("ER")
-TURNED_AWAY = 75
-"""Exit code of a start that the start gate turned away (EX_TEMPFAIL)."""
 TURNED_AWAY_WITHIN_S = 30
-"""It does so at once; whoever runs longer has run."""
+"""A start that the gate turned away ends at once; whoever runs longer has run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +81,11 @@ def _ended(found: Record, deleted_by: str | None, gpus_per_node: int) -> UsageRo
     used_up = translate.used_up(told.get("resources_used.walltime"), told.get("Resource_List.walltime"))
     seen, _ = translate.ending(status, deleted=deleted_by is not None, used_up_walltime=used_up)
     ran_s = _ran_s(told, started_at, ended_at)
-    units = {"gpu_s": _gpus(told, gpus_per_node), "cpu_s": _number(told.get("Resource_List.ncpus"))}
-    attempt_id = attempt_of(told.get("jobname", ""))
+    units = {"gpu_s": _gpus(told, gpus_per_node), "cpu_s": count(told.get("Resource_List.ncpus"))}
+    attempt_id = attempt_in_name(told.get("jobname", ""))
     components = {name: Decimal(amount * ran_s) for name, amount in units.items()}
     facts: dict[str, str | int | float] = {"gpus": units["gpu_s"], "cpus": units["cpu_s"], **_measured(told)}
-    if attempt_id is not None and status == TURNED_AWAY and ran_s <= TURNED_AWAY_WITHIN_S:
+    if attempt_id is not None and status == SUPERSEDED and ran_s <= TURNED_AWAY_WITHIN_S:
         facts |= {"turned_away": "yes", "held_s": ran_s}
         components = dict.fromkeys(components, Decimal(0))
     if seen is Seen.CANCELLED and deleted_by == told.get("user"):
@@ -107,7 +106,7 @@ def _running(found: Record) -> UsageRow | None:
     started_at = _epoch(found.told.get("start"))
     if started_at is None:
         return None
-    attempt_id = attempt_of(found.told.get("jobname", ""))
+    attempt_id = attempt_in_name(found.told.get("jobname", ""))
     return UsageRow(
         natural_key=_key(found, attempt_id),
         attempt_id=attempt_id,
@@ -134,8 +133,8 @@ def _ran_s(told: Mapping[str, str], started_at: datetime, ended_at: datetime) ->
 
 def _gpus(told: Mapping[str, str], gpus_per_node: int) -> int:
     if "Resource_List.ngpus" in told:
-        return _number(told["Resource_List.ngpus"])
-    return _number(told.get("Resource_List.nodect")) * gpus_per_node
+        return count(told["Resource_List.ngpus"])
+    return count(told.get("Resource_List.nodect")) * gpus_per_node
 
 
 def _measured(told: Mapping[str, str]) -> dict[str, str | int | float]:
@@ -146,10 +145,6 @@ def _measured(told: Mapping[str, str]) -> dict[str, str | int | float]:
     except (KeyError, Unreadable):
         pass  # not every site has both
     return facts
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
 
 
 def _status(text: str | None) -> int | None:

@@ -28,13 +28,12 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import BackendError, Forgotten, Unavailable
 from hpc_adapters.features import refuse_unoffered
-from hpc_adapters.jobhead.places import RESULT, STDERR, STDOUT, Native, Places, native
+from hpc_adapters.jobhead.places import RESULT, STDERR, STDOUT, Native, Places, attempt_in_name, job_name, native
 from hpc_adapters.jobhead.room import has_room
 from hpc_adapters.jobhead.spool import Read, Spool
 from hpc_adapters.jobhead.wrapper import SUPERSEDED, batch_script, secrets_file
 from hpc_adapters.pbs import accounting, capacity, parsing, translate
 from hpc_adapters.pbs.commands import Commands, Done
-from hpc_adapters.pbs.naming import attempt_of, name_of
 from hpc_adapters.pbs.parsing import Job, Unreadable
 from hpc_adapters.pbs.request import NO_SERVER, checked, head, submission, submitted_id
 from hpc_adapters.pbs.settings import PbsSettings
@@ -170,7 +169,7 @@ class PbsBackend:
 
     async def _find(self, attempt_id: UUID, jobs: Mapping[str, Job]) -> Ref | None:
         """The job that passed the gate, else the first one. Whoever borrows a name has no folder of that attempt."""
-        named = [job for job in jobs.values() if job.name == name_of(attempt_id)]
+        named = [job for job in jobs.values() if job.name == job_name(attempt_id)]
         mine = [job for job in named if await asyncio.to_thread(self._spool.knows, job.owner, attempt_id)]
         if not mine:
             return None
@@ -185,7 +184,7 @@ class PbsBackend:
             return None
         for job in jobs.values():
             if _number(job.job_id) == told.job_id:
-                return job if (job.owner, attempt_of(job.name)) == (told.user, ref.attempt_id) else None
+                return job if (job.owner, attempt_in_name(job.name)) == (told.user, ref.attempt_id) else None
         return None
 
     async def _observed(self, ref: Ref, jobs: Mapping[str, Job]) -> Observation | Forgotten:
@@ -261,7 +260,7 @@ def _number(job_id: str) -> int:
 
 
 def _waits(job: Job) -> bool:
-    return attempt_of(job.name) is not None and translate.seen(job)[0] is Seen.WAITING
+    return attempt_in_name(job.name) is not None and translate.seen(job)[0] is Seen.WAITING
 
 
 def _asked(job: Job) -> Resources:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from hpc_adapters.contract import Capacity, Resources
-from hpc_adapters.pbs.parsing import Node, Unreadable, size_mb
+from hpc_adapters.pbs.parsing import Node, Unreadable, count, size_mb
 
 _OUT = frozenset(
     {"down", "offline", "stale", "state-unknown", "unresolvable", "initializing", "provisioning", "wait-provisioning",
@@ -47,8 +47,8 @@ def _held(node: Node, gpus_per_node: int) -> Resources:
 
 def _resources(told: Mapping[str, str], gpus_per_node: int) -> Resources:
     return Resources(
-        gpus=_number(told.get("ngpus")) if "ngpus" in told else gpus_per_node,
-        cpus=_number(told.get("ncpus")),
+        gpus=count(told.get("ngpus")) if "ngpus" in told else gpus_per_node,
+        cpus=count(told.get("ncpus")),
         memory_mb=_size(told.get("mem")),
     )
 
@@ -60,10 +60,6 @@ def _sum(amounts: Iterable[Resources]) -> Resources:
         cpus=sum(each.cpus for each in every),
         memory_mb=sum(each.memory_mb for each in every),
     )
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
 
 
 def _size(text: str | None) -> int:

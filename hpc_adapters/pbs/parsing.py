@@ -95,6 +95,11 @@ def duration(seconds_: int) -> str:
     return f"{seconds_ // 3600:02}:{seconds_ // 60 % 60:02}:{seconds_ % 60:02}"
 
 
+def count(text: str | None) -> int:
+    """A whole number that PBS printed; 0 where it printed none."""
+    return int(text) if text and text.isascii() and text.isdigit() else 0
+
+
 def user_of(owner: str) -> str:
     """The Unix user of a Job_Owner such as alice@login1 or alice@REALM."""
     return owner.partition("@")[0]

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from hpc_adapters.contract import Identity, JobRequest, Script
 from hpc_adapters.errors import BackendError, Rejected, Unavailable
-from hpc_adapters.jobhead.places import STDERR, STDOUT, Places
+from hpc_adapters.jobhead.places import STDERR, STDOUT, Places, job_name
 from hpc_adapters.jobhead.variables import own_variables
 from hpc_adapters.jobhead.wrapper import Head
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.pbs.commands import Done
-from hpc_adapters.pbs.naming import name_of
 from hpc_adapters.pbs.parsing import duration
 from hpc_adapters.pbs.settings import PbsSettings
 
@@ -102,7 +101,7 @@ def submission(request: JobRequest, identity: Identity, settings: PbsSettings, w
     """Arguments of qsub; the script comes on stdin. Rejected: a layout that does not divide evenly."""
     return [
         settings.command("qsub"),
-        *("-N", name_of(request.attempt_id)),
+        *("-N", job_name(request.attempt_id)),
         *("-q", settings.queue),
         *(settings.project_option, identity.account),
         *("-l", f"select={_select(request, settings)}"),

@@ -18,9 +18,9 @@ import pytest
 from hpc_adapters.conformance.harness import Act, FaultyHarness
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
 from hpc_adapters.contract import Identity, JobRequest, Resources, Script
+from hpc_adapters.jobhead.places import job_name
 from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.pbs.adapter import PbsBackend
-from hpc_adapters.pbs.naming import name_of
 from hpc_adapters.pbs.settings import PbsSettings
 from infra.clock import new_id, utc_now
 from tests.support.fake_pbs import FakePbs
@@ -94,13 +94,13 @@ class PbsHarness(FaultyHarness):
         self.pbs.delay_request = True
 
     def forget(self, attempt_id: UUID) -> None:
-        self.pbs.forget(name_of(attempt_id))
+        self.pbs.forget(job_name(attempt_id))
 
     def set_reachable(self, *, reachable: bool) -> None:
         self.pbs.reachable = reachable
 
     def start_again(self, attempt_id: UUID) -> None:
-        self.pbs.start_again(name_of(attempt_id))
+        self.pbs.start_again(job_name(attempt_id))
 
 
 @pytest.fixture

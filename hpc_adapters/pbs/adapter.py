@@ -86,10 +86,11 @@ class PbsBackend:
         places = Places.of(request, self._settings.folder, identity.user)
         arguments = submission(request, identity, self._settings, places.work)
         async with self._submitting:
-            known = await self._find(request.attempt_id, await self._jobs())
+            jobs = await self._jobs()
+            known = await self._find(request.attempt_id, jobs)
             if known is not None:
                 return known
-            await self._require_room(request.resources)
+            await self._require_room(request.resources, jobs)
             await self._prepare(places, secrets_file(script.secrets))
             batch = batch_script(head(request, script, places))
             done = await self._commands.run(arguments, user=identity.user, stdin=batch.encode())
@@ -211,9 +212,9 @@ class PbsBackend:
 
     # -- room, folders, files ------------------------------------------------------------------------------------------
 
-    async def _require_room(self, asked: Resources) -> None:
+    async def _require_room(self, asked: Resources, jobs: Mapping[str, Job]) -> None:
         found = await self.capacity()
-        waiting = [_asked(job) for job in (await self._jobs()).values() if _waits(job)]
+        waiting = [_asked(job) for job in jobs.values() if _waits(job)]
         if not found.online or not has_room(found.free, waiting, asked, look_ahead=self._settings.look_ahead):
             raise Unavailable("no-room", maybe_done=False)
 

@@ -1,12 +1,27 @@
-"""What every job of a site finds in its environment, beside what the site gives it. Pure."""
+"""What every job of a site is told, beside what the site itself adds: its head and its environment. Pure."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hpc_adapters.contract import JobRequest
+from hpc_adapters.contract import JobRequest, Script
 from hpc_adapters.jobhead.places import RESULT, Places, inputs_of
+from hpc_adapters.jobhead.wrapper import Head
 from hpc_adapters.launching.variables import job_variables
+
+
+def head_of(request: JobRequest, script: Script, places: Places) -> Head:
+    """The head of a job; the site adds how it launches, warns and calls a run."""
+    own = own_variables(request, places)
+    return Head(
+        work=str(places.work),
+        program=script.body,
+        arguments=script.arguments,
+        environment=script.environment,
+        own=own,
+        secrets=len(script.secrets),
+        folders=[own["KYOYO_CHECKPOINT_DIR"], own["KYOYO_INPUT_DIR"], own["KYOYO_OUTPUT_DIR"]],
+    )
 
 
 def own_variables(request: JobRequest, places: Places) -> dict[str, str]:

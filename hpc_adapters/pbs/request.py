@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hpc_adapters.contract import Identity, JobRequest, Script
 from hpc_adapters.errors import BackendError, Rejected, Unavailable
 from hpc_adapters.jobhead.places import STDERR, STDOUT, Places, job_name
-from hpc_adapters.jobhead.variables import own_variables
+from hpc_adapters.jobhead.variables import head_of
 from hpc_adapters.jobhead.wrapper import Head
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.pbs.commands import Done
@@ -78,23 +79,12 @@ def checked(request: JobRequest, settings: PbsSettings) -> tuple[Script, Identit
 
 def head(request: JobRequest, script: Script, places: Places) -> Head:
     """What the head of the job is told."""
-    own = own_variables(request, places)
     launch = (
         torchrun(script.launch, nodes=1, script=str(places.work / "script"), arguments=script.arguments)
         if script.launch
         else ""
     )
-    return Head(
-        work=str(places.work),
-        program=script.body,
-        arguments=script.arguments,
-        environment=script.environment,
-        own=own,
-        secrets=len(script.secrets),
-        launch=launch,
-        folders=[own["KYOYO_CHECKPOINT_DIR"], own["KYOYO_INPUT_DIR"], own["KYOYO_OUTPUT_DIR"]],
-        run=RUN,
-    )
+    return replace(head_of(request, script, places), launch=launch, run=RUN)
 
 
 def submission(request: JobRequest, identity: Identity, settings: PbsSettings, work: Path) -> list[str]:

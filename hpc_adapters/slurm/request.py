@@ -6,12 +6,13 @@ the program, as base64, and names that the site's own settings allow.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from shlex import join
 from typing import Final
 
 from hpc_adapters.contract import Identity, JobRequest, Script
 from hpc_adapters.jobhead.places import STDERR, STDOUT, Places, job_name
-from hpc_adapters.jobhead.variables import own_variables
+from hpc_adapters.jobhead.variables import head_of
 from hpc_adapters.jobhead.wrapper import Head, batch_script
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.slurm.models import Json
@@ -35,9 +36,9 @@ def body(
 
 def head(request: JobRequest, script: Script, *, settings: SlurmSettings, places: Places) -> Head:
     """What the head of the job is told."""
-    own = own_variables(request, places)
+    found = head_of(request, script, places)
     if settings.python is not None:
-        own["KYOYO_SITE_PYTHON"] = settings.python
+        found = replace(found, own={**found.own, "KYOYO_SITE_PYTHON": settings.python})
     prefix = _prefix(request, settings, places)
     launch = ""
     if script.launch is not None:
@@ -48,18 +49,7 @@ def head(request: JobRequest, script: Script, *, settings: SlurmSettings, places
         if prefix:
             launch = _python_in_image(prefix, places) + launch
     signal = request.placement.signal
-    return Head(
-        work=str(places.work),
-        program=script.body,
-        arguments=script.arguments,
-        environment=script.environment,
-        own=own,
-        secrets=len(script.secrets),
-        launch=launch,
-        prefix=prefix,
-        folders=[own["KYOYO_CHECKPOINT_DIR"], own["KYOYO_INPUT_DIR"], own["KYOYO_OUTPUT_DIR"]],
-        warning=signal.name if signal else "",
-    )
+    return replace(found, launch=launch, prefix=prefix, warning=signal.name if signal else "")
 
 
 def _what(request: JobRequest, identity: Identity, settings: SlurmSettings, places: Places) -> dict[str, object]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from accounts import service as accounts
-from hpc_adapters.contract import Identity, JobRequest, Script
+from hpc_adapters.contract import JobRequest, Script
 from hpc_adapters.errors import Rejected, Unavailable
 from infra.db.connection import Conn, transaction
 from infra.refusal import Refusal
@@ -27,6 +27,7 @@ from scheduler.loops import items
 from scheduler.loops.apply import apply_to, note
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
+from scheduler.loops.identities import identity_of
 from scheduler.store import attempts as attempt_store
 from scheduler.store.requests import request_of
 
@@ -141,12 +142,10 @@ async def _prepared(conn: Conn, deps: Deps, attempt: Attempt) -> JobRequest:
     SiteUserMissing, SecretUnknown: its member has left, or has removed what the job needs.
     """
     asked = await request_of(conn, attempt)
-    request = asked.request
-    if deps.backends[attempt.backend].capabilities().needs_identity:
-        user = await accounts.site_user(
-            conn, backend=attempt.backend, organisation_id=attempt.organisation_id, person_id=asked.person_id
-        )
-        request = replace(request, identity=Identity(user.unix_user, user.account))
+    identity = await identity_of(
+        conn, deps, backend=attempt.backend, organisation_id=attempt.organisation_id, person_id=asked.person_id
+    )
+    request = replace(asked.request, identity=identity)
     if asked.secrets and isinstance(request.payload, Script):
         sealed = await accounts.sealed_secrets(
             conn, organisation_id=attempt.organisation_id, person_id=asked.person_id, names=asked.secrets

@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
-from accounts import service as accounts
-from hpc_adapters.contract import Desk, Files, Identity, OutputFile, Ref
+from hpc_adapters.contract import Desk, Files, OutputFile, Ref
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.filenames import problem_of
 from infra.db.connection import notify, transaction
@@ -26,6 +24,7 @@ from scheduler.files import Changed, ContentLost, Shelf, ShelfAway
 from scheduler.loops import items, metrics
 from scheduler.loops.apply import note
 from scheduler.loops.deps import Deps
+from scheduler.loops.identities import identity_of
 from scheduler.store import files as store
 from scheduler.store.files import Filed, Left
 
@@ -67,14 +66,11 @@ def _files(deps: Deps, filed: Filed) -> Files:
 
 async def _desk(deps: Deps, filed: Filed) -> Desk:
     """As whom its files are moved: as its owner is known to the site now. SiteUserMissing."""
-    desk = Desk(filed.id, str(filed.organisation_id))
-    if not deps.backends[filed.backend].capabilities().needs_identity:
-        return desk
     async with transaction(deps.pool, lease=deps.lease) as conn:
-        user = await accounts.site_user(
-            conn, backend=filed.backend, organisation_id=filed.organisation_id, person_id=filed.person_id
+        identity = await identity_of(
+            conn, deps, backend=filed.backend, organisation_id=filed.organisation_id, person_id=filed.person_id
         )
-    return replace(desk, identity=Identity(user.unix_user, user.account))
+    return Desk(filed.id, str(filed.organisation_id), identity=identity)
 
 
 # -- in ----------------------------------------------------------------------------------------------------------------

@@ -40,22 +40,18 @@ async def tick(deps: Deps, now: datetime) -> int:
         return 0
     since = now - timedelta(seconds=deps.settings.result_window_s)
     async with transaction(deps.pool, lease=deps.lease) as conn:
-        staging = await store.to_stage(conn, backends=names, now=now, limit=_AT_ONCE)
-        ended = await store.to_collect(conn, backends=names, since=since, now=now, limit=_AT_ONCE)
-    shelf = deps.shelf
-    rounds = [_each(group, lambda filed: _stage(deps, shelf, filed, now)) for group in _by_organisation(staging)]
-    rounds += [_each(group, lambda filed: _collect(deps, shelf, filed, now)) for group in _by_organisation(ended)]
-    return sum(await asyncio.gather(*rounds))
+        to_stage = await store.to_stage(conn, backends=names, now=now, limit=_AT_ONCE)
+        to_collect = await store.to_collect(conn, backends=names, since=since, now=now, limit=_AT_ONCE)
+    shelf, incoming, outgoing = deps.shelf, _by_organisation(to_stage), _by_organisation(to_collect)
+    staging = [items.each("staging", group, lambda each: _stage(deps, shelf, each, now)) for group in incoming]
+    collecting = [items.each("staging", group, lambda each: _collect(deps, shelf, each, now)) for group in outgoing]
+    return sum(await asyncio.gather(*staging, *collecting))
 
 
 def _by_organisation(found: Sequence[Filed]) -> list[list[Filed]]:
     """One after the other within an organisation: none waits for another's large files more than it must."""
     ordered = sorted(found, key=lambda each: each.organisation_id)
     return [list(group) for _, group in groupby(ordered, lambda each: each.organisation_id)]
-
-
-async def _each(group: Sequence[Filed], work: object) -> int:
-    return await items.each("staging", group, work)  # type: ignore[arg-type]  # one of the two above
 
 
 def _files(deps: Deps, filed: Filed) -> Files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -61,6 +62,17 @@ def during(client: Client, since: datetime, until: datetime) -> Iterator[JobReco
         begun = record.submitted_at is None or record.submitted_at < until
         if begun and (record.ended_at is None or record.ended_at >= since):
             yield record
+
+
+def matches(record: JobRecord, asked: argparse.Namespace) -> bool:
+    """Whether a job is in every list that was given of names, partitions, accounts and QOS."""
+    wanted = (
+        (asked.name, record.name),
+        (asked.partition, record.offering),
+        (asked.account, record.project),
+        (asked.qos, record.service_class),
+    )
+    return all(told in names_in(listed) for listed, told in wanted if listed)
 
 
 def in_order(records: Iterable[JobRecord]) -> list[JobRecord]:

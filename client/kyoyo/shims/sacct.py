@@ -117,7 +117,7 @@ def main(desk: Desk, arguments: Sequence[str]) -> int:
     placed = _placed(desk, asked)
     with desk.client() as client:
         people = People(client, desk.user)
-        records = [record for record in _records(desk, asked, client) if _matches(record, asked)]
+        records = [record for record in _records(desk, asked, client) if finding.matches(record, asked)]
         if asked.user and not asked.allusers:
             records = people.of(records, words.names_in(asked.user))
         elif not asked.allusers and not asked.jobs:
@@ -156,7 +156,7 @@ def _asked(desk: Desk, arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-u", "--user", "--uid", metavar="LIST")
     parser.add_argument("-s", "--state", metavar="LIST")
     parser.add_argument("-r", "--partition", metavar="LIST")
-    parser.add_argument("-A", "--accounts", metavar="LIST")
+    parser.add_argument("-A", "--accounts", dest="account", metavar="LIST")
     parser.add_argument("-q", "--qos", metavar="LIST")
     parser.add_argument("--name", metavar="LIST")
     parser.add_argument("--delimiter", default="|")
@@ -206,16 +206,6 @@ def _states(desk: Desk, asked: argparse.Namespace) -> frozenset[str]:
 
 def _time(desk: Desk, text: str | None) -> datetime | None:
     return None if text is None else instant_of(text, desk.now())
-
-
-def _matches(record: JobRecord, asked: argparse.Namespace) -> bool:
-    wanted = (
-        (asked.name, record.name),
-        (asked.partition, record.offering),
-        (asked.accounts, record.project),
-        (asked.qos, record.service_class),
-    )
-    return all(told in words.names_in(listed) for listed, told in wanted if listed)
 
 
 def _help_format(desk: Desk) -> None:

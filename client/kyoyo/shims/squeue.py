@@ -143,7 +143,7 @@ def main(desk: Desk, arguments: Sequence[str]) -> int:
         records = [
             record
             for record in _records(desk, asked, client)
-            if words.state_of(record) in states and _matches(record, asked)
+            if words.state_of(record) in states and finding.matches(record, asked)
         ]
         if asked.me:
             records = [record for record in records if people.is_mine(record)]
@@ -211,16 +211,6 @@ def _records(desk: Desk, asked: argparse.Namespace, client: Client) -> list[JobR
         desk.err.write("slurm_load_jobs error: Invalid job id specified\n")
         desk.fail(f"no such job: {missing[0]}")
     return found
-
-
-def _matches(record: JobRecord, asked: argparse.Namespace) -> bool:
-    wanted = (
-        (asked.name, record.name),
-        (asked.partition, record.offering),
-        (asked.account, record.project),
-        (asked.qos, record.service_class),
-    )
-    return all(told in words.names_in(listed) for listed, told in wanted if listed)
 
 
 def _together(rows: Sequence[Row]) -> list[Row]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -21,6 +20,7 @@ from pricing import service as pricing
 from pricing.model import Component, MarketReference, NewPrice, Offering, OfferingKind, ServiceClass
 from pricing.units import micro
 from tests.support.database import Database
+from tests.support.under_fire import settings_of
 
 BACKEND = "slurm"
 OFFERING = "gpu-h200"
@@ -199,15 +199,4 @@ def backends_toml(cluster: Cluster, *, url: str | None = None, **more: object) -
 
 def environment(database: Database, folder: Path, backends: str) -> Mapping[str, str]:
     """Settings of portal and worker."""
-    (folder / "backends.toml").write_text(backends)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return {
-        "KYOYO_DATABASE_URL": database.url,
-        "KYOYO_DATA_DIR": str(folder),
-        "KYOYO_BACKENDS_FILE": str(folder / "backends.toml"),
-        "KYOYO_HOST": "127.0.0.1",
-        "KYOYO_PORT": str(port),
-        "KYOYO_ACCOUNTING_CATCH_UP_S": "10",
-    }
+    return {**settings_of(database, folder, backends), "KYOYO_ACCOUNTING_CATCH_UP_S": "10"}

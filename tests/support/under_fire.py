@@ -7,6 +7,7 @@ import json
 import os
 import random  # noqa: TID251  one seeded instance
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -51,6 +52,21 @@ class Victim:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def settings_of(database: Database, folder: Path, backends: str) -> Mapping[str, str]:
+    """Of portal and worker, on a port that is free now. backends: the text of their file."""
+    (folder / "backends.toml").write_text(backends)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {
+        "KYOYO_DATABASE_URL": database.url,
+        "KYOYO_DATA_DIR": str(folder),
+        "KYOYO_BACKENDS_FILE": str(folder / "backends.toml"),
+        "KYOYO_HOST": "127.0.0.1",
+        "KYOYO_PORT": str(port),
+    }
 
 
 @contextmanager

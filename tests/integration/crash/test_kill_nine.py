@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import random  # noqa: TID251  one seeded instance
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,6 +35,7 @@ from tests.support.under_fire import (
     patiently,
     portal_listens,
     service,
+    settings_of,
     unexplained,
     until_settled,
     worker_leads,
@@ -96,20 +96,6 @@ async def grant_enough(database: Database) -> None:
         )
 
 
-def settings_of(database: Database, folder: Path) -> Mapping[str, str]:
-    (folder / "backends.toml").write_text(BACKENDS)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return {
-        "KYOYO_DATABASE_URL": database.url,
-        "KYOYO_DATA_DIR": str(folder),
-        "KYOYO_BACKENDS_FILE": str(folder / "backends.toml"),
-        "KYOYO_HOST": "127.0.0.1",
-        "KYOYO_PORT": str(port),
-    }
-
-
 async def work(environment: Mapping[str, str], token: str, folder: Path, *, number: int) -> list[Job]:
     """Submit everything and wait until each job has ended, as a patient user does."""
     url = f"http://127.0.0.1:{environment['KYOYO_PORT']}"
@@ -141,7 +127,7 @@ async def test_kills_at_random_moments_lose_no_job_run_none_twice_and_cost_no_ye
 ) -> None:
     keys = await seed(database.portal, now=utc_now(), new_id=new_id)
     await grant_enough(database)
-    environment = settings_of(database, tmp_path)
+    environment = settings_of(database, tmp_path, BACKENDS)
     done = asyncio.Event()
     with service(environment, tmp_path) as victims:
         killers = [

@@ -50,6 +50,9 @@ class _Accounting:
         if self.is_away or self.is_behind:
             raise Unavailable(ACCOUNTING_AWAY if self.is_away else ACCOUNTING_BEHIND, maybe_done=False)
 
+    def has_namesake(self, job: LiveJob | DbJob) -> bool:
+        return telling.has_namesake(job, self.records.get(job.job_id, ()))
+
     def of(self, native: Native, attempt_id: UUID, settings: SlurmSettings) -> list[DbJob]:
         """The records of an attempt, by the id that we were given and by its name."""
         found = [*self.records.get(native.job_id, ()), *self.named.get(job_name(attempt_id), ())]
@@ -191,9 +194,13 @@ class Attempts:
 
     def _known(self, attempt_id: UUID, native: Native, queue: Queue, accounting: _Accounting) -> Known:
         """In a thread. OSError."""
+        live = self._live(queue, native, attempt_id)
+        recorded = accounting.of(native, attempt_id, self._settings)
+        jobs: list[LiveJob | DbJob] = [*live, *recorded]
         return Known(
-            live=self._live(queue, native, attempt_id),
-            recorded=accounting.of(native, attempt_id, self._settings),
+            live=live,
+            recorded=recorded,
+            has_namesake=any(accounting.has_namesake(job) for job in jobs),
             start=self._spool.started(native.user, attempt_id),
             end=self._spool.ended(native.user, attempt_id),
             note=self._spool.noted(native.user, attempt_id),

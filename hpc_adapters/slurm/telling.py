@@ -6,9 +6,9 @@ requeue. One of them passed the gate; it tells what became of the attempt, and t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from hpc_adapters.contract import BY_OWNER, Observation, Ref, Seen
@@ -25,6 +25,10 @@ HEAD_S: Final = 60
 REFUSED_S: Final = 5
 """slurmd refuses a launch sooner than this."""
 LAUNCH_REFUSED: Final = "launch-refused"
+ENDED_WITH_NAMESAKE: Final = "ended-with-namesake"
+NAMESAKE_WITHIN: Final = timedelta(hours=1)
+"""An id comes again so soon only where slurmctld has lost the job that bore it."""
+KILLED: Final = "signal-9"
 SAME_START_S: Final = 2
 SUPERSEDED_BY_ANOTHER: Final = "superseded"
 NOT_RELEASED: Final = frozenset(
@@ -52,6 +56,8 @@ class Known:
     start: Start | None = None
     end: End | None = None
     note: str = ""
+    has_namesake: bool = False
+    """Whether slurmctld gave the same id to an earlier job, and forgot that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +138,21 @@ def tell(known: Known) -> Told | None:
     if job is None:
         return None
     told = verdict(job)
-    if winner is not None and _was_requeued_by_hand(winner):
-        return Told(winner, Verdict(Seen.CANCELLED, BY_OWNER))
-    if winner is None and may_be_of_head(job, told):
+    if winner is not None:
+        return Told(winner, _of_winner(winner, told, known))
+    if may_be_of_head(job, told):
         return Told(job, _without_gate(job, told, known))
-    refused = LAUNCH_REFUSED if winner is None and _was_refused_by_node(job, told) else ""
-    if told.seen is Seen.CANCELLED and (known.note or refused):
-        return Told(job, Verdict(Seen.NODE_FAILED, known.note or refused))
-    if winner is not None and may_be_of_head(job, told) and known.end is not None and known.end.head:
-        return Told(job, Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code))
-    return Told(job, told)
+    refused = LAUNCH_REFUSED if _was_refused_by_node(job, told) else ""
+    return Told(job, _unless_ours(told, known.note or refused))
+
+
+def has_namesake(job: Job, recorded: Iterable[DbJob]) -> bool:
+    """Whether the accounting knows an earlier job by the same id, submitted less than NAMESAKE_WITHIN before it."""
+    at = job.submit_at
+    if at is None:
+        return False
+    earlier = (each.submit_at for each in recorded if each.job_id == job.job_id and each.submit_at is not None)
+    return any(at - NAMESAKE_WITHIN <= each < at for each in earlier)
 
 
 def may_hide_another(told: Told, known: Known) -> bool:
@@ -188,6 +199,15 @@ def _was_refused_by_node(job: Job, told: Verdict) -> bool:
     return by_the_site and job.started_at is not None and length_s(job) <= REFUSED_S
 
 
+def _was_ended_with_namesake(job: Job, told: Verdict, known: Known) -> bool:
+    """Whether slurmd killed it while it cleared up after the forgotten job of the same id, which it still ran.
+
+    It kills by id until nothing of that id is left, all processes at once: the head could write no end.
+    """
+    was_killed = told.seen is Seen.FAILED and told.detail == KILLED and known.end is None
+    return was_killed and known.has_namesake and length_s(job) <= HEAD_S
+
+
 def _was_requeued_by_hand(winner: Job) -> bool:
     """Of a run that passed the gate: it was sent as not requeueable, so somebody changed that before.
 
@@ -228,6 +248,22 @@ def _latest(job: Job) -> tuple[float, bool]:
     """Of two records of the same end, slurmdbd's says more."""
     end = job.ended_at or job.started_at or job.submit_at
     return (end.timestamp() if end else 0.0), isinstance(job, DbJob)
+
+
+def _of_winner(winner: Job, told: Verdict, known: Known) -> Verdict:
+    """Of the run that passed the gate."""
+    if _was_requeued_by_hand(winner):
+        return Verdict(Seen.CANCELLED, BY_OWNER)
+    if may_be_of_head(winner, told) and known.end is not None and known.end.head:
+        return Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code)
+    if _was_ended_with_namesake(winner, told, known):
+        return Verdict(Seen.NODE_FAILED, ENDED_WITH_NAMESAKE, told.exit_code)
+    return _unless_ours(told, known.note)
+
+
+def _unless_ours(told: Verdict, why: str) -> Verdict:
+    """A cancel that has a reason of ours, or of the machine, is none by a person."""
+    return Verdict(Seen.NODE_FAILED, why) if why and told.seen is Seen.CANCELLED else told
 
 
 def _without_gate(job: Job, told: Verdict, known: Known) -> Verdict:

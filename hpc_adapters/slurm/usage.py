@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -71,7 +71,18 @@ class Usage:
         except OSError as error:
             raise Unavailable(FOLDER_AWAY, maybe_done=False) from error
         left = await self._with_figures(jobs, left)
-        rows = [self._row(job, each, is_runaway=job.job_id in runaways) for job, each in zip(jobs, left, strict=True)]
+        bearers: defaultdict[int, list[DbJob]] = defaultdict(list)
+        for job in found.items:
+            bearers[job.job_id].append(job)
+        rows = [
+            self._row(
+                job,
+                each,
+                is_runaway=job.job_id in runaways,
+                has_namesake=telling.has_namesake(job, bearers[job.job_id]),
+            )
+            for job, each in zip(jobs, left, strict=True)
+        ]
         return [row for row in rows if row is not None and _touches(row, window)]
 
     def _is_here(self, job: DbJob) -> bool:
@@ -80,7 +91,7 @@ class Usage:
             or ownership.surely_of(job, self._settings.folder) is not None
         )
 
-    def _row(self, job: DbJob, left: _Left, *, is_runaway: bool) -> UsageRow | None:
+    def _row(self, job: DbJob, left: _Left, *, is_runaway: bool, has_namesake: bool) -> UsageRow | None:
         row = accounting.usage_row(
             job,
             cluster=self._settings.cluster,
@@ -95,7 +106,7 @@ class Usage:
             row = replace(row, facts={**row.facts, accounting.TURNED_AWAY: accounting.OVERWRITTEN})
         if row.facts.get("gpus") and row.final:
             row = replace(row, facts={**row.facts, **(_of_this_run(left, row) or _NOT_MEASURED)})
-        return replace(row, ending=_ending(job, left, row))
+        return replace(row, ending=_ending(job, left, row, has_namesake=has_namesake))
 
     def _left(self, job: DbJob) -> _Left:
         """In a thread. OSError."""
@@ -181,11 +192,12 @@ def _of_this_run(left: _Left, row: UsageRow) -> dict[str, str | float]:
     return {} if accounting.TURNED_AWAY in row.facts else left.gpu
 
 
-def _ending(job: DbJob, left: _Left, row: UsageRow) -> Seen:
+def _ending(job: DbJob, left: _Left, row: UsageRow, *, has_namesake: bool) -> Seen:
     """As observation tells it."""
     if not row.final or accounting.RUNAWAY in row.facts:
         return row.ending
-    told = telling.tell(Known(recorded=[job], start=left.start, end=left.end, note=left.note))
+    known = Known(recorded=[job], start=left.start, end=left.end, note=left.note, has_namesake=has_namesake)
+    told = telling.tell(known)
     return row.ending if told is None else told.verdict.seen
 
 

@@ -113,11 +113,20 @@ async def metered_gpu_seconds(database: Database, backend: str) -> dict[UUID, in
 
 async def unsettled(database: Database) -> list[str]:
     """Attempts of open holds, each in a line for whoever looks why."""
+    return await _lines(database, "h.closed_at IS NULL")
+
+
+async def failed(database: Database) -> list[str]:
+    """Attempts of jobs that ended in another way than well, each in a line for whoever looks why."""
+    return await _lines(database, "j.state <> 'SUCCEEDED'")
+
+
+async def _lines(database: Database, which: str) -> list[str]:
     rows = await database.owner.fetch(
         "SELECT a.id, a.state::text, a.reason, a.backend_ref, b.ending::text, b.accounting_final_at, b.settled_at, "
         "(SELECT string_agg(r.natural_key || ' ' || r.ending || ' ' || r.components::text || r.facts::text, '; ') "
         " FROM metering.accounting_row r WHERE r.attempt_id = a.id) AS rows "
-        "FROM pricing.hold h JOIN scheduler.attempt a ON a.job_id = h.job_id "
-        "JOIN pricing.billable_attempt b ON b.attempt_id = a.id WHERE h.closed_at IS NULL ORDER BY a.queued_at"
+        "FROM scheduler.job j JOIN scheduler.attempt a ON a.job_id = j.id JOIN pricing.hold h ON h.job_id = j.id "
+        f"LEFT JOIN pricing.billable_attempt b ON b.attempt_id = a.id WHERE {which} ORDER BY a.queued_at"
     )
     return [" ".join(f"{name}={value}" for name, value in row.items()) for row in rows]

@@ -226,6 +226,7 @@ async def test_no_fault_loses_a_job_runs_one_twice_or_costs_a_yen(
                 repairing.cancel()
 
     assert strikes.done == Counter(plan.strikes)
+    assert not (ended_badly := await slurm_truth.failed(database)), ended_badly
     check_jobs(worked, plan)
     await check_starts(database, cluster)
     await check_usage(database, rows, cluster)

@@ -143,6 +143,28 @@ def test_a_launch_that_failed_after_a_crash_is_no_requeue_of_its_owners() -> Non
     assert said(Known(recorded=[taken], start=start(1, 0))) == (Seen.PREEMPTED, "requeued")
 
 
+def test_a_run_that_died_with_a_forgotten_bearer_of_its_id_is_no_failure_of_its_program() -> None:
+    killed = recorded(1, "FAILED", length=2, signal=9)
+    passed = Known(recorded=[killed], start=start(1, 0), has_namesake=True)
+    assert said(passed) == (Seen.NODE_FAILED, "ended-with-namesake")
+    own_end = End(137, by_itself=True, head=False)
+    for plain in (
+        replace(passed, has_namesake=False),
+        replace(passed, end=own_end),
+        replace(passed, recorded=[recorded(1, "FAILED", length=61, signal=9)]),
+    ):
+        assert said(plain) == (Seen.FAILED, "signal-9")
+    assert said(replace(passed, recorded=[recorded(1, "FAILED", length=2, exit_code=9)])) == (Seen.FAILED, "")
+
+
+def test_a_namesake_is_an_earlier_job_by_the_same_id() -> None:
+    job = recorded(1, "FAILED", length=2)
+    minutes = [replace(job, submit_at=T0 - timedelta(minutes=each)) for each in (-1, 0, 1, 61)]
+    assert [telling.has_namesake(job, [each]) for each in minutes] == [False, False, True, False]
+    assert not telling.has_namesake(job, [replace(minutes[2], job_id=2)])
+    assert not telling.has_namesake(replace(job, submit_at=None), minutes)
+
+
 def test_a_head_that_could_not_begin_is_our_fault_and_only_for_a_moment() -> None:
     soon = live(1, "FAILED", length=20, exit_code=74)
     assert said(Known(live=[soon])) == (Seen.NODE_FAILED, "head-failed")

@@ -118,7 +118,8 @@ async def unsettled(database: Database) -> list[str]:
 
 async def failed(database: Database) -> list[str]:
     """Attempts of jobs that ended in another way than well, each in a line for whoever looks why."""
-    return await _lines(database, "j.state <> 'SUCCEEDED'")
+    well = "SELECT FROM scheduler.attempt last WHERE last.job_id = a.job_id AND last.state = 'SUCCEEDED'"
+    return await _lines(database, f"NOT EXISTS ({well})")
 
 
 async def _lines(database: Database, which: str) -> list[str]:
@@ -126,7 +127,7 @@ async def _lines(database: Database, which: str) -> list[str]:
         "SELECT a.id, a.state::text, a.reason, a.backend_ref, b.ending::text, b.accounting_final_at, b.settled_at, "
         "(SELECT string_agg(r.natural_key || ' ' || r.ending || ' ' || r.components::text || r.facts::text, '; ') "
         " FROM metering.accounting_row r WHERE r.attempt_id = a.id) AS rows "
-        "FROM scheduler.job j JOIN scheduler.attempt a ON a.job_id = j.id JOIN pricing.hold h ON h.job_id = j.id "
+        "FROM scheduler.attempt a JOIN pricing.hold h ON h.job_id = a.job_id "
         f"LEFT JOIN pricing.billable_attempt b ON b.attempt_id = a.id WHERE {which} ORDER BY a.queued_at"
     )
     return [" ".join(f"{name}={value}" for name, value in row.items()) for row in rows]

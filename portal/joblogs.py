@@ -1,7 +1,7 @@
 """Reads what an attempt prints from its backend, as valid text.
 
 Nothing is masked here: this process may not read members' secrets. A backend masks them in what it serves, where it can
-(`hpc_adapters/jobhead/masking.py`).
+(`hpc_adapters/jobhead/streams.py`).
 """
 
 from __future__ import annotations

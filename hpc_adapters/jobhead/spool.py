@@ -33,6 +33,8 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FIRST_ORDINARY_UID: Final = 1000
 _FACTS_CAP_BYTES: Final = 65_536
+FOLDER_AWAY: Final = "folder-unavailable"
+"""What is told when the shared folder does not answer."""
 SECRETS: Final = ".secrets"
 SAMPLER: Final = ".sampler.py"
 

@@ -31,16 +31,14 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
-from hpc_adapters.jobhead import masking
 from hpc_adapters.jobhead.places import Native, Places
-from hpc_adapters.jobhead.spool import Spool
-from hpc_adapters.jobhead.wrapper import secrets_file
-from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
+from hpc_adapters.jobhead.spool import FOLDER_AWAY, Spool
+from hpc_adapters.jobhead.streams import Streams, prepare
+from hpc_adapters.slurm.attempts import Attempts
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.checks import check
 from hpc_adapters.slurm.figures import Figures
 from hpc_adapters.slurm.files import SlurmFiles
-from hpc_adapters.slurm.reading import Reading
 from hpc_adapters.slurm.request import body
 from hpc_adapters.slurm.rest import Limits, Rest
 from hpc_adapters.slurm.settings import SlurmSettings
@@ -84,7 +82,13 @@ class SlurmBackend(SlurmFiles):
         self._usage = Usage(
             settings, slurm=self._slurm, view=self._view, spool=self._spool, clock=clock, figures=self._figures
         )
-        self._reading = Reading(settings, spool=self._spool, attempts=self._attempts)
+        self._streams = Streams(
+            self._spool,
+            backend=settings.name,
+            stream_cap_bytes=settings.stdout_cap_bytes,
+            result_cap_bytes=settings.result_cap_bytes,
+            has_ended=self._attempts.has_ended,
+        )
         self._waiting = Waiting(settings, slurm=self._slurm, view=self._view, clock=clock)
         self._submitting: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -142,7 +146,7 @@ class SlurmBackend(SlurmFiles):
         return await self._usage.rows(window)
 
     async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
-        return await self._reading.chunk(ref, stream, offset, limit)
+        return await self._streams.chunk(ref, stream, offset, limit)
 
     async def health(self) -> Health:
         try:
@@ -191,13 +195,9 @@ class SlurmBackend(SlurmFiles):
             raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
 
     async def _prepare(self, places: Places, script: Script, *, needs_sampler: bool) -> None:
-        secrets, sampler = secrets_file(script.secrets), _SAMPLER if needs_sampler else b""
-        marks = masking.marks_of(script.secrets.values(), salt=places.attempt_id.bytes)
+        sampler = _SAMPLER if needs_sampler else b""
         try:
-            if marks:
-                kept = masking.as_json(marks)
-                await asyncio.to_thread(self._spool.keep_marks, places.user, places.attempt_id, kept)
-            await asyncio.to_thread(self._spool.prepare, places, secrets=secrets, sampler=sampler)
+            await asyncio.to_thread(prepare, self._spool, places, script, sampler=sampler)
         except OSError as error:
             raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
 

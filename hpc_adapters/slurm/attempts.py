@@ -18,7 +18,7 @@ from hpc_adapters.contract import Observation, Ref, Seen
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.jobhead import places
 from hpc_adapters.jobhead.places import Native, job_name
-from hpc_adapters.jobhead.spool import Spool
+from hpc_adapters.jobhead.spool import FOLDER_AWAY, Spool
 from hpc_adapters.slurm import ownership, telling
 from hpc_adapters.slurm.calls import Slurm
 from hpc_adapters.slurm.models import DbJob, LiveJob
@@ -28,7 +28,6 @@ from hpc_adapters.slurm.view import Queue, View
 
 ACCOUNTING_AWAY: Final = "accounting-unavailable"
 ACCOUNTING_BEHIND: Final = "accounting-behind"
-FOLDER_AWAY: Final = "folder-unavailable"
 UNREADABLE: Final = "unreadable-record"
 _REMEMBERED: Final = timedelta(days=30)
 _MOST_ENDED: Final = 20_000

@@ -12,9 +12,8 @@ from uuid import UUID
 
 from hpc_adapters.contract import Seen, UsageRow, Window
 from hpc_adapters.errors import Unavailable
-from hpc_adapters.jobhead.spool import End, Spool, Start
+from hpc_adapters.jobhead.spool import FOLDER_AWAY, End, Spool, Start
 from hpc_adapters.slurm import accounting, ownership, telling
-from hpc_adapters.slurm.attempts import FOLDER_AWAY
 from hpc_adapters.slurm.calls import Slurm
 from hpc_adapters.slurm.figures import Figures
 from hpc_adapters.slurm.models import DbJob

@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
-from hpc_adapters.contract import LogChunk, Ref, Stream
+from hpc_adapters.contract import LogChunk, Ref, Script, Stream
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.jobhead import masking, places
-from hpc_adapters.jobhead.spool import Read, Spool
-from hpc_adapters.slurm.attempts import FOLDER_AWAY, Attempts
-from hpc_adapters.slurm.settings import SlurmSettings
+from hpc_adapters.jobhead.places import Places
+from hpc_adapters.jobhead.spool import FOLDER_AWAY, Read, Spool
+from hpc_adapters.jobhead.wrapper import secrets_file
 
 _FILES: Final = {Stream.STDOUT: places.STDOUT, Stream.STDERR: places.STDERR, Stream.RESULT: places.RESULT}
 
 
-class Reading:
-    """Safe for concurrent use in one loop."""
+def prepare(spool: Spool, places: Places, script: Script, *, sampler: bytes = b"") -> None:
+    """The working folder, and before it the marks of the secrets that lie in it. In a thread. Rejected, OSError."""
+    marks = masking.marks_of(script.secrets.values(), salt=places.attempt_id.bytes)
+    if marks:
+        spool.keep_marks(places.user, places.attempt_id, masking.as_json(marks))
+    spool.prepare(places, secrets=secrets_file(script.secrets), sampler=sampler)
 
-    def __init__(self, settings: SlurmSettings, *, spool: Spool, attempts: Attempts) -> None:
-        self._settings, self._spool, self._attempts = settings, spool, attempts
+
+class Streams:
+    """Of one backend's attempts. Safe for concurrent use in one loop.
+
+    `has_ended`: whether nothing of an attempt runs any more; it is asked only where a stream's end may be reached, and
+    what it raises is raised.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        backend: str,
+        stream_cap_bytes: int,
+        result_cap_bytes: int,
+        has_ended: Callable[[Ref], Awaitable[bool]],
+    ) -> None:
+        self._spool, self._backend, self._has_ended = spool, backend, has_ended
+        self._stream_cap_bytes, self._result_cap_bytes = stream_cap_bytes, result_cap_bytes
 
     async def chunk(self, ref: Ref, stream: Stream, offset: int, limit: int) -> LogChunk:
         """Forgotten, Unavailable."""
-        cap = self._settings.result_cap_bytes if stream is Stream.RESULT else self._settings.stdout_cap_bytes
+        cap = self._result_cap_bytes if stream is Stream.RESULT else self._stream_cap_bytes
         offset, limit = max(0, offset), max(0, limit)
         wanted = max(0, min(limit, cap - offset))
         first = await self._read(ref, stream, offset, wanted, is_over=False)
         if first.data and stream is not Stream.RESULT and offset + len(first.data) < min(first.size, cap):
             return _chunk(first, offset, ended=False)
-        if not await self._attempts.has_ended(ref):
+        if not await self._has_ended(ref):
             return _chunk(first if stream is not Stream.RESULT else Read(b"", 0), offset, ended=False)
         last = await self._read(ref, stream, offset, wanted, is_over=True)  # it may have grown until then
         if stream is Stream.RESULT and not 0 <= last.size <= cap:
@@ -40,7 +62,7 @@ class Reading:
 
     async def _read(self, ref: Ref, stream: Stream, offset: int, limit: int, *, is_over: bool) -> Read:
         native = places.native(ref.native_id)
-        if native is None or ref.backend != self._settings.name:
+        if native is None or ref.backend != self._backend:
             raise Forgotten(ref.attempt_id)
         try:
             found = await asyncio.to_thread(

@@ -28,10 +28,11 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import BackendError, Forgotten, Unavailable
 from hpc_adapters.features import refuse_unoffered
-from hpc_adapters.jobhead.places import RESULT, STDERR, STDOUT, Native, Places, attempt_in_name, job_name, native
+from hpc_adapters.jobhead.places import Native, Places, attempt_in_name, job_name, native
 from hpc_adapters.jobhead.room import has_room
-from hpc_adapters.jobhead.spool import Read, Spool
-from hpc_adapters.jobhead.wrapper import SUPERSEDED, batch_script, secrets_file
+from hpc_adapters.jobhead.spool import FOLDER_AWAY, Spool
+from hpc_adapters.jobhead.streams import Streams, prepare
+from hpc_adapters.jobhead.wrapper import SUPERSEDED, batch_script
 from hpc_adapters.pbs import accounting, capacity, parsing, translate
 from hpc_adapters.pbs.commands import Commands, Done
 from hpc_adapters.pbs.parsing import Job, Unreadable
@@ -39,7 +40,6 @@ from hpc_adapters.pbs.request import NO_SERVER, checked, head, submission, submi
 from hpc_adapters.pbs.settings import PbsSettings
 
 _T = TypeVar("_T")
-_FILES: Final = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR, Stream.RESULT: RESULT}
 _STREAM_CAP_BYTES: Final = 256 * 2**20
 _RESULT_CAP_BYTES: Final = 2**20
 _LONGEST: Final = timedelta(days=8)
@@ -56,6 +56,13 @@ class PbsBackend:
     ) -> None:
         self._settings, self._commands, self._spool, self._clock = settings, commands, spool, clock
         self._submitting = asyncio.Lock()
+        self._streams = Streams(
+            spool,
+            backend=settings.name,
+            stream_cap_bytes=_STREAM_CAP_BYTES,
+            result_cap_bytes=_RESULT_CAP_BYTES,
+            has_ended=self._has_ended,
+        )
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
@@ -91,7 +98,7 @@ class PbsBackend:
             if known is not None:
                 return known
             await self._require_room(request.resources, jobs)
-            await self._prepare(places, secrets_file(script.secrets))
+            await self._prepare(places, script)
             batch = batch_script(head(request, script, places))
             done = await self._commands.run(arguments, user=identity.user, stdin=batch.encode())
             job_id = submitted_id(done)
@@ -123,25 +130,7 @@ class PbsBackend:
         return accounting.usage_rows(lines, window, gpus_per_node=self._settings.gpus_per_node)
 
     async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
-        [seen] = await self.observe([ref])
-        if isinstance(seen, Forgotten):
-            raise seen
-        cap = _RESULT_CAP_BYTES if stream is Stream.RESULT else _STREAM_CAP_BYTES
-        ended = seen.seen.is_end
-        if stream is Stream.RESULT and not ended:
-            return LogChunk(data=b"", offset=offset, next_offset=offset, ended=False)
-        read = await asyncio.to_thread(self._piece, ref, stream, offset, max(0, min(limit, cap - offset)))
-        if stream is Stream.RESULT and not 0 <= read.size <= cap:
-            return LogChunk(data=b"", offset=offset, next_offset=offset, ended=True, truncated=True)
-        reached = offset + len(read.data)
-        at_end = ended and reached >= min(read.size, cap)
-        return LogChunk(
-            data=read.data,
-            offset=offset,
-            next_offset=reached,
-            ended=at_end,
-            truncated=at_end and not 0 <= read.size <= cap,
-        )
+        return await self._streams.chunk(ref, stream, offset, limit)
 
     async def health(self) -> Health:
         try:
@@ -207,6 +196,13 @@ class PbsBackend:
             detail=detail,
         )
 
+    async def _has_ended(self, ref: Ref) -> bool:
+        """Forgotten, Unavailable."""
+        [seen] = await self.observe([ref])
+        if isinstance(seen, Forgotten):
+            raise seen
+        return seen.seen.is_end
+
     def _ref(self, attempt_id: UUID, job_id: str, user: str) -> Ref:
         return Ref(self._settings.name, attempt_id, str(Native(_number(job_id), user)))
 
@@ -218,19 +214,11 @@ class PbsBackend:
         if not found.online or not has_room(found.free, waiting, asked, look_ahead=self._settings.look_ahead):
             raise Unavailable("no-room", maybe_done=False)
 
-    async def _prepare(self, places: Places, secrets: bytes) -> None:
+    async def _prepare(self, places: Places, script: Script) -> None:
         try:
-            await asyncio.to_thread(self._spool.prepare, places, secrets=secrets, sampler=b"")
+            await asyncio.to_thread(prepare, self._spool, places, script)
         except OSError as wrong:
-            raise Unavailable(f"the shared folder: {wrong.errno}", maybe_done=False) from wrong
-
-    def _piece(self, ref: Ref, stream: Stream, offset: int, limit: int) -> Read:
-        told = native(ref.native_id)
-        assert told is not None
-        found = self._spool.read(told.user, ref.attempt_id, _FILES[stream], offset=offset, limit=limit)
-        if found is None:
-            raise Forgotten(ref.attempt_id)
-        return found
+            raise Unavailable(f"{FOLDER_AWAY}: {wrong.errno}", maybe_done=False) from wrong
 
     def _accounting_lines(self, window: Window) -> list[str]:
         """The days that may hold records of the window, in the server's own days. Unavailable."""

@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("hpc_adapters.conformance.suite", "hpc_adapters.conformance.harness")
+pytest.register_assert_rewrite(
+    "hpc_adapters.conformance.suite", "hpc_adapters.conformance.secrecy", "hpc_adapters.conformance.harness"
+)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hpc_adapters.conformance.harness import Act, FaultyHarness
+from hpc_adapters.conformance.secrecy import SecrecyConformance
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
 from hpc_adapters.contract import Identity, JobRequest, Resources, Script
 from hpc_adapters.jobhead.places import job_name
@@ -112,6 +113,12 @@ async def pbs(tmp_path: Path) -> AsyncIterator[PbsHarness]:
 
 
 class TestPbs(BackendConformance):
+    @pytest.fixture
+    def harness(self, pbs: PbsHarness) -> PbsHarness:
+        return pbs
+
+
+class TestPbsSecrecy(SecrecyConformance):
     @pytest.fixture
     def harness(self, pbs: PbsHarness) -> PbsHarness:
         return pbs

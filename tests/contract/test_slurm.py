@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from hpc_adapters.conformance.harness import Act, FaultyHarness
+from hpc_adapters.conformance.secrecy import SecrecyConformance
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
 from hpc_adapters.contract import JobRequest, Resources, Script, Stream
 from hpc_adapters.jobhead.places import job_name
@@ -147,6 +148,13 @@ class SlurmHarness(FaultyHarness):
 
 
 class TestSlurm(BackendConformance):
+    @pytest.fixture
+    async def harness(self, slurm: Cluster) -> AsyncIterator[SlurmHarness]:
+        async with in_an_empty_cluster(slurm) as harness:
+            yield harness
+
+
+class TestSlurmSecrecy(SecrecyConformance):
     @pytest.fixture
     async def harness(self, slurm: Cluster) -> AsyncIterator[SlurmHarness]:
         async with in_an_empty_cluster(slurm) as harness:

@@ -78,8 +78,8 @@ class PbsBackend:
         )
 
     async def capacity(self) -> Capacity:
-        done = await self._ask("pbsnodes", "-a", "-F", "json")
-        nodes = _read(lambda: parsing.nodes(done.out))
+        printed = _printed(await self._ask("pbsnodes", "-a", "-F", "json"))
+        nodes = _read(lambda: parsing.nodes(printed))
         return capacity.capacity(
             nodes,
             at=self._clock(),
@@ -146,16 +146,16 @@ class PbsBackend:
     # -- what PBS says -------------------------------------------------------------------------------------------------
 
     async def _ask(self, command: str, *words: str) -> Done:
-        """A question as the service user. Unavailable: it was not answered in full."""
-        done = await self._commands.run([self._settings.command(command), *words], user=self._settings.service_user)
-        if done.exit_code:
-            raise Unavailable(done.err[:200] or f"{command} ended with {done.exit_code}", maybe_done=False)
-        return done
+        """A question as the service user."""
+        return await self._commands.run([self._settings.command(command), *words], user=self._settings.service_user)
 
-    async def _jobs(self) -> Mapping[str, Job]:
-        """Every job that the server remembers, ended ones included."""
-        done = await self._ask("qstat", "-x", "-f", "-F", "json")
-        return _read(lambda: parsing.jobs(done.out, zone=self._settings.zone))
+    async def _jobs(self, *job_ids: int) -> Mapping[str, Job]:
+        """The jobs that the server remembers, ended ones included: every one, or of these ids."""
+        done = await self._ask("qstat", "-x", "-f", "-F", "json", *map(str, job_ids))
+        if job_ids and _UNKNOWN_JOB in done.err:
+            return {}
+        printed = _printed(done)
+        return _read(lambda: parsing.jobs(printed, zone=self._settings.zone))
 
     async def _find(self, attempt_id: UUID, jobs: Mapping[str, Job]) -> Ref | None:
         """The job that passed the gate, else the first one. Whoever borrows a name has no folder of that attempt."""
@@ -197,8 +197,9 @@ class PbsBackend:
         )
 
     async def _has_ended(self, ref: Ref) -> bool:
-        """Forgotten, Unavailable."""
-        [seen] = await self.observe([ref])
+        """Asks about its own job alone. Forgotten, Unavailable."""
+        told = native(ref.native_id)
+        seen = await self._observed(ref, await self._jobs(told.job_id) if told else {})
         if isinstance(seen, Forgotten):
             raise seen
         return seen.seen.is_end
@@ -234,6 +235,13 @@ class PbsBackend:
         except OSError as wrong:
             raise Unavailable(f"the accounting logs: {wrong.errno}", maybe_done=False) from wrong
         return lines
+
+
+def _printed(done: Done) -> bytes:
+    """Unavailable: the question was not answered in full."""
+    if done.exit_code:
+        raise Unavailable(done.err[:200] or f"ended with {done.exit_code}", maybe_done=False)
+    return done.out
 
 
 def _read(parse: Callable[[], _T]) -> _T:

@@ -18,7 +18,7 @@ import pytest
 from hpc_adapters.conformance.harness import Act, FaultyHarness
 from hpc_adapters.conformance.secrecy import SecrecyConformance
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
-from hpc_adapters.contract import Identity, JobRequest, Resources, Script
+from hpc_adapters.contract import Identity, JobRequest, Resources, Script, Stream
 from hpc_adapters.jobhead.places import job_name
 from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.pbs.adapter import PbsBackend
@@ -128,3 +128,18 @@ class TestPbsFaults(FaultConformance):
     @pytest.fixture
     def faulty(self, pbs: PbsHarness) -> PbsHarness:
         return pbs
+
+
+async def test_reading_a_stream_asks_about_its_own_job_and_only_at_the_end(pbs: PbsHarness) -> None:
+    ref = await pbs.backend.submit(pbs.request(Act.SUCCEED))
+    await pbs.until_ended(ref)
+    pbs.pbs.asked.clear()
+    assert await pbs.read(ref, Stream.STDOUT, limit=5) == b"hello from a job\n"
+    [asked] = pbs.pbs.asked
+    assert asked[0] == "qstat"
+    assert asked[-1] == "1"
+
+
+async def test_a_submission_asks_qstat_once(pbs: PbsHarness) -> None:
+    await pbs.backend.submit(pbs.request(Act.SUCCEED))
+    assert [words[0] for words in pbs.pbs.asked] == ["qstat", "pbsnodes", "qsub"]

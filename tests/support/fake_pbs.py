@@ -60,6 +60,8 @@ class FakePbs:
         self._gpus, self._cpus, self._memory_mb = gpus, cpus, memory_mb
         self._jobs: dict[str, _Job] = {}
         self._next = 1
+        self.asked: list[Sequence[str]] = []
+        """Every command, with its words."""
         self.reachable = True
         self.lose_answer = False
         self.lose_request = False
@@ -69,13 +71,14 @@ class FakePbs:
 
     async def run(self, argv: Sequence[str], *, user: str, stdin: bytes = b"") -> Done:
         command = Path(argv[0]).name
+        self.asked.append((command, *argv[1:]))
         if not self.reachable:
             return Done(255, b"", f"Connection refused\n{command}: cannot connect to server {HOST} (errno=15010)")
         match command:
             case "qsub":
                 return self._qsub(argv[1:], user, stdin)
             case "qstat":
-                return self._qstat()
+                return self._qstat(argv[1:])
             case "qdel":
                 return await self._qdel(argv[-1], user)
             case "pbsnodes":
@@ -117,12 +120,17 @@ class FakePbs:
         self._schedule()
         return Done(0, f"{job.job_id}\n".encode(), "")
 
-    def _qstat(self) -> Done:
+    def _qstat(self, words: Sequence[str]) -> Done:
+        jobs = self._jobs
+        if (number := words[-1]).isdigit():
+            jobs = {job_id: job for job_id, job in jobs.items() if job_id.startswith(f"{number}.")}
+            if not jobs:
+                return Done(153, b"", f"qstat: Unknown Job Id {number}.{HOST}")
         told = {
             "timestamp": int(self._clock().timestamp()),
             "pbs_version": "23.06.06",
             "pbs_server": HOST,
-            "Jobs": {job.job_id: self._told(job) for job in self._jobs.values()},
+            "Jobs": {job.job_id: self._told(job) for job in jobs.values()},
         }
         return Done(0, json.dumps(told).encode(), "")
 

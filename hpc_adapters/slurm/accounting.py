@@ -23,10 +23,6 @@ from hpc_adapters.slurm.models import DbJob
 TURNED_AWAY: Final = "turned_away"
 OVERWRITTEN: Final = "overwritten"
 RUNAWAY: Final = "runaway"
-TURNED_AWAY_EXIT: Final = 75
-"""What our wrapper exits with when another start of the attempt has passed the gate."""
-TURNED_AWAY_AT_MOST_S: Final = 30
-"""A record that took longer did something, whatever it says."""
 _GPU: Final = "gres/gpu"
 _MIB: Final = 2**20
 
@@ -45,7 +41,7 @@ def usage_row(
 ) -> UsageRow | None:
     """The row of a record; None when nothing was ever allocated.
 
-    `turned_away`: another start of the attempt had won the gate (see `may_be_turned_away`). `runaway`: slurmdbd calls
+    `turned_away`: another start of the attempt had won the gate (`telling.is_turned_away`). `runaway`: slurmdbd calls
     it running, slurmctld has long forgotten it; it becomes what `sacctmgr fix runawayjobs` would make of it, and a true
     end that turns up later is a correction.
     """
@@ -65,16 +61,6 @@ def usage_row(
         )
     ended_at = max(job.ended_at, job.started_at) if is_over and job.ended_at else None
     return _row(job, cluster, attempt_id, ended_at=ended_at, ending=verdict.seen, billed=billed, facts=facts)
-
-
-def may_be_turned_away(job: DbJob) -> bool:
-    """Whether the record looks like a start that lost the gate. The gate's own record must confirm it."""
-    return (
-        job.ended_at is not None
-        and job.elapsed_s + job.suspended_s <= TURNED_AWAY_AT_MOST_S
-        and job.exit_code == TURNED_AWAY_EXIT
-        and job.signal is None
-    )
 
 
 def is_open(job: DbJob) -> bool:

@@ -59,6 +59,8 @@ class FakePbs:
         self._folder, self._clock = folder, clock
         self._gpus, self._cpus, self._memory_mb = gpus, cpus, memory_mb
         self._jobs: dict[str, _Job] = {}
+        self._lost: list[_Job] = []
+        self._is_closed = False
         self._next = 1
         self.asked: list[Sequence[str]] = []
         """Every command, with its words."""
@@ -170,6 +172,8 @@ class FakePbs:
     # -- the machine ---------------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
+        if self._is_closed:
+            return
         for job in self._jobs.values():
             held = [each for each in self._jobs.values() if each.holds]
             fits = job.gpus <= self._gpus - sum(each.gpus for each in held)
@@ -188,6 +192,8 @@ class FakePbs:
                 "/bin/bash", "-s", stdin=asyncio.subprocess.PIPE, stdout=out, stderr=err, env=environment,
                 start_new_session=True,
             )  # fmt: skip
+        if self._is_closed:
+            await self._end(job)
         assert job.process.stdin is not None
         job.process.stdin.write(job.script)
         with suppress(ConnectionError):
@@ -275,7 +281,7 @@ class FakePbs:
     def forget(self, name: str) -> None:
         """As after a server that lost its database: the job goes on, and nobody knows it."""
         for job_id in [job.job_id for job in self._jobs.values() if job.name == name]:
-            del self._jobs[job_id]
+            self._lost.append(self._jobs.pop(job_id))
 
     def start_again(self, name: str) -> None:
         """A second start of the same job, as a server makes it after a crash."""
@@ -290,10 +296,13 @@ class FakePbs:
         await process.communicate(job.script)
 
     async def close(self) -> None:
-        for job in list(self._jobs.values()):
+        """Ends every job, also those that nobody knows: a process outlives neither the test nor its event loop."""
+        self._is_closed = True
+        jobs = [*self._jobs.values(), *self._lost]
+        for job in jobs:
             if job.process is not None and job.process.returncode is None:
                 await self._end(job)
-        await asyncio.gather(*(task for job in self._jobs.values() for task in job.tasks))
+        await asyncio.gather(*(task for job in jobs for task in job.tasks))
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:

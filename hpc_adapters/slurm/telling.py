@@ -26,11 +26,14 @@ REFUSED_S: Final = 5
 """slurmd refuses a launch sooner than this."""
 LAUNCH_REFUSED: Final = "launch-refused"
 ENDED_WITH_NAMESAKE: Final = "ended-with-namesake"
+END_FORGOTTEN: Final = "end-forgotten"
 NAMESAKE_WITHIN: Final = timedelta(hours=1)
 """An id comes again so soon only where slurmctld has lost the job that bore it."""
 KILLED: Final = "signal-9"
 SAME_START_S: Final = 2
 SUPERSEDED_BY_ANOTHER: Final = "superseded"
+ENDS_OF_FORGETTING: Final = frozenset({Seen.TIMED_OUT, Seen.NODE_FAILED})
+"""What becomes of a job whose end slurmctld was told, forgot in a crash, and waits for again."""
 NOT_RELEASED: Final = frozenset(
     {
         "launch-failed",
@@ -77,13 +80,14 @@ def at_a_glance(live: Sequence[LiveJob]) -> Told | None:
     """What slurmctld alone can tell. None: its accounting or the job's folder must be asked.
 
     That is so for an attempt with several records, for a cancelled one (by whom?), for one that waits for the second
-    time or is held, and for one that failed so soon that its program may not have run.
+    time or is held, for one that failed so soon that its program may not have run, and where its program may have
+    ended before the end that Slurm tells.
     """
     if len(live) != 1:
         return None
     told = verdict(live[0])
     waits_again = told.seen is Seen.WAITING and (bool(live[0].restart_count) or told.is_stuck)
-    if told.seen is Seen.CANCELLED or waits_again or may_be_of_head(live[0], told):
+    if told.seen in {Seen.CANCELLED, *ENDS_OF_FORGETTING} or waits_again or may_be_of_head(live[0], told):
         return None
     return Told(live[0], told)
 
@@ -258,6 +262,9 @@ def _of_winner(winner: Job, told: Verdict, known: Known) -> Verdict:
         return Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code)
     if _was_ended_with_namesake(winner, told, known):
         return Verdict(Seen.NODE_FAILED, ENDED_WITH_NAMESAKE, told.exit_code)
+    if told.seen in ENDS_OF_FORGETTING and known.end is not None and known.end.by_itself:
+        code = known.end.exit_code
+        return Verdict(Seen.FAILED if code else Seen.SUCCEEDED, END_FORGOTTEN, code)
     return _unless_ours(told, known.note)
 
 

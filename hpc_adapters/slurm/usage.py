@@ -126,12 +126,13 @@ class Usage:
         return left
 
     def _read(self, job: DbJob, attempt_id: UUID) -> _Left:
-        is_short = telling.length_s(job) <= _FOLDER_READS_AT_MOST_S
+        may_be_forgotten = telling.verdict(job).seen in telling.ENDS_OF_FORGETTING
+        needs_end = may_be_forgotten or telling.length_s(job) <= _FOLDER_READS_AT_MOST_S
         is_cancelled = "CANCELLED" in job.state
         return _Left(
             attempt_id,
-            start=self._spool.started(job.user, attempt_id) if is_short or telling.was_requeued(job) else None,
-            end=self._spool.ended(job.user, attempt_id) if is_short else None,
+            start=self._spool.started(job.user, attempt_id) if needs_end or telling.was_requeued(job) else None,
+            end=self._spool.ended(job.user, attempt_id) if needs_end else None,
             note=self._spool.noted(job.user, attempt_id) if is_cancelled else "",
             gpu=self._measured(job, attempt_id),
             asks_site=self._figures is not None and accounting.gpus(job.tres_alloc) > 0,

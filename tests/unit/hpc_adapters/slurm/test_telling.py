@@ -53,7 +53,6 @@ def said(known: Known) -> tuple[Seen, str] | None:
         (live(1, "RUNNING"), Seen.RUNNING),
         (live(1, "COMPLETED", length=9, exit_code=0), Seen.SUCCEEDED),
         (live(1, "COMPLETED", "COMPLETING", exit_code=0), Seen.RUNNING),
-        (live(1, "TIMEOUT", length=60), Seen.TIMED_OUT),
         (live(1, "FAILED", length=61, exit_code=3), Seen.FAILED),
         (live(1, "FAILED", length=61, exit_code=75), Seen.FAILED),  # too long for one that was turned away
     ],
@@ -70,6 +69,8 @@ def test_one_plain_record_is_told_at_a_glance(job: LiveJob, seen: Seen) -> None:
         [],
         [live(1, "RUNNING"), live(2, "RUNNING")],
         [live(1, "CANCELLED", length=5)],
+        [live(1, "TIMEOUT", length=99)],
+        [live(1, "NODE_FAIL", length=99)],
         [live(1, "FAILED", length=5, exit_code=75)],
         [live(1, "FAILED", length=5, exit_code=74)],
         [live(1, "FAILED", length=0, exit_code=1)],
@@ -155,6 +156,22 @@ def test_a_run_that_died_with_a_forgotten_bearer_of_its_id_is_no_failure_of_its_
     ):
         assert said(plain) == (Seen.FAILED, "signal-9")
     assert said(replace(passed, recorded=[recorded(1, "FAILED", length=2, exit_code=9)])) == (Seen.FAILED, "")
+
+
+@pytest.mark.parametrize("state", ["TIMEOUT", "NODE_FAIL"])
+def test_an_end_that_slurm_forgot_in_a_crash_is_the_programs_own(state: str) -> None:
+    job = recorded(1, state, length=99)
+    own = Known(recorded=[job], start=start(1, 0), end=End(0, by_itself=True, head=False))
+    assert said(own) == (Seen.SUCCEEDED, "end-forgotten")
+    told = telling.tell(replace(own, end=End(3, by_itself=True, head=False)))
+    assert told is not None
+    assert (told.verdict.seen, told.verdict.exit_code) == (Seen.FAILED, 3)
+    as_slurm_says = telling.verdict(job).seen
+    forced = End(0, by_itself=False, head=False)
+    for other in (replace(own, end=forced), replace(own, end=None), replace(own, start=start(2, 0))):
+        told = telling.tell(other)
+        assert told is not None
+        assert told.verdict.seen is as_slurm_says
 
 
 def test_a_namesake_is_an_earlier_job_by_the_same_id() -> None:

@@ -5,6 +5,7 @@ readable and writable by the server's user only; the job gets `work` and `files`
 
     request.json    what was asked; the folder appears in one rename, complete, so its existence is the acceptance
     secrets         variables for the program only; removed before it starts
+    marks           by which they are known again in what the job prints
     files/          the run's read-only files and `.start`, the first program inside the sandbox
     work/           the job's working folder, owned by the job's user id
     alive.lock      two locks, held for life by the supervisor and by the sandbox; its mtime is the heartbeat
@@ -26,7 +27,7 @@ import time
 from typing import Any
 
 REQUEST, STARTED, END, CANCEL, GATE, LOCK = "request.json", "started.json", "end.json", "cancel", "gate", "alive.lock"
-FILES, WORK, START, SECRETS = "files", "work", ".start", "secrets"
+FILES, WORK, START, SECRETS, MARKS = "files", "work", ".start", "secrets", "marks"
 STDOUT, STDERR, RESULT = "stdout", "stderr", "result.json"
 VANISHED = "supervisor-vanished"
 SUPERVISOR, SANDBOX = 0, 1  # who holds which byte of the lock file
@@ -48,13 +49,21 @@ def path(folder: str, name: str) -> str:
 
 def read_json(folder: str, name: str) -> Json | None:
     """None: not written (yet)."""
+    content = read_bytes(folder, name)
+    if content is None:
+        return None
+    told: Json = json.loads(content)
+    return told
+
+
+def read_bytes(folder: str, name: str) -> bytes | None:
+    """None: not written (yet)."""
     try:
         fd = os.open(path(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     with os.fdopen(fd, "rb") as file:
-        content: Json = json.load(file)
-        return content
+        return file.read()
 
 
 def write_json(folder: str, name: str, content: Json) -> None:

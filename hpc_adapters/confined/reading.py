@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from uuid import UUID
 
+from hpc_adapters import masking
 from hpc_adapters.confined import folder, untrusted
 from hpc_adapters.confined.model import Phase, RunState
 from hpc_adapters.confined.times import from_us
 from hpc_adapters.contract import LogChunk, Seen, Stream
+from hpc_adapters.masking import Read
 
 _FILE_OF = {Stream.STDOUT: folder.STDOUT, Stream.STDERR: folder.STDERR, Stream.RESULT: folder.RESULT}
 
@@ -52,25 +54,40 @@ def _over(request: folder.Json, end: folder.Json) -> RunState:
 
 
 def chunk(place: str, state: RunState, stream: Stream, offset: int, limit: int) -> LogChunk:
-    """A piece of a stream of a run in this state."""
-    data, size = b"", 0
+    """A piece of a stream of a run in this state, without the run's secrets."""
+    offset, limit = max(0, offset), max(0, limit)
+    is_cut = stream.value in state.truncated
+    read = Read(b"", 0)
     if stream is not Stream.RESULT or state.is_over:
-        data, size = _piece(place, _FILE_OF[stream], offset, limit)
-    ended = state.is_over and offset + len(data) >= size
+        read = _told(place, state, stream, offset, limit, is_whole=state.is_over and not is_cut)
+    ended = state.is_over and offset + len(read.data) >= read.size
     return LogChunk(
-        data=data,
+        data=read.data,
         offset=offset,
-        next_offset=offset + len(data),
+        next_offset=offset + len(read.data),
         ended=ended,
-        truncated=ended and stream.value in state.truncated,
+        truncated=ended and is_cut,
     )
 
 
-def _piece(place: str, name: str, offset: int, limit: int) -> tuple[bytes, int]:
+def _told(place: str, state: RunState, stream: Stream, offset: int, limit: int, *, is_whole: bool) -> Read:
+    found = masking.read_masked(
+        lambda begin, length: _piece(place, _FILE_OF[stream], begin, length),
+        masking.from_json(folder.read_bytes(place, folder.MARKS) or b""),
+        salt=state.attempt_id.bytes,
+        offset=offset,
+        limit=limit,
+        is_whole=is_whole,
+    )
+    return found or Read(b"", 0)
+
+
+def _piece(place: str, name: str, offset: int, limit: int) -> Read | None:
     fd = untrusted.open_regular(place, name)
     if fd is None:
-        return b"", 0
+        return None
     try:
-        return os.pread(fd, max(0, limit), max(0, offset)), os.fstat(fd).st_size
+        size = os.fstat(fd).st_size  # asked first: what grows meanwhile is not taken for read
+        return Read(os.pread(fd, limit, offset), size)
     finally:
         os.close(fd)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from hpc_adapters import masking
 from hpc_adapters.confined import folder, sandbox
 from hpc_adapters.confined.model import FilePath, RunSpec
 from hpc_adapters.confined.times import to_us
@@ -90,6 +91,8 @@ def _fill(staging: Path, target: Path, spec: RunSpec, *, means: Means, uid: int,
     folder.write_bytes(str(files), folder.START, script.encode(), 0o755)
     if spec.secrets:
         folder.write_bytes(str(staging), folder.SECRETS, sandbox.secrets_text(spec.secrets).encode())
+        marks = masking.marks_of(spec.secrets.values(), salt=spec.attempt_id.bytes)
+        folder.write_bytes(str(staging), folder.MARKS, masking.as_json(marks))
     for place in (work, *(work / name for name in spec.folders)):
         place.mkdir(mode=0o700)
         if kind == sandbox.ROOT:

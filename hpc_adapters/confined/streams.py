@@ -8,7 +8,10 @@ _PIECE = 65_536
 
 
 class CappedCopy:
-    """From a pipe to a file. What exceeds the cap is read, so that the job never blocks on it, and dropped."""
+    """From a pipe to a file, up to a cut: the cap, or a full disk.
+
+    What comes after it is read, so that the job never blocks on it, and dropped.
+    """
 
     def __init__(self, source: int, target: str, *, cap_bytes: int) -> None:
         os.set_blocking(source, False)
@@ -52,8 +55,8 @@ class CappedCopy:
         while kept:
             try:
                 written = os.write(self._target, kept)
-            except OSError:  # a full disk: the job goes on, its words are lost, and the mark says so
-                self.truncated = True
+            except OSError:  # a full disk: the job goes on, and its later words do not stand beside a hole
+                self._room, self.truncated = 0, True
                 return
             self._room -= written
             kept = kept[written:]

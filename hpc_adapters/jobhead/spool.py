@@ -28,6 +28,7 @@ from uuid import UUID
 
 from hpc_adapters.errors import Rejected
 from hpc_adapters.jobhead.places import Places
+from hpc_adapters.masking import Read
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -55,14 +56,6 @@ class End:
     exit_code: int
     by_itself: bool
     head: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Bytes of a file from an offset on. `size`: of the whole file as it is now."""
-
-    data: bytes
-    size: int
 
 
 class Spool:

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
+from hpc_adapters import masking
 from hpc_adapters.contract import LogChunk, Ref, Script, Stream
 from hpc_adapters.errors import Forgotten, Unavailable
-from hpc_adapters.jobhead import masking, places
+from hpc_adapters.jobhead import places
 from hpc_adapters.jobhead.places import Places
-from hpc_adapters.jobhead.spool import FOLDER_AWAY, Read, Spool
+from hpc_adapters.jobhead.spool import FOLDER_AWAY, Spool
 from hpc_adapters.jobhead.wrapper import secrets_file
+from hpc_adapters.masking import Read
 
 _FILES: Final = {Stream.STDOUT: places.STDOUT, Stream.STDERR: places.STDERR, Stream.RESULT: places.RESULT}
 
@@ -77,18 +79,15 @@ class Streams:
     def _without_secrets(
         self, user: str, attempt_id: UUID, name: str, offset: int, limit: int, *, is_over: bool
     ) -> Read | None:
-        """In a thread. What may be the beginning of a secret waits for its rest, while more may follow. OSError."""
-        marks = masking.from_json(self._spool.marks(user, attempt_id))
-        side = masking.around(marks)
-        begin = max(0, offset - side)
-        before = offset - begin
-        wide = self._spool.read(user, attempt_id, name, offset=begin, limit=before + limit + side)
-        if wide is None or not marks:
-            return wide
-        hidden = masking.masked(wide.data, marks, salt=attempt_id.bytes)
-        if not is_over and begin + len(wide.data) >= wide.size:
-            hidden = hidden[: len(hidden) - masking.held_back(wide.data, marks)]
-        return Read(hidden[before : before + limit], wide.size)
+        """In a thread. OSError."""
+        return masking.read_masked(
+            lambda begin, length: self._spool.read(user, attempt_id, name, offset=begin, limit=length),
+            masking.from_json(self._spool.marks(user, attempt_id)),
+            salt=attempt_id.bytes,
+            offset=offset,
+            limit=limit,
+            is_whole=is_over,
+        )
 
 
 def _chunk(read: Read, offset: int, *, ended: bool, truncated: bool = False) -> LogChunk:

@@ -11,6 +11,7 @@ import pytest
 
 from hpc_adapters.confined import sandbox
 from hpc_adapters.conformance.harness import Act, Harness
+from hpc_adapters.conformance.secrecy import SecrecyConformance
 from hpc_adapters.conformance.suite import BackendConformance
 from hpc_adapters.contract import JobRequest, Resources, Script, Stream
 from hpc_adapters.local.adapter import LocalBackend
@@ -73,6 +74,19 @@ class TestLocal(BackendConformance):
 
 
 class TestLocalWithoutWalls(BackendConformance):
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> LocalHarness:
+        return LocalHarness(tmp_path / "runs", sandbox.NONE)
+
+
+@pytest.mark.sandbox
+class TestLocalSecrecy(SecrecyConformance):
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> LocalHarness:
+        return LocalHarness(tmp_path / "runs", None)
+
+
+class TestLocalSecrecyWithoutWalls(SecrecyConformance):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> LocalHarness:
         return LocalHarness(tmp_path / "runs", sandbox.NONE)

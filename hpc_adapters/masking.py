@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -26,6 +26,14 @@ class Mark:
     rolling: int
     digest: str
     has_newline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Bytes of a file from an offset on. `size`: of the whole file as it is now."""
+
+    data: bytes
+    size: int
 
 
 def marks_of(secrets: Iterable[str], *, salt: bytes) -> list[Mark]:
@@ -46,6 +54,31 @@ def as_json(marks: Sequence[Mark]) -> bytes:
 def from_json(content: bytes) -> list[Mark]:
     """What `as_json` wrote; nothing for nothing."""
     return [Mark(**each) for each in json.loads(content)] if content else []
+
+
+def read_masked(
+    read: Callable[[int, int], Read | None],
+    marks: Sequence[Mark],
+    *,
+    salt: bytes,
+    offset: int,
+    limit: int,
+    is_whole: bool,
+) -> Read | None:
+    """What `read` gives for an offset and a limit, secrets hidden. Its size is of what may be told by now.
+
+    What may be the beginning of a secret is told only with what follows it, or when the file is whole and ends there.
+    """
+    side = around(marks)
+    begin = max(0, offset - side)
+    before = offset - begin
+    wide = read(begin, before + limit + side)
+    if wide is None or not marks:
+        return wide
+    hidden = masked(wide.data, marks, salt=salt)
+    is_last = begin + len(wide.data) >= wide.size
+    held = held_back(wide.data, marks) if is_last and not is_whole else 0
+    return Read(hidden[: len(hidden) - held][before : before + limit], wide.size - held)
 
 
 def masked(data: bytes, marks: Sequence[Mark], *, salt: bytes) -> bytes:

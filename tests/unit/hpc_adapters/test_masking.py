@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc_adapters.jobhead.masking import around, as_json, from_json, held_back, marks_of, masked
+from hpc_adapters.masking import around, as_json, from_json, held_back, marks_of, masked
 
 SALT = b"attempt-7"
 SECRETS = st.lists(st.text("abあ\n", min_size=6, max_size=12), min_size=1, max_size=3)

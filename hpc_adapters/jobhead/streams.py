@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +26,12 @@ def prepare(spool: Spool, places: Places, script: Script, *, sampler: bytes = b"
     if marks:
         spool.keep_marks(places.user, places.attempt_id, masking.as_json(marks))
     spool.prepare(places, secrets=secrets_file(script.secrets), sampler=sampler)
+
+
+def discard(spool: Spool, places: Places) -> None:
+    """The working folder of a submission that the site refused for good. In a thread."""
+    with suppress(OSError):  # the folder is away: nothing runs there, and only its user can read it
+        spool.discard(places)
 
 
 class Streams:

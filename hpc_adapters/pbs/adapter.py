@@ -26,12 +26,13 @@ from hpc_adapters.contract import (
     UsageRow,
     Window,
 )
-from hpc_adapters.errors import BackendError, Forgotten, Unavailable
+from hpc_adapters.errors import BackendError, Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.jobhead.endings import Ended
 from hpc_adapters.jobhead.places import Native, Places, attempt_in_name, job_name, native
 from hpc_adapters.jobhead.room import has_room
 from hpc_adapters.jobhead.spool import FOLDER_AWAY, Spool
-from hpc_adapters.jobhead.streams import Streams, prepare
+from hpc_adapters.jobhead.streams import Streams, discard, prepare
 from hpc_adapters.jobhead.wrapper import SUPERSEDED, batch_script
 from hpc_adapters.pbs import accounting, capacity, parsing, translate
 from hpc_adapters.pbs.commands import Commands, Done
@@ -56,6 +57,7 @@ class PbsBackend:
     ) -> None:
         self._settings, self._commands, self._spool, self._clock = settings, commands, spool, clock
         self._submitting = asyncio.Lock()
+        self._ended = Ended(spool)
         self._streams = Streams(
             spool,
             backend=settings.name,
@@ -100,8 +102,7 @@ class PbsBackend:
             await self._require_room(request.resources, jobs)
             await self._prepare(places, script)
             batch = batch_script(head(request, script, places))
-            done = await self._commands.run(arguments, user=identity.user, stdin=batch.encode())
-            job_id = submitted_id(done)
+            job_id = await self._hand_over(arguments, batch, places)
         return self._ref(request.attempt_id, job_id, identity.user)
 
     async def find(self, attempt_id: UUID) -> Ref | None:
@@ -109,7 +110,9 @@ class PbsBackend:
 
     async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
         jobs = await self._jobs()
-        return [await self._observed(ref, jobs) for ref in refs]
+        answers = [await self._observed(ref, jobs) for ref in refs]
+        await self._ended.remember([answer for answer in answers if isinstance(answer, Observation)])
+        return answers
 
     async def cancel(self, ref: Ref) -> None:
         told = native(ref.native_id)
@@ -214,6 +217,15 @@ class PbsBackend:
         waiting = [_asked(job) for job in jobs.values() if _waits(job)]
         if not found.online or not has_room(found.free, waiting, asked, look_ahead=self._settings.look_ahead):
             raise Unavailable("no-room", maybe_done=False)
+
+    async def _hand_over(self, arguments: Sequence[str], batch: str, places: Places) -> str:
+        """The id of the new job. Rejected, Unavailable."""
+        done = await self._commands.run(arguments, user=places.user, stdin=batch.encode())
+        try:
+            return submitted_id(done)
+        except Rejected:
+            await asyncio.to_thread(discard, self._spool, places)
+            raise
 
     async def _prepare(self, places: Places, script: Script) -> None:
         try:

@@ -33,7 +33,7 @@ from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.jobhead.places import Native, Places
 from hpc_adapters.jobhead.spool import FOLDER_AWAY, Spool
-from hpc_adapters.jobhead.streams import Streams, prepare
+from hpc_adapters.jobhead.streams import Streams, discard, prepare
 from hpc_adapters.slurm.attempts import Attempts
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.checks import check
@@ -179,7 +179,7 @@ class SlurmBackend(SlurmFiles):
         try:
             job_id = await self._slurm.submit(identity.user, posted, version=version)
         except Rejected:
-            await self._discard(places)
+            await asyncio.to_thread(discard, self._spool, places)
             self._waiting.refused(request)
             raise
         except Unavailable as unavailable:
@@ -200,12 +200,6 @@ class SlurmBackend(SlurmFiles):
             await asyncio.to_thread(prepare, self._spool, places, script, sampler=sampler)
         except OSError as error:
             raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
-
-    async def _discard(self, places: Places) -> None:
-        try:
-            await asyncio.to_thread(self._spool.discard, places)
-        except OSError:
-            return  # it is empty, and does no harm
 
     @asynccontextmanager
     async def _one_at_a_time(self, attempt_id: UUID) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ all the same, and this one is UNKNOWN.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from uuid import UUID
 from hpc_adapters.contract import Observation, Ref, Seen
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.jobhead import places
+from hpc_adapters.jobhead.endings import Ended
 from hpc_adapters.jobhead.places import Native, job_name
 from hpc_adapters.jobhead.spool import FOLDER_AWAY, Spool
 from hpc_adapters.slurm import ownership, telling
@@ -30,7 +31,6 @@ ACCOUNTING_AWAY: Final = "accounting-unavailable"
 ACCOUNTING_BEHIND: Final = "accounting-behind"
 UNREADABLE: Final = "unreadable-record"
 _REMEMBERED: Final = timedelta(days=30)
-_MOST_ENDED: Final = 20_000
 _IDS_END: Final = 2**26
 """Slurm's own MAX_JOB_ID and one."""
 
@@ -71,7 +71,7 @@ class Attempts:
         self, settings: SlurmSettings, *, slurm: Slurm, view: View, spool: Spool, clock: Callable[[], datetime]
     ) -> None:
         self._settings, self._slurm, self._view, self._spool, self._clock = settings, slurm, view, spool, clock
-        self._ended: OrderedDict[UUID, bool] = OrderedDict()
+        self._ended = Ended(spool)
 
     async def find(self, attempt_id: UUID) -> Ref | None:
         """Unavailable."""
@@ -114,7 +114,7 @@ class Attempts:
                 answers.append(telling.observation(ref, told, now=now))
             else:
                 answers.append(await self._look_closer(ref, native, queue, accounting, now))
-        await self._remember([answer for answer in answers if isinstance(answer, Observation)])
+        await self._ended.remember([answer for answer in answers if isinstance(answer, Observation)])
         return answers
 
     async def cancel(self, ref: Ref) -> None:
@@ -271,21 +271,6 @@ class Attempts:
             return await asyncio.to_thread(self._spool.knows, user, attempt_id)
         except OSError as error:
             raise Unavailable(FOLDER_AWAY, maybe_done=False) from error
-
-    async def _remember(self, seen: Sequence[Observation]) -> None:
-        """Of those that have ended: nothing changes any more, and secrets that were never taken go."""
-        for observation in seen:
-            attempt_id = observation.ref.attempt_id
-            native = places.native(observation.ref.native_id)
-            if not observation.seen.is_end or attempt_id in self._ended or native is None:
-                continue
-            self._ended[attempt_id] = True
-            if len(self._ended) > _MOST_ENDED:
-                self._ended.popitem(last=False)
-            try:
-                await asyncio.to_thread(self._spool.drop_secrets, native.user, attempt_id)
-            except OSError:
-                continue  # the folder is away: the head removes them, and nobody else can read them
 
 
 def _needs_record(told: Told) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import getpass
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,7 +19,8 @@ import pytest
 from hpc_adapters.conformance.harness import Act, FaultyHarness
 from hpc_adapters.conformance.secrecy import SecrecyConformance
 from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
-from hpc_adapters.contract import Identity, JobRequest, Resources, Script, Stream
+from hpc_adapters.contract import Identity, JobRequest, Resources, Script, Seen, Stream
+from hpc_adapters.errors import Rejected
 from hpc_adapters.jobhead.places import job_name
 from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.pbs.adapter import PbsBackend
@@ -72,6 +74,9 @@ class PbsHarness(FaultyHarness):
             identity=Identity(user=getpass.getuser(), account=tenant),
         )
 
+    def work(self, attempt_id: UUID) -> Path:
+        return self._folder / "shared" / getpass.getuser() / str(attempt_id)
+
     def now(self):
         return utc_now()
 
@@ -82,7 +87,7 @@ class PbsHarness(FaultyHarness):
         self.backend = self._adapter()
 
     async def starts(self, attempt_id: UUID) -> int:
-        path = self._folder / "shared" / getpass.getuser() / str(attempt_id) / "starts"
+        path = self.work(attempt_id) / "starts"
         return path.read_text().count("started") if path.exists() else 0
 
     def lose_next_answer(self) -> None:
@@ -143,3 +148,28 @@ async def test_reading_a_stream_asks_about_its_own_job_and_only_at_the_end(pbs: 
 async def test_a_submission_asks_qstat_once(pbs: PbsHarness) -> None:
     await pbs.backend.submit(pbs.request(Act.SUCCEED))
     assert [words[0] for words in pbs.pbs.asked] == ["qstat", "pbsnodes", "qsub"]
+
+
+def with_a_secret(request: JobRequest) -> JobRequest:
+    assert isinstance(request.payload, Script)
+    return replace(request, payload=replace(request.payload, secrets={"TOKEN": "hunter2-very-secret"}))
+
+
+async def test_secrets_of_a_job_that_was_deleted_in_the_queue_go(pbs: PbsHarness) -> None:
+    before = await pbs.backend.submit(replace(pbs.request(Act.RUN_LONG), resources=Resources(gpus=4, cpus=1)))
+    ref = await pbs.backend.submit(with_a_secret(pbs.request(Act.SUCCEED)))
+    await pbs.until(before, lambda seen: seen.seen is Seen.RUNNING)
+    await pbs.until(ref, lambda seen: seen.seen is Seen.WAITING)
+    assert (pbs.work(ref.attempt_id) / ".secrets").exists()
+    await pbs.backend.cancel(ref)
+    assert (await pbs.until_ended(ref)).detail == "deleted-in-queue"
+    assert not (pbs.work(ref.attempt_id) / ".secrets").exists()
+
+
+async def test_the_working_folder_of_a_refused_submission_goes(pbs: PbsHarness) -> None:
+    refused = with_a_secret(pbs.request(Act.REJECTED))
+    with pytest.raises(Rejected):
+        await pbs.backend.submit(refused)
+    assert pbs.pbs.asked[-1][0] == "qsub"
+    assert pbs.work(refused.attempt_id).parent.is_dir()
+    assert not pbs.work(refused.attempt_id).exists()

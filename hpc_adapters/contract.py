@@ -109,6 +109,8 @@ class Feature(StrEnum):
     """A container image, of those that the site allows."""
     SECRETS = "secrets"
     TORCHRUN = "torchrun"
+    SESSION = "session"
+    """Circuits inside a SessionHold."""
     FILES = "files"
     """Input files brought to the job, output files brought back (see `Files`)."""
 
@@ -149,10 +151,30 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """A program for a QPU: OpenQASM 3 text and how often to run it."""
+    """Work for a QPU: OpenQASM 2 or 3 text, or a document of PUBs (see `programs`). Always UTF-8 text.
+
+    `shots`: of the text's one circuit; of a document all executions together, each parameter set and each group of
+    observables that is measured by itself. `max_qpu_us`: so much QPU time at most, whatever it turns out to need; the
+    backend refuses what it knows to need more, and stops what does. None: the device's own limits.
+    """
 
     program: bytes
     shots: int
+    max_qpu_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionHold:
+    """A QPU, or a vendor's session on it, held for calls that come while it is open.
+
+    The attempt is RUNNING once it is open, and SUCCEEDED when it was closed, was idle for longer than `idle_s`, or has
+    reached its walltime. Closing it is cancelling the attempt: what was used is charged as its offering says.
+    """
+
+    idle_s: int
+    dedicated: bool = True
+    """False: a batch. Its jobs run one after the other without others in between where the device can, and its
+    idle time holds nobody up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +236,9 @@ class ArrayTask:
     count: int
 
 
+Payload = Script | Circuit | SessionHold
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
     """All that a backend is told of an attempt. No name or text of the tenant's choosing but the payload itself."""
@@ -223,7 +248,7 @@ class JobRequest:
     """Opaque key of the organisation, for isolation only."""
     resources: Resources
     walltime_s: int
-    payload: Script | Circuit
+    payload: Payload
     job_id: UUID | None = None
     """What the attempts of one job share, such as the folder of its checkpoints; None: an attempt by itself."""
     ordinal: int = 1
@@ -234,6 +259,8 @@ class JobRequest:
     identity: Identity | None = None
     placement: Placement = field(default_factory=Placement)
     array: ArrayTask | None = None
+    session: UUID | None = None
+    """The attempt of the SessionHold that this circuit runs in: `Rejected('session-over')` where it is not open."""
     has_inputs: bool = False
     """Its inputs were brought (see `Files`) to be found in KYOYO_INPUT_DIR; else `Rejected('inputs-missing')`."""
 
@@ -241,6 +268,7 @@ class JobRequest:
         """What a backend must offer to take it."""
         asked = set(self.placement.features())
         asked |= {Feature.FILES} if self.has_inputs else set()
+        asked |= {Feature.SESSION} if self.session is not None else set()
         if isinstance(self.payload, Script):
             asked |= {Feature.SECRETS} if self.payload.secrets else set()
             asked |= {Feature.TORCHRUN} if self.payload.launch else set()
@@ -292,7 +320,8 @@ class UsageRow:
 
     `natural_key` is the source's own identity of the record: the same record has the same key in every window, two
     starts of one attempt have two. `components` are exact amounts in the units 'gpu_s' (units × seconds), 'cpu_s'
-    (allocated CPUs × seconds), 'qpu_s', 'shot'. `facts` are measured side figures: 'cpu_used_s', 'peak_memory_mb',
+    (allocated CPUs × seconds), 'qpu_s', 'shot', 'session_s' (wall time that a session was open), 'sim_s' (CPUs or GPUs
+    of a simulator × seconds). `facts` are measured side figures: 'cpu_used_s', 'peak_memory_mb',
     'gpus', 'cpus', 'memory_mb'; 'gpu_utilisation_pct', 'gpu_memory_peak_mb', 'gpu_energy_j' where they were measured,
     else 'gpu_measured' is 'no'. `final`: the backend will not change this record by itself any more.
     A second start that the start gate turned away is a record with the fact 'turned_away', and its components are 0:
@@ -341,7 +370,7 @@ class Capabilities:
 
     name: str
     isolation: Isolation
-    payloads: frozenset[type[Script | Circuit]]
+    payloads: frozenset[type[Payload]]
     components: frozenset[str]
     """Every component that its accounting may contain."""
     settle_window_s: float

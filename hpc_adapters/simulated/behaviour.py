@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from hpc_adapters.contract import Circuit, JobRequest, Script, Seen
+from hpc_adapters.contract import Circuit, JobRequest, Script, Seen, SessionHold
 
 SHEBANG = b"#!simulated\n"
 
@@ -48,3 +48,5 @@ def declared(request: JobRequest) -> Behaviour:
             return Behaviour()
         case Circuit(shots=shots):
             return Behaviour(run_s=1 + shots / 1000, result={"counts": {"0": shots - shots // 2, "1": shots // 2}})
+        case SessionHold():
+            return Behaviour(run_s=request.walltime_s)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -46,6 +46,8 @@ from portal.settings import (
     SimulatedCluster,
     SlurmSite,
 )
+
+OpenDirectory = Callable[[str, SlurmSite], AbstractAsyncContextManager[Directory]]
 
 
 @dataclass(frozen=True, slots=True)

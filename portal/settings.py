@@ -82,8 +82,8 @@ class SlurmImages(BaseModel):
 class SlurmSite(BaseModel):
     """A Slurm cluster behind slurmrestd; the words of hpc_adapters.slurm.settings.SlurmSettings, and who provisions.
 
-    jwt_key_file: the cluster's HS256 key. admin_user: a Unix user of the site with AdminLevel=Administrator, used by
-    `kyoyod site sync` alone; without one the service user, which may make no QOS.
+    jwt_key_file: the cluster's HS256 key. admin_user: a Unix user of the site with AdminLevel=Administrator, used
+    only to synchronise (`kyoyod site sync`, KYOYO_SITE_SYNC_S); without one the service user, which may make no QOS.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -197,6 +197,8 @@ class Settings(BaseSettings):
     accounting_catch_up_s: int = Field(default=120, ge=1)
     """So long after a backend's own lag the worker asks after attempts whose accounting is not complete, and so often
     it reads the last hour again."""
+    site_sync_s: int = Field(default=300, ge=0)
+    """How often the worker makes the accounting of Slurm sites like ours (`kyoyod site sync`); 0: never by itself."""
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where the worker shows its figures (Prometheus) to this machine; without it, nowhere."""
 

@@ -25,7 +25,8 @@ from portal.data import leaving
 from portal.data.service import DataStore
 from portal.data.shelf import JobShelf
 from portal.serve import when_supervisor_dies
-from portal.settings import Settings, SettingsWrong
+from portal.settings import Settings, SettingsWrong, SlurmSite
+from portal.site import keeping
 from portal.supervise import stop_on_signals
 from pricing.loops import expire, watch
 from scheduler.loops import cancel, dispatch, observe, staging, sweep
@@ -37,6 +38,7 @@ LATEST = CollectSettings(overlap=timedelta(minutes=2), catches_up=False)
 """What is asked every second: an hour of a busy cluster's accounting is more than that is worth."""
 CATCH_UP_S = 120
 """How often the last hour is read again, for records that came late or were corrected or never came."""
+SITE_SYNC_S = 300
 
 
 def loops(
@@ -46,11 +48,13 @@ def loops(
     sealer: Sealer | None = None,
     data: DataStore | None = None,
     catch_up_s: int = CATCH_UP_S,
+    sites: Mapping[str, SlurmSite] | None = None,
+    site_sync_s: int = SITE_SYNC_S,
 ) -> Sequence[Loop]:
     """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
 
     sealer: opens members' secrets for their jobs; without one no job that names a secret starts. data: where files of
-    organisations are kept.
+    organisations are kept. sites: whose accounting is kept like ours, so often; 0: by hand only.
     """
     common = SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id)
     if sealer is not None:
@@ -87,7 +91,13 @@ def loops(
         Loop("capacity", metering(capacity), every_s=10.0),
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
+        *_keeping(sites or {}, pool, every_s=site_sync_s),
     )
+
+
+def _keeping(sites: Mapping[str, SlurmSite], pool: Pool, *, every_s: int) -> Iterator[Loop]:
+    if sites and every_s:
+        yield Loop("sites", lambda lease, now: keeping.tick(sites, pool, lease, now), every_s=float(every_s))
 
 
 async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
@@ -105,7 +115,15 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
         with _figures(settings.worker_metrics_port):
             async with current_pool(urls.worker, size=settings.worker_connections) as pool:
                 await run(
-                    loops(pool, backends, sealer=sealer, data=data, catch_up_s=settings.accounting_catch_up_s),
+                    loops(
+                        pool,
+                        backends,
+                        sealer=sealer,
+                        data=data,
+                        catch_up_s=settings.accounting_catch_up_s,
+                        sites=keeping.sites_of(settings),
+                        site_sync_s=settings.site_sync_s,
+                    ),
                     url=urls.worker,
                     clock=utc_now,
                     stop=stop,

@@ -14,7 +14,7 @@ from portal.demo import world
 RELEASE = "24.11"
 NODES, GPUS = 2, 4
 ADMIN = "kyoyo-admin"
-"""A Unix user of the site who may change its accounts; `kyoyod site sync` is the only one that speaks for it."""
+"""A Unix user of the site who may change its accounts; only what synchronises them speaks for it."""
 ACCOUNTING_LAG_S = 5
 
 

@@ -198,5 +198,6 @@ def backends_toml(cluster: Cluster, *, url: str | None = None, **more: object) -
 
 
 def environment(database: Database, folder: Path, backends: str) -> Mapping[str, str]:
-    """Settings of portal and worker."""
-    return {**settings_of(database, folder, backends), "KYOYO_ACCOUNTING_CATCH_UP_S": "10"}
+    """Settings of portal and worker. The accounts of these clusters were made with them, and have no limits of ours."""
+    more = {"KYOYO_ACCOUNTING_CATCH_UP_S": "10", "KYOYO_SITE_SYNC_S": "0"}
+    return {**settings_of(database, folder, backends), **more}

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hpc_adapters.contract import OutputFile, Outputs
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.filenames import matches, problem_of
+from hpc_adapters.job_files import OutputFile, Outputs
 
 OUTPUT: Final = "output"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,7 +49,7 @@ class Inputs:
         self._new = place.with_name(f"{place.name}.new")
 
     async def put(self, name: str, pieces: AsyncIterable[bytes], *, size: int) -> None:
-        """See `contract.Files.put_input`. ValueError: not a name; whoever let it come this far is wrong."""
+        """See `job_files.Files.put_input`. ValueError: not a name; whoever let it come this far is wrong."""
         if problem_of(name) is not None:
             raise ValueError(f"not a file name: {name!r}")
         if await asyncio.to_thread(self._has, name, size):
@@ -63,7 +63,7 @@ class Inputs:
             os.close(aside)
 
     def seal(self, sizes: Mapping[str, int]) -> None:
-        """See `contract.Files.seal_inputs`."""
+        """See `job_files.Files.seal_inputs`."""
         with _told():
             if self._place.is_dir():
                 return

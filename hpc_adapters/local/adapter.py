@@ -43,7 +43,7 @@ _DISK_RESERVE_MB: Final = 256
 
 
 class LocalBackend(LocalFiles):
-    """Implements `contract.Backend` and `contract.Files`. Several processes may have one on the same `root`."""
+    """Implements `contract.Backend` and `job_files.Files`. Several processes may have one on the same `root`."""
 
     def __init__(
         self,

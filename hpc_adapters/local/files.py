@@ -12,8 +12,9 @@ from uuid import UUID
 
 from hpc_adapters import staging
 from hpc_adapters.confined import folder
-from hpc_adapters.contract import Desk, Outputs, Ref
+from hpc_adapters.contract import Ref
 from hpc_adapters.errors import Forgotten, Unavailable
+from hpc_adapters.job_files import Desk, Outputs
 
 _INPUTS: Final = ".inputs"
 _RESERVE_BYTES: Final = 1024 * 2**20
@@ -21,7 +22,7 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalFiles:
-    """Implements `contract.Files`. root: where the runs are."""
+    """Implements `job_files.Files`. root: where the runs are."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

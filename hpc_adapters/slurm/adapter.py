@@ -52,7 +52,7 @@ _SAMPLER: Final = files("hpc_adapters.workloads").joinpath("gpu_sampler.py").rea
 
 
 class SlurmBackend(SlurmFiles):
-    """Implements `contract.Backend` and `contract.Files`. Several processes may have one for the same cluster."""
+    """Implements `contract.Backend` and `job_files.Files`. Several processes may have one for the same cluster."""
 
     def __init__(
         self,

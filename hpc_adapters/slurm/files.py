@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from hpc_adapters import staging
-from hpc_adapters.contract import Desk, JobRequest, Outputs, Ref
+from hpc_adapters.contract import JobRequest, Ref
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
+from hpc_adapters.job_files import Desk, Outputs
 from hpc_adapters.jobhead.places import inputs_of, native
 from hpc_adapters.jobhead.spool import Spool
 
@@ -25,7 +26,7 @@ _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
 class SlurmFiles:
-    """Implements `contract.Files`."""
+    """Implements `job_files.Files`."""
 
     def __init__(self, folder: Path, spool: Spool) -> None:
         self._folder, self._files_spool = folder, spool

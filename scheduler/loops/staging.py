@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from uuid import UUID
 
-from hpc_adapters.contract import Desk, Files, OutputFile, Ref
+from hpc_adapters.contract import Ref
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.filenames import problem_of
+from hpc_adapters.job_files import Desk, Files, OutputFile
 from infra.db.connection import notify, transaction
 from infra.refusal import Refusal
 from scheduler.core.events import NotStaged

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hpc_adapters.contract import Desk, JobRequest
+from hpc_adapters.contract import JobRequest
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
+from hpc_adapters.job_files import Desk
 from infra.slurm.cluster import Cluster
 from tests.support.slurm_site import USERS, job, site, until_ended
 

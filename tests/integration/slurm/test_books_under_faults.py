@@ -208,31 +208,47 @@ async def test_no_fault_loses_a_job_runs_one_twice_or_costs_a_yen(
     slugs = slurm_house.names(ORGANISATIONS)
     cluster = own_cluster(release, binds=(), **slurm_house.site(slugs))
     tenants = await slurm_house.open_market(database, slugs)
-    async with FaultProxy.before(cluster.url, folder=tmp_path) as proxy:
-        environment = slurm_house.environment(
-            database, tmp_path, slurm_house.backends_toml(cluster, url=proxy.url, accounting_lag_s=5)
-        )
-        with service(environment, tmp_path) as victims:
+    fired = await under_fire(database, cluster, tenants, tmp_path, plan, chance)
+    assert fired.strikes == Counter(plan.strikes)
+    assert not (ended_badly := await slurm_truth.failed(database)), ended_badly
+    check_jobs(fired.worked, plan)
+    await check_starts(database, cluster)
+    await check_usage(database, fired.rows, cluster)
+    assert await imbalance_and_open_holds(database) == (0, 0)
+    assert fired.findings == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What was seen by users, by Slurm's own books and by our audit, and the strikes meanwhile."""
+
+    worked: Sequence[Worked]
+    rows: Sequence[Row]
+    findings: int
+    strikes: Counter[str]
+
+
+async def under_fire(
+    database: Database, cluster: Cluster, tenants: Sequence[Tenant], folder: Path, plan: Plan, chance: random.Random
+) -> Fired:
+    """The whole service on the cluster, until every job has ended and is settled."""
+    async with FaultProxy.before(cluster.url, folder=folder) as proxy:
+        backends = slurm_house.backends_toml(cluster, url=proxy.url, accounting_lag_s=5)
+        environment = slurm_house.environment(database, folder, backends)
+        with service(environment, folder) as victims:
             await portal_listens(int(environment["KYOYO_PORT"]))
             url = f"http://127.0.0.1:{environment['KYOYO_PORT']}"
             strikes = Strikes(cluster, proxy, victims, chance)
             async with asyncio.TaskGroup() as helpers:
                 repairing = helpers.create_task(keep_repairing(cluster))
                 striking = helpers.create_task(keep_striking(strikes, plan, chance))
-                worked = await asyncio.gather(*(work(tenant, url, tmp_path, plan) for tenant in tenants))
+                worked = await asyncio.gather(*(work(tenant, url, folder, plan) for tenant in tenants))
                 await striking
-                await every_hold_closed(database, cluster, tmp_path)
+                await every_hold_closed(database, cluster, folder)
                 rows = await the_whole_truth(database, cluster)
                 repairing.cancel()
             findings = await asyncio.to_thread(unexplained, environment)  # it asks Slurm, too
-
-    assert strikes.done == Counter(plan.strikes)
-    assert not (ended_badly := await slurm_truth.failed(database)), ended_badly
-    check_jobs(worked, plan)
-    await check_starts(database, cluster)
-    await check_usage(database, rows, cluster)
-    assert await imbalance_and_open_holds(database) == (0, 0)
-    assert findings == 0
+    return Fired(worked, rows, findings, strikes.done)
 
 
 async def every_hold_closed(database: Database, cluster: Cluster, folder: Path) -> None:

@@ -75,7 +75,7 @@ class Attempts:
 
     async def find(self, attempt_id: UUID) -> Ref | None:
         """Unavailable."""
-        queue = await self._view.now()
+        queue = await self._view.whole()
         found: Sequence[LiveJob | DbJob] = await self._known_of(queue.claiming(attempt_id), attempt_id)
         if not found:
             since = self._clock() - _REMEMBERED - timedelta(seconds=self._settings.max_walltime_s)
@@ -93,9 +93,9 @@ class Attempts:
 
     async def observe(self, refs: Sequence[Ref]) -> list[Observation | Forgotten]:
         """In the order of `refs`. Unavailable: slurmctld does not answer."""
-        queue = await self._view.now()
-        now = self._clock()
         natives = [self._native(ref) for ref in refs]
+        queue = await self._queue_with([(ref, native) for ref, native in zip(refs, natives, strict=True) if native])
+        now = self._clock()
         glances: list[Told | None] = [
             None if native is None else telling.at_a_glance(self._live(queue, native, ref.attempt_id))
             for ref, native in zip(refs, natives, strict=True)
@@ -122,7 +122,7 @@ class Attempts:
         native = self._native(ref)
         if native is None:
             raise Forgotten(ref.attempt_id)
-        queue = await self._view.now()
+        queue = await self._queue_with([(ref, native)])
         live = self._live(queue, native, ref.attempt_id)
         for job in live:
             if not telling.verdict(job).seen.is_end:
@@ -151,6 +151,13 @@ class Attempts:
 
     def _native(self, ref: Ref) -> Native | None:
         return places.native(ref.native_id) if ref.backend == self._settings.name else None
+
+    async def _queue_with(self, asked: Sequence[tuple[Ref, Native]]) -> Queue:
+        """As of now; the whole list, if one of these is not in it. Unavailable."""
+        queue = await self._view.now()
+        if queue.is_whole or all(self._live(queue, native, ref.attempt_id) for ref, native in asked):
+            return queue
+        return await self._view.whole()
 
     def _live(self, queue: Queue, native: Native, attempt_id: UUID) -> list[LiveJob]:
         """The attempt's jobs in the queue, if the id that we hold was ever one of its own.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 from hpc_adapters.contract import Window
@@ -18,6 +19,8 @@ from hpc_adapters.slurm.models import DbJob, Json, LiveJob, Node, Partition, Rec
 from hpc_adapters.slurm.models.lenient import count, instant, mapping, number
 from hpc_adapters.slurm.rest import Params, Rest
 
+UNREADABLE_JOB: Final = "unreadable-job"
+_STATES: Final = "slurm/{v}/jobs/state/"
 _AT_ONCE: Final = 500
 """Ids or names in one question to slurmdbd."""
 _DUPLICATES: Final = ("show_duplicates", "true")
@@ -85,11 +88,16 @@ class Slurm:
         """A small question to slurmdbd. Returned: it has answered."""
         await self._read("slurmdb/{v}/clusters/")
 
-    async def live_jobs(self, since: datetime | None = None) -> LiveJobs:
-        """All jobs in slurmctld's memory; none of them when nothing has changed since (Slurm sends all or nothing)."""
+    async def live_jobs(
+        self, since: datetime | None = None, *, known: Mapping[int, LiveJob] = MappingProxyType({})
+    ) -> LiveJobs:
+        """All jobs in slurmctld's memory; none of them when nothing has changed since (Slurm sends all or nothing).
+
+        `known`: what was read before, by id. Of these, jobs that had ended then are not made anew.
+        """
         params = {} if since is None else {"update_time": _slurm_time(since)}
         answer = await self._read("slurm/{v}/jobs/", params=params)
-        found = jobs.live_jobs(answer.body.get("jobs", [] if answer.unchanged else None))
+        found = jobs.live_jobs(answer.body.get("jobs", [] if answer.unchanged else None), known)
         updated_at = instant(answer.body.get("last_update"))
         if updated_at is None and (since is None or found.items or found.unreadable):
             raise Unavailable("not-a-full-answer: no time of the last change", maybe_done=False)
@@ -99,6 +107,17 @@ class Slurm:
             updated_at=updated_at,
             unchanged=updated_at is None,
         )
+
+    async def job_states(self) -> Mapping[int, frozenset[str]] | None:
+        """The state's words of every job in slurmctld's memory, by id: some hundredth of what `live_jobs` costs.
+
+        An array's waiting tasks are one job with one id still. There is no time of the last change with it, so an id
+        that is missing proves nothing. None: this version does not tell them, or they cannot be read.
+        """
+        if not await self._rest.offers(_STATES):
+            return None
+        answer = await self._read(_STATES)
+        return None if answer.unchanged else jobs.states(answer.body.get("jobs"))
 
     async def live_job(self, job_id: int) -> LiveJob | None:
         """By id alone: compare the user and the attempt. None after a full answer that knows no such id."""
@@ -110,7 +129,7 @@ class Slurm:
             raise _unexpected(error) from error
         found = jobs.live_jobs(answer.body.get("jobs"))
         if found.unreadable:
-            raise Unavailable(f"unreadable-job: {found.unreadable[0].why}", maybe_done=False)
+            raise Unavailable(f"{UNREADABLE_JOB}: {found.unreadable[0].why}", maybe_done=False)
         return next((job for job in found.items if job.job_id == job_id), None)
 
     async def db_jobs_in(self, window: Window, *, with_steps: bool = True) -> Records[DbJob]:

@@ -19,7 +19,7 @@ from hpc_adapters.errors import Unavailable
 from hpc_adapters.slurm import answers, versions
 from hpc_adapters.slurm.answers import Answer, VersionGone
 from hpc_adapters.slurm.faults import TokenRefused
-from hpc_adapters.slurm.models.lenient import Json
+from hpc_adapters.slurm.models.lenient import Json, mapping
 from hpc_adapters.slurm.tokens import Minter
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -65,6 +65,7 @@ class Rest:
             trust_env=False,  # a proxy of the environment would see our tokens
         )
         self._version: str | None = None
+        self._paths: frozenset[str] = frozenset()
         self._choosing = asyncio.Lock()
 
     async def get(
@@ -104,6 +105,10 @@ class Rest:
                 self._version = await self._discover()
             return self._version
 
+    async def offers(self, path: str) -> bool:
+        """Whether the server's own description has the path in the version that is spoken. Unavailable."""
+        return "/" + path.replace("{v}", await self.version()) in self._paths
+
     async def close(self) -> None:
         """Let go of the connections."""
         await self._http.aclose()
@@ -130,6 +135,7 @@ class Rest:
     async def _discover(self) -> str:
         try:
             answer = await self._call(_READS, versions.DESCRIPTION, user=self._service_user, version="")
+            self._paths = frozenset(mapping(answer.body, "paths"))
             return versions.choose(answer.body)
         except VersionGone as gone:
             raise Unavailable("no-api-description", maybe_done=False) from gone

@@ -167,6 +167,8 @@ class Usage:
         if not overdue:
             return frozenset()
         queue = await self._view.now()
+        if not all(_is_live(job, queue) for job in overdue):
+            queue = await self._view.whole()
         gone = frozenset(job.job_id for job in overdue if not _is_live(job, queue))
         if gone and (await self._slurm.ping()).accounting_queue > 0:
             return frozenset()

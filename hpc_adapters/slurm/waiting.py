@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from hpc_adapters.contract import Capacity, JobRequest, Resources, Seen
+from hpc_adapters.contract import Capacity, JobRequest, Resources
 from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.jobhead.room import has_room
-from hpc_adapters.slurm import accounting, capacity, ownership, telling
+from hpc_adapters.slurm import accounting, capacity
 from hpc_adapters.slurm.calls import Slurm
 from hpc_adapters.slurm.capacity import UP, Machine
 from hpc_adapters.slurm.models import Partition
@@ -80,15 +80,8 @@ class Waiting:
         """What waits there, and what we have sent since."""
         self._forget_told(queue)
         sent = {attempt_id: resources for attempt_id, (resources, _) in self._sent.items()}
-        return {**self._in_queue(queue), **sent}
-
-    def _in_queue(self, queue: Queue) -> dict[UUID, Resources]:
-        found: dict[UUID, Resources] = {}
-        for job in queue.jobs:
-            attempt_id = ownership.surely_of(job, self._settings.folder)
-            if attempt_id is not None and telling.verdict(job).seen is Seen.WAITING:
-                found[attempt_id] = _asked(job.tres_req)
-        return found
+        there = {attempt_id: _asked(job.tres_req) for attempt_id, job in queue.waiting.items()}
+        return {**there, **sent}
 
     def _forget_told(self, queue: Queue) -> None:
         oldest = self._clock() - _KEPT

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from hpc_adapters.slurm.models.lenient import (
@@ -39,6 +41,8 @@ ENDS: Final = frozenset(
 """Base states after which the job's processes are gone, unless COMPLETING stands beside them."""
 _AGAIN_OR_NOT_YET: Final = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"})
 _COMPLETING: Final = "COMPLETING"
+_BEARER: Final = re.compile(r"(\d{1,10})(?:[_+]|$)")
+"""The job's own id, before the number of an array's task or of a part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +135,29 @@ class DbJob(_Job):
     steps: tuple[Step, ...] = field(default=())
 
 
-def live_jobs(value: object) -> Records[LiveJob]:
-    """`jobs` of an answer of slurmctld."""
-    return records(value, live_job, id_field="job_id")
+def live_jobs(value: object, known: Mapping[int, LiveJob] = MappingProxyType({})) -> Records[LiveJob]:
+    """`jobs` of an answer of slurmctld. `known`: read before, by id; what had ended is taken from there."""
+    return records(value, lambda raw: _read_before(raw, known) or live_job(raw), id_field="job_id")
+
+
+def is_end(state: Collection[str]) -> bool:
+    """Whether these words say that the job's processes are gone."""
+    return not ENDS.isdisjoint(state) and _COMPLETING not in state
+
+
+def states(value: object) -> Mapping[int, frozenset[str]] | None:
+    """`jobs` of slurmctld's list of states, by id. None: not all of it can be read."""
+    if not isinstance(value, list):
+        return None
+    found: dict[int, frozenset[str]] = {}
+    for element in value:
+        entry = mapping(element)
+        job_id = _BEARER.match(text(entry.get("job_id")))
+        state = frozenset(words(entry.get("state")))
+        if job_id is None or not state:
+            return None
+        found[int(job_id[1])] = found.get(int(job_id[1]), frozenset()) | state
+    return found
 
 
 def db_jobs(value: object) -> Records[DbJob]:
@@ -158,7 +182,7 @@ def live_job(raw: Json) -> LiveJob:
         reason=text(raw.get("state_reason")),
         submit_at=instant(raw.get("submit_time")),
         started_at=_live_start(raw, state),
-        ended_at=instant(raw.get("end_time")) if ENDS & set(state) and _COMPLETING not in state else None,
+        ended_at=instant(raw.get("end_time")) if is_end(state) else None,
         exit_code=exit_code,
         signal=signal,
         derived_exit_code=_exit(raw.get("derived_exit_code"))[0],
@@ -223,6 +247,23 @@ def db_job(raw: Json) -> DbJob:
         node_count=count(raw.get("allocation_nodes")),
         steps=tuple(_step(mapping(step)) for step in _list(raw.get("steps"))),
     )
+
+
+def _read_before(raw: Json, known: Mapping[int, LiveJob]) -> LiveJob | None:
+    """The same record of an ended job: little of it can change, and nothing that tells what became of it."""
+    job_id = raw.get("job_id")
+    job = known.get(job_id) if isinstance(job_id, int) else None
+    if job is None or job.ended_at is None:
+        return None
+    is_same = (
+        words(raw.get("job_state")) == job.state
+        and text(raw.get("user_name")) == job.user
+        and text(raw.get("name")) == job.name
+        and instant(raw.get("submit_time")) == job.submit_at
+        and instant(raw.get("end_time")) == job.ended_at
+        and number(raw.get("restart_cnt")) == job.restart_count
+    )
+    return job if is_same else None
 
 
 def _live_start(raw: Json, state: tuple[str, ...]) -> datetime | None:

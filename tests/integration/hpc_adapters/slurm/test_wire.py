@@ -175,6 +175,23 @@ async def test_changes_only_when_there_are_some(slurm: Cluster) -> None:
             assert job_id in {job.job_id for job in changed.jobs}
 
 
+async def test_the_states_are_those_of_the_whole_list(slurm: Cluster) -> None:
+    """In the same words, so that what differs is what has changed."""
+    for version in each_version(slurm):
+        async with connected(slurm, version) as client:
+            held = await client.submit("alice", body("ky-held", hold=True), version=version)
+            ran = await client.submit("alice", body("ky-ran", "true"), version=version)
+            await when(client, ran, Seen.SUCCEEDED)
+            states = await client.job_states()
+            everything = await client.live_jobs()
+            assert states is not None
+            settled = [job for job in everything.jobs if job.ended_at is not None or job.job_id == held]
+            assert {job.job_id: states[job.job_id] for job in settled} == {
+                job.job_id: frozenset(job.state) for job in settled
+            }
+            await client.cancel("alice", held)
+
+
 async def test_refusals_are_named_and_create_nothing(slurm: Cluster) -> None:
     refused = {
         "unknown-partition": {"partition": "nosuch"},

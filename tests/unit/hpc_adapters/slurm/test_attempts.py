@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from hpc_adapters.jobhead.places import job_name, work_of
 from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.slurm.attempts import ACCOUNTING_AWAY, ACCOUNTING_BEHIND, Attempts
 from hpc_adapters.slurm.calls import LiveJobs, Ping, Slurm
-from hpc_adapters.slurm.models import DbJob, Records
+from hpc_adapters.slurm.models import DbJob, LiveJob, Records
 from hpc_adapters.slurm.models.jobs import db_job
 from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import View
@@ -34,7 +34,7 @@ class Accounting:
     def __init__(self, *jobs: DbJob, answers: int = 99, queue: int = 0) -> None:
         self.jobs, self.answers, self.queue = jobs, answers, queue
 
-    async def live_jobs(self, since: datetime | None = None) -> LiveJobs:
+    async def live_jobs(self, since: datetime | None, *, known: Mapping[int, LiveJob]) -> LiveJobs:
         return LiveJobs(jobs=(), unreadable=(), updated_at=NOW)
 
     async def ping(self) -> Ping:

@@ -291,3 +291,13 @@ def test_what_is_written_is_read_again(read: Any, written: Any) -> None:
 
 def test_the_recordings_are_of_both_releases() -> None:
     assert slurm_golden.releases() == ["24.11", "26.05"]
+
+
+async def test_states_are_asked_for_only_where_the_server_describes_them() -> None:
+    """The recorded descriptions say so of every version; an older server has no such path."""
+    for release in slurm_golden.releases():
+        paths = slurm_golden.description(release)["paths"]
+        assert any(path.endswith("/jobs/state/") for path in paths)
+    client, replay = slurm(offers()[0])
+    assert await client.job_states() is None
+    assert replay.asked == []

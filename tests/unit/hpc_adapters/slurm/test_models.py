@@ -257,3 +257,27 @@ def test_times_are_aware_and_zero_is_not_yet() -> None:
     assert instant(0) is None
     assert instant({"set": True, "number": 1}) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
     assert instant(10**18) is None
+
+
+def test_states_are_of_the_job_that_bears_the_id() -> None:
+    """An array's tasks that wait are one job; tasks that run, and the parts of a heterogeneous job, have own ids."""
+    told = [("1", "RUNNING"), ("4_3", "PENDING"), ("4_4", "PENDING"), ("7_1", "COMPLETING"), ("6+1", "PENDING")]
+    found = jobs.states([{"job_id": job_id, "state": [state]} for job_id, state in told])
+    assert found == {1: {"RUNNING"}, 4: {"PENDING"}, 7: {"COMPLETING"}, 6: {"PENDING"}}
+
+
+@pytest.mark.parametrize(
+    "told", [None, {}, [{"state": ["RUNNING"]}], [{"job_id": "x", "state": ["RUNNING"]}], [{"job_id": "1"}], [7]]
+)
+def test_states_of_which_one_cannot_be_read_are_none(told: object) -> None:
+    assert jobs.states(told) is None
+
+
+def test_a_job_that_had_ended_is_not_made_anew() -> None:
+    raw = {"job_id": 1, "user_name": "alice", "job_state": ["COMPLETED"], "name": "x", "end_time": 1000}
+    known = {1: jobs.live_job(raw)}
+    assert jobs.live_jobs([raw], known).items[0] is known[1]
+    for other in ({"name": "y"}, {"end_time": 1001}, {"submit_time": 3}, {"restart_cnt": 1}, {"user_name": "bob"}):
+        assert jobs.live_jobs([{**raw, **other}], known).items[0] == jobs.live_job({**raw, **other})
+    running = {**raw, "job_state": ["RUNNING"]}
+    assert jobs.live_jobs([running], {1: jobs.live_job(running)}).items[0].state == ("RUNNING",)

@@ -311,7 +311,10 @@ CREATE TABLE pricing.offering (
     qpu_per_kshot_us  bigint NOT NULL CHECK (qpu_per_kshot_us >= 0), -- ... plus this per 1,000 shots of each circuit
     hardware          jsonb NOT NULL,             -- facts of P8: memory, interconnect, storage, software
     created_at        timestamptz NOT NULL,
-    retired_at        timestamptz
+    retired_at        timestamptz,
+    max_session_s     integer NOT NULL DEFAULT 0 CHECK (max_session_s >= 0),      -- 0: no sessions are sold
+    max_session_idle_s integer NOT NULL DEFAULT 0 CHECK (max_session_idle_s >= 0), -- the longest idle time that one may ask for
+    sim_units         integer NOT NULL DEFAULT 0 CHECK (sim_units >= 0)           -- CPUs or GPUs that a circuit holds on a simulator; 0: not metered
 );
 COMMENT ON TABLE pricing.offering IS 'What can be bought: a backend''s resource with its limits. Public to every signed-in person.';
 
@@ -343,12 +346,18 @@ COMMENT ON TABLE pricing.price_version IS 'Append-only. The version with the lat
 
 CREATE TABLE pricing.price_component (
     price_version_id    uuid NOT NULL REFERENCES pricing.price_version,
-    component           text NOT NULL CHECK (component IN ('gpu_s', 'qpu_s', 'shot')),
+    component           text NOT NULL CHECK (component IN ('gpu_s', 'qpu_s', 'shot', 'session_s', 'sim_s')),
     per                 numeric(20, 6) NOT NULL CHECK (per > 0),   -- the price is for this many units, e.g. 3600 gpu_s
     price_micro_yen     bigint NOT NULL CHECK (price_micro_yen >= 0),
     list_micro_yen      bigint NOT NULL CHECK (list_micro_yen >= price_micro_yen),
     market_micro_yen    bigint NOT NULL,
     market_reference_id uuid NOT NULL REFERENCES pricing.market_reference,
+    currency            text CHECK (currency ~ '^[A-Z]{3}$'),        -- of a price that was agreed in another currency ...
+    currency_amount     numeric(20, 6) CHECK (currency_amount >= 0), -- ... its amount for the same `per` ...
+    exchange_rate       numeric(20, 8) CHECK (exchange_rate > 0),    -- ... and the yen for one unit of it, by which price_micro_yen was computed once
+    rate_source         text CHECK (length(rate_source) BETWEEN 1 AND 200),
+    rate_on             date,
+    CHECK (num_nonnulls(currency, currency_amount, exchange_rate, rate_source, rate_on) IN (0, 5)),
     PRIMARY KEY (price_version_id, component),
     CONSTRAINT below_market CHECK (price_micro_yen < market_micro_yen)  -- P2
 );
@@ -391,6 +400,8 @@ CREATE TABLE pricing.quote (
     tax_rate_bp        integer NOT NULL,
     lines              jsonb NOT NULL,                                   -- component → quantity and amount
     quoted_at          timestamptz NOT NULL,
+    low_micro_yen      bigint CHECK (low_micro_yen BETWEEN 0 AND expected_micro_yen), -- NULL: as expected
+    basis              jsonb,                                            -- what the amounts rest on: source, QPU time, cap
     UNIQUE (job_id, organisation_id, ceiling_micro_yen)
 );
 COMMENT ON TABLE pricing.quote IS 'Append-only: what was promised at submission, with the price version it froze.';
@@ -678,17 +689,25 @@ CREATE TABLE scheduler.job (
     begin_at        timestamptz,                -- not started before
     array_id        uuid,
     array_index     integer,
+    max_qpu_us      bigint CHECK (max_qpu_us > 0),          -- of a circuit: so much QPU time at most, as its quote says
+    session_idle_s  integer CHECK (session_idle_s > 0),     -- of a session: ended when it was idle for so long; NULL: no session
+    session_dedicated boolean,                              -- false: a batch
+    session_job_id  uuid,                                   -- of a circuit: the session that it runs in
     UNIQUE (organisation_id, person_id, idempotency_key),
     UNIQUE (organisation_id, number),
     UNIQUE (array_id, array_index),
     CHECK ((array_id IS NULL) = (array_index IS NULL)),
     CHECK (max_timeouts < max_attempts),
     FOREIGN KEY (array_id, organisation_id) REFERENCES scheduler.job_array (id, organisation_id),
+    CHECK ((session_idle_s IS NULL) = (session_dedicated IS NULL)),
+    CHECK (session_idle_s IS NULL OR session_job_id IS NULL),
+    FOREIGN KEY (session_job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id),
     UNIQUE (id, organisation_id),
     FOREIGN KEY (project_id, organisation_id) REFERENCES accounts.project (id, organisation_id),
     -- No job is committed without its hold, no attempt without somebody who pays for it.
     FOREIGN KEY (id, organisation_id) REFERENCES pricing.hold (job_id, organisation_id) DEFERRABLE INITIALLY DEFERRED
 );
+CREATE INDEX job_of_session ON scheduler.job (session_job_id) WHERE session_job_id IS NOT NULL;
 CREATE INDEX job_list ON scheduler.job (organisation_id, submitted_at DESC, id DESC);
 COMMENT ON TABLE scheduler.job IS 'Append-only: what the customer asked. One hold per job; attempts draw on it.';
 
@@ -860,6 +879,62 @@ CREATE TABLE scheduler.attempt_output (
 );
 COMMENT ON TABLE scheduler.attempt_output IS 'Append-only: the files that an attempt left, kept or not, and why not.';
 
+CREATE TYPE scheduler.device_condition AS ENUM (
+    'online',      -- takes work
+    'calibrating', -- is being calibrated, and takes none
+    'maintenance', -- is being worked on, and takes none
+    'offline'      -- takes none: away, unreachable, no longer configured, or in a state that we do not know
+);
+
+CREATE TABLE scheduler.device (
+    backend        text PRIMARY KEY,
+    name           text NOT NULL,            -- as its vendor calls it
+    vendor         text NOT NULL,
+    technology     text NOT NULL,
+    qubits         integer NOT NULL CHECK (qubits > 0),
+    basis_gates    jsonb NOT NULL,
+    coupling       jsonb,                    -- pairs of qubits; NULL: all
+    simulator      boolean NOT NULL,
+    domestic       boolean NOT NULL,         -- stands in Japan
+    sessions       boolean NOT NULL,
+    max_shots      integer NOT NULL CHECK (max_shots > 0),
+    max_circuits   integer NOT NULL CHECK (max_circuits > 0),
+    clops          integer CHECK (clops > 0),
+    quantum_volume bigint CHECK (quantum_volume > 0),
+    condition      scheduler.device_condition NOT NULL,
+    detail         text NOT NULL,            -- a short machine word
+    queue          integer CHECK (queue >= 0),   -- jobs that wait at the vendor, everybody's; NULL: not told
+    windows        jsonb NOT NULL,           -- when it will take no work: [{since, until, kind}]
+    calibration_id text,
+    condition_since timestamptz NOT NULL,
+    heard_at       timestamptz NOT NULL      -- when it last told of itself
+);
+COMMENT ON TABLE scheduler.device IS 'A quantum device as it last told of itself (projection of what it tells, device_state and device_calibration). Public to every signed-in person.';
+
+CREATE TABLE scheduler.device_calibration (
+    device          text NOT NULL,           -- the backend
+    id              text NOT NULL CHECK (length(id) BETWEEN 1 AND 200),
+    at              timestamptz,             -- when it was made, by the vendor; NULL: not told
+    two_qubit_error double precision,        -- medians
+    readout_error   double precision,
+    data            jsonb NOT NULL,          -- {qubits: [...], gates: [...]}
+    recorded_at     timestamptz NOT NULL,
+    PRIMARY KEY (device, id)
+);
+CREATE INDEX device_calibration_history ON scheduler.device_calibration (device, recorded_at DESC, id);
+COMMENT ON TABLE scheduler.device_calibration IS 'Append-only: each calibration that a device told of, once. Results name theirs.';
+
+CREATE TABLE scheduler.device_state (
+    device      text NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    condition   scheduler.device_condition NOT NULL,
+    detail      text NOT NULL,
+    queue       integer CHECK (queue >= 0),
+    windows     jsonb NOT NULL,
+    PRIMARY KEY (device, recorded_at)
+);
+COMMENT ON TABLE scheduler.device_state IS 'Append-only: condition, the vendor''s queue and announced windows of a device, whenever one of them changed.';
+
 -- A terminal attempt stays terminal, whatever a late narrator says.
 CREATE FUNCTION scheduler.refuse_resurrection() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -930,7 +1005,7 @@ CREATE TABLE metering.usage_record (
     person_id       uuid NOT NULL REFERENCES accounts.person,
     offering_id     text NOT NULL REFERENCES pricing.offering,
     backend         text NOT NULL,
-    component       text NOT NULL CHECK (component IN ('gpu_s', 'cpu_s', 'qpu_s', 'shot')),
+    component       text NOT NULL CHECK (component IN ('gpu_s', 'cpu_s', 'qpu_s', 'shot', 'session_s', 'sim_s')),
     quantity        numeric(20, 6) NOT NULL CHECK (quantity >= 0),
     started_at      timestamptz NOT NULL,
     ended_at        timestamptz NOT NULL,
@@ -1013,6 +1088,7 @@ BEGIN
         'pricing.billable_usage', 'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
         'scheduler.job', 'scheduler.job_array', 'scheduler.dependency', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event',
         'scheduler.attempt_result', 'scheduler.job_input', 'scheduler.attempt_output', 'scheduler.fairshare_charge', 'scheduler.exchange_rate', 'scheduler.share',
+        'scheduler.device_calibration', 'scheduler.device_state',
         'metering.accounting_row', 'metering.usage_record', 'metering.capacity_fact'
     ]::regclass[] LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %s '
@@ -1100,6 +1176,12 @@ GRANT SELECT ON scheduler.job_input, scheduler.attempt_files, scheduler.attempt_
 GRANT INSERT ON scheduler.job_input, scheduler.attempt_files, scheduler.attempt_output TO kyoyo_worker;
 GRANT UPDATE ON scheduler.attempt_files TO kyoyo_worker;
 GRANT INSERT ON scheduler.job_input TO kyoyo_tenant;
+
+-- Devices are public to whoever is signed in.
+GRANT SELECT ON scheduler.device, scheduler.device_calibration, scheduler.device_state
+    TO kyoyo_worker, kyoyo_auditor, kyoyo_operator, kyoyo_officer, kyoyo_tenant;
+GRANT INSERT ON scheduler.device, scheduler.device_calibration, scheduler.device_state TO kyoyo_worker;
+GRANT UPDATE ON scheduler.device TO kyoyo_worker;
 
 -- Every tenant table: forced row-level security, own rows for the tenant, all rows for the house's roles.
 -- What each role may do at all is in the grants above; the policies say with which rows.

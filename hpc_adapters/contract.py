@@ -379,6 +379,8 @@ class Capabilities:
     """How long after an end the accounting may still lack the record."""
     features: frozenset[Feature] = frozenset()
     """What jobs may ask for here. Anything else is `Rejected('unsupported-<feature>')`."""
+    choices: Mapping[Feature, frozenset[str]] = field(default_factory=dict)
+    """The names that may be asked for with a feature, where the site has a list of them."""
     needs_identity: bool = False
     """Jobs run as their owner's own user of the site: a request without `identity` is `Rejected('no-identity')`."""
     look_ahead: int = 0

@@ -108,6 +108,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     scheduler.UnevenNodes: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.MoreThanGpusBring: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.UnknownSignal: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.NotAtThisSite: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.UnsupportedFeature: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.TimeoutsOutOfRange: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.BeginTooLate: HTTPStatus.UNPROCESSABLE_ENTITY,

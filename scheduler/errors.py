@@ -151,6 +151,12 @@ class UnsupportedFeature(Refusal):
     code: ClassVar[str] = "unsupported-feature"
 
 
+class NotAtThisSite(Refusal):
+    """The site has no such GPU type, constraint, image … Facts: feature, asked, offered (names), offering."""
+
+    code: ClassVar[str] = "not-at-this-site"
+
+
 class TimeoutsOutOfRange(Refusal):
     """A time-out that is continued needs an attempt to continue in. Facts: requested, maximum."""
 

@@ -114,6 +114,13 @@ class SlurmBackend(SlurmFiles):
             settle_window_s=self._settings.settle_window_s,
             accounting_lag_s=self._settings.accounting_lag_s,
             features=frozenset(offered),
+            choices={
+                Feature.GPU_TYPE: frozenset(self._settings.types()),
+                Feature.CONSTRAINT: frozenset(self._settings.constraints),
+                Feature.RESERVATION: frozenset(self._settings.reservations),
+                Feature.LICENSES: frozenset(self._settings.licenses),
+                Feature.IMAGE: frozenset(self._settings.images),
+            },
             needs_identity=True,
             look_ahead=self._settings.look_ahead,
         )

@@ -7,8 +7,18 @@ from collections.abc import Iterable
 from typing import Final
 
 from hpc_adapters.confined.request import is_variable
-from hpc_adapters.contract import SECRETS_BYTES, WORDS_BYTES, Identity, JobRequest, Placement, Script, words_bytes
+from hpc_adapters.contract import (
+    SECRETS_BYTES,
+    WORDS_BYTES,
+    Feature,
+    Identity,
+    JobRequest,
+    Placement,
+    Script,
+    words_bytes,
+)
 from hpc_adapters.errors import Rejected
+from hpc_adapters.features import names_asked
 from hpc_adapters.slurm.settings import ImageKind, SlurmSettings
 
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -20,7 +30,6 @@ _HEARD: Final = frozenset({"HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "ALRM"}
 _LONGEST_WARNING_S: Final = 65_535
 _MOST_LICENSES: Final = 1_000_000
 _MOST_PROCESSES: Final = 1024
-_JOINTS: Final = re.compile(r"[&|]")
 
 
 def check(request: JobRequest, settings: SlurmSettings) -> tuple[Script, Identity]:
@@ -72,10 +81,9 @@ def _check_size(request: JobRequest, settings: SlurmSettings) -> None:
 def _check_placement(placement: Placement, identity: Identity, settings: SlurmSettings) -> None:
     if placement.gpu_type is not None and placement.gpu_type not in settings.types():
         raise Rejected("unknown-gpu-type", asked=placement.gpu_type[:64], allowed=_shown(settings.types()))
-    if placement.constraint is not None:
-        atoms = {atom.strip() for atom in _JOINTS.split(placement.constraint)}
-        if atoms - settings.constraints:
-            raise Rejected("unknown-constraint", asked=placement.constraint[:64], allowed=_shown(settings.constraints))
+    constraint = placement.constraint
+    if constraint is not None and names_asked(placement)[Feature.CONSTRAINT] - settings.constraints:
+        raise Rejected("unknown-constraint", asked=constraint[:64], allowed=_shown(settings.constraints))
     _check_reservation(placement.reservation, identity, settings)
     for name, count in placement.licenses.items():
         if name not in settings.licenses or not 0 < count <= _MOST_LICENSES:

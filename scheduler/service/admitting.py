@@ -10,14 +10,15 @@ from uuid import UUID
 from accounts import service as accounts
 from accounts.model import Principal
 from hpc_adapters.contract import Capabilities, Resources
+from hpc_adapters.features import names_asked
 from infra.db.connection import Conn
 from pricing import service as pricing
 from pricing.model import JobSize, Offering, OfferingKind, Quote
 from pricing.quoting import qpu_time_us
 from scheduler.core import fairshare
 from scheduler.core.model import JobKind
-from scheduler.errors import JobNotFound, KindMismatch, UnsupportedFeature
-from scheduler.options import check_begin, resources_within
+from scheduler.errors import JobNotFound, KindMismatch, NotAtThisSite, UnsupportedFeature
+from scheduler.options import check_begin, resources_within, shown
 from scheduler.submission import Submission, checked
 
 _MICRO_S = 1_000_000
@@ -103,6 +104,7 @@ async def _require_offered(
         missing = sorted(request.features() - backend.features)
         if missing:
             raise UnsupportedFeature(feature=missing[0].value, offering=offering.id)
+        _require_names(request, offering, backend)
         if backend.needs_identity:
             await accounts.site_user(
                 conn, backend=offering.backend, organisation_id=organisation_id, person_id=principal.person_id
@@ -111,6 +113,18 @@ async def _require_offered(
         await accounts.require_secrets(
             conn, organisation_id=organisation_id, person_id=principal.person_id, names=request.secrets
         )
+
+
+def _require_names(request: Submission, offering: Offering, backend: Capabilities) -> None:
+    for feature, asked in names_asked(request.placement).items():
+        offered = backend.choices.get(feature, asked)
+        if asked - offered:
+            raise NotAtThisSite(
+                feature=feature.value,
+                asked=shown(", ".join(sorted(asked - offered))),
+                offered=", ".join(sorted(offered)),
+                offering=offering.id,
+            )
 
 
 def _require_kind(request: Submission, offering: Offering) -> None:

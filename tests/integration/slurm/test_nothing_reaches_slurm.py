@@ -67,14 +67,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a signal that nobody may send": ({"signal": {"name": "KILL", "before_s": 10}}, "unknown-signal"),
     "a script with NUL": ({"script": "#!/bin/bash\n\0"}, "script-not-text"),
     "what this site does not offer": ({"constraint": "nvlink"}, "unsupported-feature"),
+    "an image that is not allowed": ({"image": "evil"}, "not-at-this-site"),
+    "a reservation that is not there": ({"reservation": "maintenance"}, "not-at-this-site"),
+    "a GPU type that is not offered": ({"gpu_type": "b200"}, "not-at-this-site"),
+    "a licence that is not offered": ({"licenses": {"matlab": 1}}, "not-at-this-site"),
 }
 
 AT_HAND_OVER: dict[str, tuple[dict[str, Any], str]] = {
-    "an image that is not allowed": ({"image": "evil"}, "image-not-allowed"),
     "a reservation of others": ({"reservation": "of-others"}, "reservation-not-allowed"),
-    "a reservation that is not there": ({"reservation": "maintenance"}, "unknown-reservation"),
-    "a GPU type that is not offered": ({"gpu_type": "b200"}, "unknown-gpu-type"),
-    "a licence that is not offered": ({"licenses": {"matlab": 1}}, "unknown-license"),
     "more GPUs than any node has": ({"gpus": 16}, "no-node-fits"),
     "more nodes than there are": ({"gpus": 9, "nodes": 9}, "too-large"),
 }

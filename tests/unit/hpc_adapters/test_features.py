@@ -19,7 +19,7 @@ from hpc_adapters.contract import (
     Torchrun,
 )
 from hpc_adapters.errors import Rejected
-from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.features import names_asked, refuse_unoffered
 
 ASKING = {
     Feature.NODES: {"placement": Placement(nodes=2)},
@@ -74,3 +74,13 @@ def test_a_plain_job_passes_everywhere_but_where_a_user_is_needed() -> None:
     with pytest.raises(Rejected, match="no-identity"):
         refuse_unoffered(a_request(), offering(needs_identity=True))
     refuse_unoffered(a_request(identity=Identity("alice", "lab")), offering(needs_identity=True))
+
+
+def test_the_names_that_a_placement_asks_for_are_told_apart_by_feature() -> None:
+    placement = Placement(gpu_type="h200", constraint="nvlink & ib|fast", licenses={"solver": 2})
+    assert names_asked(placement) == {
+        Feature.GPU_TYPE: {"h200"},
+        Feature.CONSTRAINT: {"nvlink", "ib", "fast"},
+        Feature.LICENSES: {"solver"},
+    }
+    assert names_asked(Placement()) == {}

@@ -41,7 +41,7 @@ SIGNALS = ("ABRT", "ALRM", "CONT", "HUP", "INT", "QUIT", "TERM", "URG", "USR1", 
 SHOWN_CHARACTERS = 80
 
 _GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
-_CONSTRAINT = re.compile(r"[A-Za-z0-9_.\-&|*()\[\],!:=]{1,200}")
+_CONSTRAINT = re.compile(r"[A-Za-z0-9_(\[!][A-Za-z0-9_.\-&|*()\[\],!:=]{0,199}")
 _RESERVATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+-]{0,99}")
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@/-]{0,63}")
 _IMAGE = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_./:@+#-]{0,254}")

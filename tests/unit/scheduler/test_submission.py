@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accounts.errors import InvalidName
@@ -118,6 +118,7 @@ def test_what_a_slurm_user_asks_for_passes() -> None:
     assert checked(wanted) == wanted
 
 
+@example(text="--", option="constraint")
 @given(
     text=st.text(min_size=1, max_size=20), option=st.sampled_from(["gpu_type", "constraint", "reservation", "image"])
 )

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from hpc_adapters.pubs import ProgramRefused
+
 CODES = {
     "program-too-large": "more bytes than allowed",
     "not-utf-8": "not UTF-8 text",
     "control-characters": "holds NUL or other control characters",
     "not-openqasm-3": "does not begin with 'OPENQASM 3;'",
+    "unknown-format": "neither OpenQASM 2 or 3 nor a document of PUBs",
+    "malformed-document": "not a document of PUBs as it is defined",
+    "invalid-shots": "a number of shots that is not taken",
+    "shapes-differ": "parameters and observables whose shapes do not fit together",
+    "too-many-circuits": "more circuits than allowed in one document",
+    "too-many-pubs": "more PUBs than allowed in one document",
+    "too-many-parameters": "more parameters or values than allowed",
+    "too-many-bindings": "more sets of parameters and observables than allowed",
+    "too-many-observables": "more Pauli strings than allowed",
+    "too-many-executions": "more executions than allowed",
+    "executions-differ": "another number of executions than was declared with it",
+    "parameters-differ": "the parameters of the circuit are not those that have values",
+    "observable-too-wide": "an observable that is not as wide as its circuit",
+    "unsupported-qpy-version": "QPY of a version that is not taken",
+    "malformed-qpy": "not a QPY file as it is defined",
+    "unsafe-qpy": "QPY that holds more than standard gates and parameters",
     "nesting-too-deep": "brackets, blocks, expressions or gate definitions nest deeper than allowed",
-    "malformed-program": "not a valid OpenQASM 3 program",
+    "malformed-program": "not a valid program of its language",
     "include-not-allowed": "includes another file than stdgates.inc",
     "unsupported-statement": "uses a part of the language that this device cannot run",
     "unbounded-loop": "a loop whose number of turns is not a constant of the program",
@@ -27,12 +45,10 @@ CODES = {
 }
 
 
-class CircuitRefused(Exception):
+class CircuitRefused(ProgramRefused):
     """The program will not be run, or its run has no result. `facts` are numbers and short names."""
 
     def __init__(self, code: str, **facts: str | int) -> None:
         if code not in CODES:
             raise ValueError(code)
-        super().__init__(code, facts)
-        self.code = code
-        self.facts = facts
+        super().__init__(code, **facts)

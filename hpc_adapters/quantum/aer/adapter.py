@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -13,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from hpc_adapters.confined.admission import admission, admit_tenant
-from hpc_adapters.confined.model import FilePath, RunSpec, RunState
+from hpc_adapters.confined.model import RunSpec, RunState
 from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
 from hpc_adapters.contract import (
     Capabilities,
@@ -35,16 +34,12 @@ from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime, used
 from hpc_adapters.quantum.aer.translate import execution_began, refusal_code, seen
+from hpc_adapters.quantum.confining import workload
 from hpc_adapters.workloads.circuit_job import CircuitJob
 from hpc_adapters.workloads.circuit_refusals import CircuitRefused
 from hpc_adapters.workloads.program_text import check_text
 
-_WORKLOADS = Path(__file__).resolve().parents[2] / "workloads"
-_PYTHON = tuple(
-    folder for folder in dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix))) if not folder.is_relative_to("/usr")
-)  # every sandbox sees /usr
-_MODULE = "hpc_adapters.workloads.run_circuit"
-_PYTHON_MB = 768  # the interpreter with qiskit, and room for translating a large circuit
+_MODULE = "run_circuit"
 _START_UP_S = 2  # of a job's walltime before it reaches the device
 _HEAD_BYTES = 65_536  # of stdout: the program prints a handful of lines
 
@@ -207,24 +202,16 @@ class AerBackend:
 
     def _spec(self, request: JobRequest, circuit: Circuit, service: ServiceTime) -> RunSpec:
         job = _job(self.device, shots=circuit.shots, seed=seed_of(request.attempt_id), service=service)
-        return RunSpec(
+        return workload(
+            _MODULE,
             attempt_id=request.attempt_id,
             tenant=request.tenant,
-            argv=[sys.executable, "-s", "-P", "-B", "-m", _MODULE, FilePath("job.json"), FilePath("program.qasm")],
-            files={"job.json": json.dumps(asdict(job)).encode(), "program.qasm": circuit.program},
-            environment={
-                "PYTHONPATH": str(_WORKLOADS.parents[1]),
-                "QISKIT_PARALLEL": "FALSE",
-                "RAYON_NUM_THREADS": str(self.device.cpus),  # else a thread for every core of the machine
-            },
+            job=json.dumps(asdict(job)).encode(),
+            program=circuit.program,
             walltime_s=request.walltime_s,
-            memory_mb=self.device.memory_mb + _PYTHON_MB,
+            memory_mb=self.device.memory_mb,
             cpus=self.device.cpus,
-            read_only=(*_PYTHON, _WORKLOADS),
-            stdout_cap_bytes=2**20,
             grace_s=self._grace_s,
-            processes=64,
-            disk_mb=64,
             facts=asdict(service),
         )
 

@@ -67,6 +67,8 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     accounts.NotAMember: HTTPStatus.NOT_FOUND,
     scheduler.JobNotFound: HTTPStatus.NOT_FOUND,
     scheduler.ArrayNotFound: HTTPStatus.NOT_FOUND,
+    scheduler.DeviceNotFound: HTTPStatus.NOT_FOUND,
+    scheduler.CalibrationNotFound: HTTPStatus.NOT_FOUND,
     portal.NoResult: HTTPStatus.NOT_FOUND,
     portal.NoSuchAttempt: HTTPStatus.NOT_FOUND,
     portal.LogsGone: HTTPStatus.GONE,

@@ -199,6 +199,8 @@ class Settings(BaseSettings):
     it reads the last hour again."""
     site_sync_s: int = Field(default=300, ge=0)
     """How often the worker makes the accounting of Slurm sites like ours (`kyoyod site sync`); 0: never by itself."""
+    devices_every_s: int = Field(default=60, ge=1)
+    """How often quantum devices are asked what they are, for the register."""
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where the worker shows its figures (Prometheus) to this machine; without it, nowhere."""
 

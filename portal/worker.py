@@ -29,7 +29,7 @@ from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import keeping
 from portal.supervise import stop_on_signals
 from pricing.loops import expire, watch
-from scheduler.loops import cancel, dispatch, observe, staging, sweep
+from scheduler.loops import cancel, devices, dispatch, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 
 Tick = Callable[[Lease | None, datetime], Awaitable[int]]
@@ -39,6 +39,7 @@ LATEST = CollectSettings(overlap=timedelta(minutes=2), catches_up=False)
 CATCH_UP_S = 120
 """How often the last hour is read again, for records that came late or were corrected or never came."""
 SITE_SYNC_S = 300
+DEVICES_S = 60
 
 
 def loops(
@@ -50,6 +51,7 @@ def loops(
     catch_up_s: int = CATCH_UP_S,
     sites: Mapping[str, SlurmSite] | None = None,
     site_sync_s: int = SITE_SYNC_S,
+    devices_every_s: int = DEVICES_S,
 ) -> Sequence[Loop]:
     """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
 
@@ -85,6 +87,7 @@ def loops(
         Loop("observe", scheduling(observe), every_s=0.5),
         Loop("sweep", scheduling(sweep), every_s=5.0),
         Loop("staging", scheduling(staging), every_s=1.0),
+        Loop("devices", scheduling(devices), every_s=float(devices_every_s)),
         Loop("leaving", lambda lease, now: leaving.tick(data, pool, lease, now), every_s=60.0),
         Loop("collect", metering(collect, LATEST), every_s=1.0),
         Loop("recollect", metering(collect), every_s=float(catch_up_s)),
@@ -123,6 +126,7 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
                         catch_up_s=settings.accounting_catch_up_s,
                         sites=keeping.sites_of(settings),
                         site_sync_s=settings.site_sync_s,
+                        devices_every_s=settings.devices_every_s,
                     ),
                     url=urls.worker,
                     clock=utc_now,

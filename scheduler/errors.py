@@ -241,6 +241,18 @@ class QueueFull(Refusal):
     code: ClassVar[str] = "queue-full"
 
 
+class DeviceNotFound(Refusal):
+    """No device of this name was ever heard of. Facts: device."""
+
+    code: ClassVar[str] = "device-not-found"
+
+
+class CalibrationNotFound(Refusal):
+    """Facts: device, calibration."""
+
+    code: ClassVar[str] = "calibration-not-found"
+
+
 class JobNotFound(Refusal):
     """No such job, or another organisation's: deliberately not told apart. Facts: none."""
 

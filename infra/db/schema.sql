@@ -935,6 +935,12 @@ CREATE TABLE scheduler.device_state (
 );
 COMMENT ON TABLE scheduler.device_state IS 'Append-only: condition, the vendor''s queue and announced windows of a device, whenever one of them changed.';
 
+-- How many jobs of everybody wait in our queue for each backend: the one figure about others that each may know.
+CREATE FUNCTION scheduler.waiting_by_backend() RETURNS TABLE (backend text, jobs bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.backend, count(*) FROM scheduler.attempt a WHERE a.state = 'QUEUED' GROUP BY a.backend
+$$;
+
 -- A terminal attempt stays terminal, whatever a late narrator says.
 CREATE FUNCTION scheduler.refuse_resurrection() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -1112,7 +1118,7 @@ END $$;
 GRANT USAGE ON SCHEMA infra, accounts, scheduler, pricing, metering
     TO kyoyo_tenant, kyoyo_operator, kyoyo_officer, kyoyo_worker, kyoyo_auditor, kyoyo_portal;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA infra, accounts, scheduler, pricing, metering FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION infra.current_organisation(), infra.jst_date(timestamptz)
+GRANT EXECUTE ON FUNCTION infra.current_organisation(), infra.jst_date(timestamptz), scheduler.waiting_by_backend()
     TO kyoyo_tenant, kyoyo_operator, kyoyo_officer, kyoyo_worker, kyoyo_auditor;
 GRANT EXECUTE ON FUNCTION accounts.authenticate(bytea, timestamptz) TO kyoyo_portal;
 GRANT EXECUTE ON FUNCTION accounts.append_audit(timestamptz, uuid, uuid, text, text, jsonb)

@@ -7,6 +7,7 @@ loops.
 from __future__ import annotations
 
 from scheduler.service.admitting import estimate, largest_nu, resources_of
+from scheduler.service.devices import calibration, calibrations, device, device_history, devices, waiting_at
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, result, story
@@ -14,8 +15,13 @@ from scheduler.service.submitting import cancel_waiting_of, request_cancel, requ
 
 __all__ = [
     "attempts",
+    "calibration",
+    "calibrations",
     "cancel_waiting_of",
     "dependencies",
+    "device",
+    "device_history",
+    "devices",
     "estimate",
     "inputs",
     "inputs_in_use",
@@ -33,4 +39,5 @@ __all__ = [
     "set_share",
     "story",
     "submit",
+    "waiting_at",
 ]

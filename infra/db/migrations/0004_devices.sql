@@ -56,6 +56,15 @@ CREATE TABLE scheduler.device_state (
 );
 COMMENT ON TABLE scheduler.device_state IS 'Append-only: condition, the vendor''s queue and announced windows of a device, whenever one of them changed.';
 
+-- How many jobs of everybody wait in our queue for each backend: the one figure about others that each may know.
+CREATE FUNCTION scheduler.waiting_by_backend() RETURNS TABLE (backend text, jobs bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.backend, count(*) FROM scheduler.attempt a WHERE a.state = 'QUEUED' GROUP BY a.backend
+$$;
+
+REVOKE ALL ON FUNCTION scheduler.waiting_by_backend() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION scheduler.waiting_by_backend()
+    TO kyoyo_tenant, kyoyo_operator, kyoyo_officer, kyoyo_worker, kyoyo_auditor;
 GRANT SELECT ON scheduler.device, scheduler.device_calibration, scheduler.device_state
     TO kyoyo_worker, kyoyo_auditor, kyoyo_operator, kyoyo_officer, kyoyo_tenant;
 GRANT INSERT ON scheduler.device, scheduler.device_calibration, scheduler.device_state TO kyoyo_worker;

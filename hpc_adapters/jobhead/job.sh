@@ -1,6 +1,7 @@
 # The head of every job: the gate, then the user's program. Above it stand the facts of this attempt (ky_…), as words of
 # harmless characters only. Nothing of the user's is looked at before the gate has been passed. What it needs of a node:
-# bash 4.4, coreutils, and the shared folder.
+# bash 4.4, coreutils, and the shared folder. A process costs a node some milliseconds, and jobs are many: what the shell
+# can do itself it does.
 #
 # Exit codes of its own, given only while the user's program has not run (the adapter checks that, with the elapsed time):
 #   75  another start of this attempt has passed the gate      74  the shared folder cannot be used
@@ -12,17 +13,17 @@ umask 077
 
 ky_say() { printf 'kyoyo: %s\n' "$*" >&2; }
 
-ky_decode() { printf '%s' "$1" | base64 -d; }
+ky_decode() { exec base64 -d < <(printf '%s' "$1"); } # only in a process of its own
 
-ky_number() { if [[ ${1:-} =~ ^[0-9]{1,18}$ ]]; then printf '%s' "$1"; else printf 'null'; fi; }
+ky_number() { if [[ ${2:-} =~ ^[0-9]{1,18}$ ]]; then printf -v "$1" '%s' "$2"; else printf -v "$1" null; fi; }
 
-# A file that appears whole, and is on the disk when this returns.
+# A file that appears whole, and is on the disk when this returns. Until then a crash may leave it empty, which reads as
+# the moment before.
 ky_record() {
     local aside=".$1.$BASHPID"
     printf '%s\n' "$2" >"$aside" || return 1
-    sync -- "$aside" 2>/dev/null
     mv -f -- "$aside" "$1" || return 1
-    sync -- . 2>/dev/null
+    sync -- "$1" . 2>/dev/null
     return 0
 }
 
@@ -68,8 +69,11 @@ for ((ky_try = 0; ; ky_try++)); do
     sleep 1
 done
 
-ky_started="{\"job_id\": $(ky_number "$ky_run_id"), \"restart\": $(ky_number "$ky_run_restart")"
-ky_started+=", \"start\": $(ky_number "$ky_run_start"), \"at\": $(ky_number "$(date +%s)")}"
+ky_number ky_run_id "$ky_run_id"
+ky_number ky_run_restart "$ky_run_restart"
+ky_number ky_run_start "$ky_run_start"
+printf -v ky_now '%(%s)T' -1
+ky_started="{\"job_id\": $ky_run_id, \"restart\": $ky_run_restart, \"start\": $ky_run_start, \"at\": $ky_now}"
 if ! ky_record started.json "$ky_started"; then
     ky_say "the working folder cannot be written"
     exit 74
@@ -77,7 +81,7 @@ fi
 
 # ---- from here on, what is the user's --------------------------------------------------------------------------------
 
-if ! { ky_decode "$ky_program" >script && chmod 0700 script; }; then
+if ! { (ky_decode "$ky_program") >script && chmod 0700 script; }; then
     ky_fail 73 "the program could not be written"
 fi
 
@@ -90,14 +94,19 @@ if ((ky_secrets > 0)); then
     fi
 fi
 
-mapfile -d '' -t ky_words < <(ky_decode "$ky_arguments")
-mapfile -d '' -t ky_theirs < <(ky_decode "$ky_environment")
-mapfile -d '' -t ky_ours < <(ky_decode "$ky_own")
-mapfile -d '' -t ky_before < <(ky_decode "$ky_prefix")
+# One list of: words before the program, its own words, the job's variables, our variables.
+mapfile -d '' -t ky_all < <(ky_decode "$ky_lists")
+if ((${#ky_all[@]} != ky_counts[0] + ky_counts[1] + ky_counts[2] + ky_counts[3])); then
+    ky_fail 73 "the program's words could not be read"
+fi
+ky_before=("${ky_all[@]:0:ky_counts[0]}")
+ky_words=("${ky_all[@]:ky_counts[0]:ky_counts[1]}")
+ky_variables=("${ky_all[@]:ky_counts[0] + ky_counts[1]}")
 
 ky_home=~
 if [[ ! -d $ky_home || ! -w $ky_home ]]; then ky_home=$ky_work; fi
-ky_base=("HOME=$ky_home" "USER=$(id -un 2>/dev/null)" "LOGNAME=$(id -un 2>/dev/null)" "PWD=$ky_work" "OLDPWD=$ky_work")
+if [[ -z $ky_user ]]; then ky_user=$(id -un 2>/dev/null); fi
+ky_base=("HOME=$ky_home" "USER=$ky_user" "LOGNAME=$ky_user" "PWD=$ky_work" "OLDPWD=$ky_work")
 
 mkdir -p -- "${ky_folders[@]}" 2>/dev/null
 
@@ -155,10 +164,24 @@ done
 
 # ---- the program -----------------------------------------------------------------------------------------------------
 
+# Whether this node shows a GPU that can be measured: to start a Python that finds none costs more than all the rest.
+ky_has_device() {
+    local each
+    for each in $ky_devices; do
+        if [[ -e $each ]]; then return 0; fi
+    done
+    return 1
+}
+
+# It holds the other end of a pipe until it has ended.
 ky_sampling=
 if [[ -r .sampler.py ]]; then
-    python3 -I .sampler.py "$ky_work" --parent "$$" >/dev/null 2>&1 </dev/null &
-    ky_sampling=$!
+    if ky_has_device; then
+        exec {ky_sampled}< <(exec python3 -I .sampler.py "$ky_work" --parent "$$" 2>/dev/null </dev/null)
+        ky_sampling=$!
+    else
+        printf '{"measured": false, "reason": "no-device"}\n' >gpu.json
+    fi
 fi
 
 set -m # a process group of its own
@@ -166,7 +189,8 @@ set -m # a process group of its own
     trap - TERM INT HUP QUIT USR1 USR2 ALRM
     umask 022
     for ky_each in "${ky_secret[@]}"; do export "${ky_each?}"; done
-    exec env "${ky_base[@]}" "${ky_theirs[@]}" "${ky_ours[@]}" "${ky_command[@]}"
+    if [[ -n $ky_sampling ]]; then exec {ky_sampled}<&-; fi
+    exec env "${ky_base[@]}" "${ky_variables[@]}" "${ky_command[@]}"
 ) </dev/null &
 ky_child=$!
 set +m
@@ -189,9 +213,6 @@ if [[ $ky_told == true ]]; then ky_itself=false; else ky_itself=true; fi
 ky_record end.json "{\"exit_code\": $ky_code, \"by_itself\": $ky_itself, \"head\": false}"
 if [[ -n $ky_sampling ]]; then
     kill -s TERM "$ky_sampling" 2>/dev/null
-    for ((ky_try = 0; ky_try < 20; ky_try++)); do
-        kill -0 "$ky_sampling" 2>/dev/null || break
-        sleep 0.1
-    done
+    IFS= read -r -t 2 -u "$ky_sampled" _
 fi
 exit "$ky_code"

@@ -20,6 +20,7 @@ def head_of(request: JobRequest, script: Script, places: Places) -> Head:
         environment=script.environment,
         own=own,
         secrets=len(script.secrets),
+        user=places.user,
         folders=[own["KYOYO_CHECKPOINT_DIR"], own["KYOYO_INPUT_DIR"], own["KYOYO_OUTPUT_DIR"]],
     )
 

@@ -18,6 +18,7 @@ SUPERSEDED: Final = 75
 
 _HEAD: Final = files("hpc_adapters.jobhead").joinpath("job.sh").read_text(encoding="utf-8")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._/-]*")
+_PATTERNS: Final = re.compile(r"[A-Za-z0-9._/\[\]* -]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +42,30 @@ class Head:
     """Made before the program starts."""
     warning: str = ""
     """The signal (without SIG) that the job asked to be warned with."""
+    user: str = ""
+    """As whom it runs; empty: the node is asked."""
+    devices: str = "/dev/nvidia[0-9]* /dev/nvidiactl /dev/dxg"
+    """Where one of these is, the job's GPUs are measured."""
     run: tuple[str, str, str] = ("${SLURM_JOB_ID:-}", "${SLURM_RESTART_COUNT:-0}", "${SLURM_JOB_START_TIME:-}")
     """Id, restart count and start of this run, as a shell on the node knows them."""
 
 
 def batch_script(head: Head) -> str:
     """What Slurm is given to run."""
+    lists = [
+        _encoded(words)
+        for words in (head.prefix, head.arguments, _assignments(head.environment), _assignments(head.own))
+    ]
     facts = {
         "ky_work": _plain(head.work),
         "ky_program": _words([head.program], end=b""),
-        "ky_arguments": _words(_encoded(head.arguments)),
-        "ky_environment": _words(_encoded(_assignments(head.environment))),
-        "ky_own": _words(_encoded(_assignments(head.own))),
-        "ky_prefix": _words(_encoded(head.prefix)),
+        "ky_lists": _words([word for words in lists for word in words]),
+        "ky_counts": f"({' '.join(str(len(words)) for words in lists)})",
         "ky_launch": _words([head.launch.encode()], end=b""),
         "ky_secrets": str(int(head.secrets)),
         "ky_warning": _plain(head.warning),
+        "ky_user": _plain(head.user),
+        "ky_devices": f'"{_plain(head.devices, _PATTERNS)}"',
         **{f"ky_run_{name}": f'"{word}"' for name, word in zip(("id", "restart", "start"), head.run, strict=True)},
     }
     folders = " ".join(_plain(folder) for folder in head.folders)
@@ -81,8 +90,8 @@ def _words(words: Sequence[bytes], *, end: bytes = b"\0") -> str:
     return b64encode(b"".join(word + end for word in words)).decode("ascii")
 
 
-def _plain(word: str) -> str:
+def _plain(word: str, allowed: re.Pattern[str] = _PLAIN) -> str:
     """A word that a shell reads as itself. ValueError: it is none, and our own code is wrong."""
-    if _PLAIN.fullmatch(word) is None:
+    if allowed.fullmatch(word) is None:
         raise ValueError(f"not a plain word: {word!r}")
     return word

@@ -15,6 +15,7 @@ import ctypes
 import json
 import math
 import os
+import select
 import signal
 import sys
 import time
@@ -239,6 +240,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(arguments)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(waker)  # the job's end waits for the last summary, and a sleep would go on after the signal
     for passing in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
         signal.signal(passing, signal.SIG_IGN)  # meant for the job's program
     with suppress(OSError):
@@ -253,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     while not (stopped or _is_over(asked)):
         sampler.step(time.monotonic() - began)
-        time.sleep(LOOK_S)
+        select.select([woken], [], [], LOOK_S)
     sampler.step(time.monotonic() - began, is_last=True)
     return 0
 

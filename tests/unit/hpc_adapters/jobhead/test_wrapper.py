@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -128,6 +131,60 @@ def test_a_launch_runs_instead_and_gives_its_exit_code(work: Path) -> None:
 def test_words_before_the_program_come_first(work: Path) -> None:
     head = sh(work, 'echo "$1"', prefix=("/usr/bin/env", "T=1 2"), arguments=["x y"])
     assert run(work, head)[1] == b"x y\n"
+
+
+def test_the_user_is_the_one_that_it_was_handed_over_for(work: Path) -> None:
+    """Where nobody said who that is, the node is asked."""
+    lines = 'echo "$USER $LOGNAME"'
+    assert run(work, sh(work, lines, user="alice"))[1] == b"alice alice\n"
+
+
+def test_a_node_is_asked_who_it_is_where_nobody_said_so(work: Path) -> None:
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    assert run(work, sh(work, 'echo "$USER $LOGNAME"'))[1] == f"{me} {me}\n".encode()
+
+
+def test_words_that_are_cut_off_stop_it_before_the_program(work: Path) -> None:
+    text = batch_script(sh(work, "echo started", arguments=["a", "b"])).replace("ky_counts=(0 2 ", "ky_counts=(0 3 ")
+    (work / "batch").write_text(text)
+    done = subprocess.run(["/bin/bash", str(work / "batch")], env=JOB, capture_output=True, check=False, cwd="/")
+    assert (done.returncode, done.stdout) == (73, b"")
+
+
+SAMPLER = b"""
+import json, os, signal, sys, time
+def end(*_):
+    with open("gpu.json", "w") as file:
+        json.dump({"ended": True}, file)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+open("sampling", "w").close()
+time.sleep(5)
+"""
+
+
+def test_gpus_are_measured_where_there_is_a_device_and_the_end_waits_for_the_figures_alone(work: Path) -> None:
+    (work / ".sampler.py").write_bytes(SAMPLER)
+    lines = f"while [ ! -e {work}/sampling ]; do sleep 0.01; done; ls /proc/self/fd"
+    began = time.monotonic()
+    code, out, _ = run(work, replace(sh(work, lines), devices="/dev/nul[a-l]"))
+    assert time.monotonic() - began < 2
+    assert (code, out.split()) == (0, [b"0", b"1", b"2", b"3"])  # the program holds no end of the pipe
+    assert told(work, "gpu.json") == {"ended": True}
+
+
+def test_a_sampler_that_does_not_end_holds_nobody_up_for_long(work: Path) -> None:
+    (work / ".sampler.py").write_bytes(SAMPLER.replace(b"sys.exit", b"print"))
+    lines = f"while [ ! -e {work}/sampling ]; do sleep 0.01; done"
+    with start(work, replace(sh(work, lines), devices="/dev/null")) as process:
+        assert process.wait(timeout=20) == 0
+
+
+def test_without_a_device_no_sampler_starts_and_nothing_is_said_to_be_measured(work: Path) -> None:
+    (work / ".sampler.py").write_bytes(SAMPLER)
+    assert run(work, replace(sh(work, "true"), devices="/dev/nosuch[0-9]* /dev/nosuch"))[0] == 0
+    assert told(work, "gpu.json") == {"measured": False, "reason": "no-device"}
+    assert not (work / "sampling").exists()
 
 
 def test_secrets_that_are_missing_stop_it_before_the_program(work: Path) -> None:

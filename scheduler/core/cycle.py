@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from scheduler.core.dependencies import Fate
@@ -14,6 +14,7 @@ from scheduler.core.reasons import Why
 from scheduler.core.resources import plain
 from scheduler.core.room import Room
 from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Start, Task, Wait, Waiting
+from scheduler.core.windows import in_the_way
 
 _NAMED_JOBS = 20
 
@@ -59,13 +60,35 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: C901, PLR
         return _wait(job, Why.STAGING, {"problem": job.staging} if job.staging else {})
     if job.not_before is not None and snapshot.now < job.not_before:
         return _backing_off(job, job.not_before)
-    if pool is None or not pool.online:
+    if pool is None:
         return _wait(job, Why.BACKEND_OFFLINE, {"backend": job.backend})
+    if (window := _window(job, pool, snapshot.now)) is not None:
+        return window
+    if not pool.online:
+        return _wait(job, Why.BACKEND_OFFLINE, {"backend": job.backend, **_told_of(pool)})
     if not job.needs.fits(pool.total):
         return _wait(
             job, Why.EXCEEDS_MACHINE, {"needed": plain(job.needs), "total": plain(pool.total, asked=job.needs)}
         )
     return None
+
+
+def _window(job: Waiting, pool: Pool, now: datetime) -> Wait | None:
+    """It could still run when the device goes offline, or the device is in such a time already."""
+    met = in_the_way(pool.windows, since=now, until=now + timedelta(seconds=job.walltime_s))
+    if met is None:
+        return None
+    facts = {"since": met.since.isoformat(), "until": met.until.isoformat(), "kind": met.kind.value}
+    return _wait(job, Why.DEVICE_WINDOW, {"backend": job.backend, **facts, **_queue_of(pool)})
+
+
+def _told_of(pool: Pool) -> dict[str, object]:
+    return {} if pool.condition is None else {"condition": pool.condition}
+
+
+def _queue_of(pool: Pool) -> dict[str, object]:
+    """Of a device that says so: how many wait at its vendor."""
+    return {} if pool.vendor_queue is None else {"vendor_queue": pool.vendor_queue}
 
 
 def _backing_off(job: Waiting, until: datetime) -> Wait:
@@ -105,6 +128,7 @@ class _Cycle:
         self._standings = snapshot.standings
         self._quota = RunningQuota(snapshot.holding, snapshot.standings)
         self._rooms = {pool.name: _room(pool, snapshot) for pool in snapshot.pools.values()}
+        self._pools = snapshot.pools
         self._positions: Counter[str] = Counter()
         self.starts: list[Start] = []
         self.waits: list[Wait] = []
@@ -127,7 +151,8 @@ class _Cycle:
     def _let_wait(self, job: Waiting, why: Why, facts: Mapping[str, object]) -> None:
         """position: its place in the line before its backend, 1 is next."""
         self._positions[job.backend] += 1
-        self.waits.append(_wait(job, why, {"position": self._positions[job.backend], **facts}))
+        queue = _queue_of(self._pools[job.backend])
+        self.waits.append(_wait(job, why, {"position": self._positions[job.backend], **facts, **queue}))
 
     def _quota_facts(self, job: Waiting) -> dict[str, object]:
         organisation = job.organisation_id

@@ -14,7 +14,7 @@ from infra.tokyo import TOKYO
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.refused import ASKED, advice
-from scheduler.core.wording import ENDS, EVENTS, UNITS, WAITS
+from scheduler.core.wording import AT_VENDOR, ENDS, EVENTS, UNITS, WAITS, WORDS
 
 _LISTED = 5
 
@@ -28,12 +28,19 @@ class Sentence:
 
 
 def why_it_waits(why: Why, facts: Mapping[str, object]) -> Sentence:
-    """Why an attempt waits, and how far it is from the head of its line."""
+    """Why an attempt waits, how far it is from the head of its line, and how long the vendor's own line is."""
     sentence = _filled(WAITS[why], facts)
-    position = facts.get("position")
-    if position is None:
+    position, more_ja, more_en = facts.get("position"), [], []
+    if position is not None:
+        more_ja.append(f"順番: {position}番目")
+        more_en.append(f"position {position} in line")
+    if facts.get("vendor_queue") is not None:
+        vendor = _filled(AT_VENDOR, facts)
+        more_ja.append(vendor.ja)
+        more_en.append(vendor.en)
+    if not more_ja:
         return sentence
-    return Sentence(f"{sentence.ja}(順番: {position}番目)", f"{sentence.en} (position {position} in line)")
+    return Sentence(f"{sentence.ja}({'、'.join(more_ja)})", f"{sentence.en} ({', '.join(more_en)})")
 
 
 def what_happened(kind: str, state: State, facts: Mapping[str, object], reason: str | None = None) -> Sentence:
@@ -70,7 +77,13 @@ def _filled(pair: tuple[str, str], facts: Mapping[str, object]) -> Sentence:
 def _format(text: str, facts: Mapping[str, object], language: int) -> str:
     """A missing fact is shown as '?': an old row must not break a page."""
     names = {name for _, name, _, _ in Formatter().parse(text) if name}
-    return text.format(**{name: _shown(facts.get(name, "?"), language) for name in names})
+    return text.format(**{name: _word(name, facts.get(name, "?"), language) for name in names})
+
+
+def _word(name: str, value: object, language: int) -> str:
+    """A machine word that has a name for people, else as _shown()."""
+    known = WORDS.get(name, {}).get(value) if isinstance(value, str) else None
+    return known[language] if known else _shown(value, language)
 
 
 def _shown(value: object, language: int) -> str:

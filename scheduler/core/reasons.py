@@ -1,4 +1,7 @@
-"""Why an attempt waits: one machine word, part of the API. Its sentences are in explain.py."""
+"""Why an attempt waits: one machine word, part of the API. Its sentences are in explain.py.
+
+Any reason may have the fact vendor_queue: how many jobs, everybody's, wait at the vendor of a quantum device.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ class Why(StrEnum):
     NEXT_CYCLE = "NEXT_CYCLE"
     """It starts in a moment: one cycle starts only so many. Facts: position."""
     BACKEND_OFFLINE = "BACKEND_OFFLINE"
-    """The machine takes no jobs now. Facts: backend."""
+    """The machine takes no jobs now. Facts: backend; condition of a quantum device."""
+    DEVICE_WINDOW = "DEVICE_WINDOW"
+    """A quantum device is, or soon will be, calibrated or worked on, and the job might not end before. Facts: backend,
+    since, until, kind ('calibrating', 'maintenance', 'offline')."""
     EXCEEDS_MACHINE = "EXCEEDS_MACHINE"
     """It is larger than what is now in service. Facts: needed, total."""
     NOT_ELIGIBLE = "NOT_ELIGIBLE"

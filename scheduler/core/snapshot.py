@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hpc_adapters.contract import Resources
+from hpc_adapters.devices import OfflineWindow
 from pricing.model import ServiceClass
 from scheduler.core.dependencies import READY, Outlook
 from scheduler.core.reasons import Why
@@ -26,6 +27,12 @@ class Pool:
     else it knows what it has accepted."""
     asked_at: datetime | None = None
     """When it was asked: what was handed over since is not in its count. None: in this very cycle."""
+    windows: Sequence[OfflineWindow] = ()
+    """When it will take no work: nothing starts that could still run then."""
+    condition: str | None = None
+    """Of a quantum device: 'online', 'calibrating' …"""
+    vendor_queue: int | None = None
+    """Jobs that wait at its vendor, everybody's; None: not told."""
 
 
 @dataclass(frozen=True, slots=True)

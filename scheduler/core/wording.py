@@ -14,6 +14,18 @@ UNITS: Mapping[str, tuple[str, str]] = {
     "memory_mb": ("メモリ {} MB", "{} MB of memory"),
 }
 
+WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "kind": {
+        "calibrating": ("較正", "calibration"),
+        "maintenance": ("保守", "maintenance"),
+        "offline": ("停止", "an outage"),
+        "online": ("停止", "an outage"),
+    },
+}
+"""Machine words among the facts, by the fact's name."""
+
+AT_VENDOR: tuple[str, str] = ("提供元での待ち: {vendor_queue}件", "{vendor_queue} jobs wait at the vendor")
+
 WAITS: Mapping[Why, tuple[str, str]] = {
     Why.NOT_PLANNED_YET: (
         "受け付けました。まもなく実行計画に入ります。",
@@ -42,6 +54,10 @@ WAITS: Mapping[Why, tuple[str, str]] = {
     Why.BACKEND_OFFLINE: (
         "計算機({backend})が現在ジョブを受け付けていません。復旧後に自動で再開します。",
         "The machine ({backend}) takes no jobs at the moment; it will go on by itself.",
+    ),
+    Why.DEVICE_WINDOW: (
+        "装置({backend})は{since}から{until}まで{kind}のため停止します。それまでに終わらない可能性があるため、再開後に開始します。",
+        "The device ({backend}) is out of service from {since} to {until} ({kind}); this could still run then.",
     ),
     Why.EXCEEDS_MACHINE: (
         "現在稼働中の規模を超えています。必要: {needed} / 全体: {total}",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -17,12 +17,14 @@ from scheduler.core.events import NeverReady
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Standing, Wait
+from scheduler.devices import Condition
 from scheduler.loops import items, metrics
 from scheduler.loops.apply import apply_to
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
 from scheduler.loops.handover import HandedOver, hand_over_all
 from scheduler.store import attempts as attempt_store
+from scheduler.store import devices as device_store
 from scheduler.store import planning as store
 
 
@@ -59,6 +61,8 @@ class _Picture:
     line: store.Line
     holding: Sequence[Holding]
     standings: dict[UUID, Standing]
+    devices: Mapping[str, Condition] = field(default_factory=dict)
+    """Quantum devices as the register has them: their windows and their vendors' queues."""
 
 
 async def _cycle(deps: Deps, now: datetime) -> Plan:
@@ -95,7 +99,8 @@ async def _look(conn: Conn, deps: Deps, now: datetime) -> _Picture:
     holding = [each.holding for each in held]
     if not line.waiting:
         return _Picture(line, holding, {})
-    return _Picture(line, holding, await _standings(conn, deps, line, held, now))
+    standings = await _standings(conn, deps, line, held, now)
+    return _Picture(line, holding, standings, await device_store.conditions(conn))
 
 
 async def _standings(
@@ -145,7 +150,13 @@ async def _end(deps: Deps, never: Never, now: datetime) -> bool:
 async def _pools(deps: Deps, picture: _Picture, now: datetime) -> dict[str, Pool]:
     """Each backend's size and free units, asked at once; one that does not answer is offline for this cycle."""
     asked = [_pool(deps, name, backend, picture, now) for name, backend in sorted(deps.backends.items())]
-    return {pool.name: pool for pool in await asyncio.gather(*asked)}
+    return {pool.name: _as_device(pool, picture.devices.get(pool.name)) for pool in await asyncio.gather(*asked)}
+
+
+def _as_device(pool: Pool, known: Condition | None) -> Pool:
+    if known is None:
+        return pool
+    return replace(pool, windows=known.windows, condition=known.state.value, vendor_queue=known.queue)
 
 
 async def _pool(deps: Deps, name: str, backend: Backend, picture: _Picture, now: datetime) -> Pool:

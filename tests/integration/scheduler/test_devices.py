@@ -10,12 +10,14 @@ import pytest
 from hpc_adapters.devices import DeviceState, OfflineWindow
 from infra.db.connection import Role, transaction
 from scheduler import service
+from scheduler.core.model import State
+from scheduler.core.reasons import Why
 from scheduler.devices import NOT_CONFIGURED, UNAVAILABLE, Registered
 from scheduler.errors import BadCursor, BadLimit, CalibrationNotFound, DeviceNotFound
 from scheduler.loops import devices
 from tests.support.database import Database
 from tests.support.devices import DeviceBackend, a_calibration, a_device, as_backend, gone
-from tests.support.scheduled import CLUSTER, World, open_world
+from tests.support.scheduled import CLUSTER, World, a_submission, open_world
 
 pytestmark = pytest.mark.postgres
 
@@ -152,3 +154,26 @@ async def test_what_is_not_there_is_refused_by_name(database: Database) -> None:
             await service.calibrations(conn, CLUSTER, cursor="nonsense")
         with pytest.raises(BadLimit):
             await service.calibrations(conn, CLUSTER, limit=0)
+
+
+async def test_a_job_that_would_run_into_a_calibration_waits_for_its_end(database: Database) -> None:
+    world, device = await a_world(database)
+    who = await world.member("alpha")
+    window = OfflineWindow(
+        world.now + timedelta(minutes=10), world.now + timedelta(minutes=30), DeviceState.CALIBRATING
+    )
+    device.told = a_device(windows=(window,), queue=4)
+    await look(world)
+    long, short = await world.submit(who), await world.submit(who, a_submission(walltime_s=120))
+    await world.dispatch()
+    assert (await world.job(short)).state is State.DISPATCHING
+    waiting = (await world.job(long)).waiting
+    assert waiting is not None
+    assert (waiting.reason, waiting.facts["kind"], waiting.facts["vendor_queue"]) == (
+        Why.DEVICE_WINDOW,
+        "calibrating",
+        4,
+    )
+    world.clock.advance(30 * 60)
+    await world.dispatch()
+    assert (await world.job(long)).state is State.DISPATCHING

@@ -48,7 +48,7 @@ from hpc_adapters.slurm.view import View
 from hpc_adapters.slurm.waiting import Waiting
 
 _SKEW_AT_MOST_S: Final = 30.0
-_SAMPLER: Final = files("hpc_adapters.workloads").joinpath("gpu_sampler.py").read_bytes()
+SAMPLER: Final = files("hpc_adapters.workloads").joinpath("gpu_sampler.py").read_bytes()
 
 
 class SlurmBackend(SlurmFiles):
@@ -202,7 +202,7 @@ class SlurmBackend(SlurmFiles):
             raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
 
     async def _prepare(self, places: Places, script: Script, *, needs_sampler: bool) -> None:
-        sampler = _SAMPLER if needs_sampler else b""
+        sampler = SAMPLER if needs_sampler else b""
         try:
             await asyncio.to_thread(prepare, self._spool, places, script, sampler=sampler)
         except OSError as error:

@@ -20,6 +20,8 @@ from hpc_adapters.slurm.settings import SlurmSettings
 from hpc_adapters.slurm.view import Queue, View
 
 _KEPT: Final = timedelta(minutes=2)
+_PARTITION_GOOD_FOR: Final = timedelta(seconds=2)
+"""slurmrestd asks slurmdbd, too, for each look at partitions, and an operator changes one by hand."""
 _PARTITIONS_S: Final = 3.0
 """Longer nobody waits for what slurmdbd, which may hang, has to say about partitions."""
 
@@ -45,6 +47,7 @@ class Waiting:
         self._look: _Look | None = None
         self._lock = asyncio.Lock()
         self._known_partition: Sequence[Partition] | None = None
+        self._partition_at: datetime | None = None
 
     async def capacity(self) -> Capacity:
         """As of now. What was accepted and has not started is free still: whoever plans knows of it. Unavailable."""
@@ -90,9 +93,10 @@ class Waiting:
                 del self._sent[attempt_id]
 
     async def _recent(self, max_age_s: float) -> _Look:
+        if max_age_s and (fresh := self._since(max_age_s)) is not None:
+            return fresh  # whoever may use it waits for nobody who asks for a newer one
         async with self._lock:
-            oldest = self._clock() - timedelta(seconds=max_age_s)
-            if self._look is None or self._look.capacity.at < oldest:
+            if self._since(max_age_s) is None:
                 queue = await (self._view.recent(max_age_s) if max_age_s else self._view.now())
                 name, kind = self._settings.partition, self._settings.gpu_type
                 nodes = await self._slurm.nodes()
@@ -102,7 +106,13 @@ class Waiting:
                 found = capacity.capacity(machines, partition, partition=name, at=self._clock())
                 size = next((each.total_nodes for each in partition if each.name == name), 0)
                 self._look = _Look(queue, found, size, every)
+            assert self._look is not None
             return self._look
+
+    def _since(self, max_age_s: float) -> _Look | None:
+        """The last look, unless it is older."""
+        oldest = self._clock() - timedelta(seconds=max_age_s)
+        return None if self._look is None or self._look.capacity.at < oldest else self._look
 
     async def _partition(self, every: Sequence[Machine]) -> Sequence[Partition]:
         """Ours, or none. slurmctld has just told of its nodes, but slurmrestd asks slurmdbd about partitions, too.
@@ -111,6 +121,9 @@ class Waiting:
         What is wrong by now slurmctld still refuses.
         """
         name = self._settings.partition
+        asked_at = self._clock()
+        if self._partition_at is not None and asked_at - self._partition_at < _PARTITION_GOOD_FOR:
+            return self._known_partition or []
         try:
             async with asyncio.timeout(_PARTITIONS_S):
                 told = (await self._slurm.partitions()).items
@@ -129,7 +142,7 @@ class Waiting:
                     )
                 ]
             return self._known_partition or []
-        self._known_partition = [each for each in told if each.name == name]
+        self._known_partition, self._partition_at = [each for each in told if each.name == name], asked_at
         return self._known_partition
 
 

@@ -10,22 +10,24 @@ from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import httpx2
 
 from kyoyo import settings
 from kyoyo.data import Data
-from kyoyo.errors import Refused, UsageError
+from kyoyo.errors import NotFound, Refused, UsageError
 from kyoyo.jobs import Job
 from kyoyo.launches import spec_of_training
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
+from kyoyo.quantum.devices import Device, device_of_offering
+from kyoyo.quantum.errors import UnknownBackend
 from kyoyo.script import directives_of, walltime_s
 from kyoyo.script.options import TAKES, Given, Takes
-from kyoyo.spec import Choices, JobSpec, spec_of_circuit, spec_of_command, spec_of_script
+from kyoyo.spec import QUANTUM, Choices, JobSpec, spec_of_circuit, spec_of_command, spec_of_script
 from kyoyo.texts import language_of
 from kyoyo.transport import Pace, Transport, new_key
 
-QUANTUM = "quantum"
 _CHOICES = frozenset(each.name for each in fields(Choices))
 
 
@@ -51,13 +53,14 @@ class Client:
     ) -> None:
         login = settings.resolve(url=url, token=token, environment=environment)
         self.url = login.url
+        self.language = language or language_of(environment)
         self._environment = environment
         self._now = now
         self._http = http
         self._transport = Transport(
             url=login.url,
             token=login.token,
-            language=language or language_of(environment),
+            language=self.language,
             pace=pace,
             make_key=make_key,
             http=http,
@@ -93,6 +96,22 @@ class Client:
     def offerings(self) -> Sequence[Offering]:
         """What can be bought, with the prices for this organisation."""
         return Fields(self._transport.get("/offerings")).items(Offering.of)
+
+    def devices(self) -> Sequence[Device]:
+        """The quantum devices that this organisation can use, as they are now."""
+        try:
+            return Fields(self._transport.get("/devices")).items(Device.of)
+        except NotFound:  # a portal from before it knew devices
+            return [device_of_offering(each) for each in self.offerings() if each.kind == QUANTUM]
+
+    def device(self, name: str) -> Device:
+        """One device with its calibration, by its name or that of an offering. UnknownBackend."""
+        devices = self.devices()
+        for device in devices:
+            if name in {device.name, device.offering}:
+                return self._in_full(device)
+        known = ", ".join(sorted(device.name for device in devices)) or "-"
+        raise UnknownBackend(language=self.language, name=name, known=known)
 
     def estimate(self, spec: JobSpec) -> Estimate:
         """What it would cost at most and probably. Nothing is kept."""
@@ -148,12 +167,16 @@ class Client:
     def submit_circuit(
         self, path: str | Path, *, shots: int, device: str | None = None, name: str | None = None
     ) -> Job:
-        """Submit an OpenQASM 3 file; `device` is the id of a quantum offering."""
+        """Submit a file with one circuit, OpenQASM or QPY; `device` is the id of a quantum offering."""
         return self.submit(spec_of_circuit(Path(path), shots=shots, choices=Choices(name=name, offering=device)))
 
     def job(self, job: str | int) -> Job:
         """A handle on a job by its number, its id, or N_k for task k of array N. NotFound."""
         return Job(self._transport, JobRecord.of(self._transport.get(f"/jobs/{_segment(str(job))}")))
+
+    def handle(self, record: JobRecord) -> Job:
+        """The same of a job that was told already."""
+        return Job(self._transport, record)
 
     def jobs(
         self, *, state: str | None = None, array: int | None = None, limit: int = 50, cursor: str | None = None
@@ -221,6 +244,12 @@ class Client:
         if len(fitting) != 1:
             raise UsageError(key="wrong.offering", fitting=", ".join(sorted(fitting)) or "-")
         return replace(spec, offering=fitting[0])
+
+    def _in_full(self, device: Device) -> Device:
+        try:
+            return Device.of(self._transport.get(f"/devices/{quote(device.name, safe='')}"))
+        except NotFound:
+            return device
 
     def _check_cost(self, spec: JobSpec, limit_yen: Decimal) -> None:
         ceiling_yen = self.estimate(spec).ceiling_with_tax_yen

@@ -1,6 +1,9 @@
 """English sentences of the `kyoyo` command, by key. Braces are facts."""
 
+from kyoyo.messages_quantum import EN
+
 MESSAGES = {
+    **EN,
     "help.kyoyo": "Kyoyo: jobs on shared GPUs and quantum computers, with their price. Exit codes: 0 ok, 1 the job "
     "failed, 2 usage, 3 sign-in, 4 refused, 5 not found, 6 conflict, 7 unavailable.",
     "help.panel.commands": "Commands",
@@ -21,10 +24,6 @@ MESSAGES = {
     "help.logs": "Show a job's output.",
     "help.cancel": "Cancel a job. It is charged until the backend confirms the end.",
     "help.result": "Show the result that a job left.",
-    "help.qpu": "Quantum computers and circuits.",
-    "help.qpu.ls": "List quantum devices with their limits and prices.",
-    "help.qpu.submit": "Submit an OpenQASM 3 file.",
-    "help.qpu.result": "Show the measured counts as a histogram.",
     "help.balance": "Show the wallet: available, held, owed.",
     "help.usage": "Show what ran in a month.",
     "help.invoice": "Show the draft invoice of a month.",
@@ -71,9 +70,6 @@ MESSAGES = {
     "option.job_id": "Job number, N_k for a task of an array, or job id.",
     "option.follow": "Follow until the job ends.",
     "option.stderr": "The error stream instead of the output.",
-    "option.circuit": "OpenQASM 3 file.",
-    "option.shots": "How often to run the circuit.",
-    "option.device": "Quantum offering to run on; may be left out when there is only one.",
     "option.month": "Month as YYYY-MM; the present one when left out.",
     "option.period": "YYYY-MM, YYYY-Q1 to YYYY-Q4, or FY2026.",
     "option.key": "Name of the object, such as data/train.csv.",
@@ -136,7 +132,6 @@ MESSAGES = {
     "say.nothing": "Nothing to show.",
     "say.hidden": "Too narrow for: {columns}. A wider terminal or --json shows them.",
     "say.no_result": "The job left no result.",
-    "say.no_counts": "The job left no counts; its result is:",
     "say.output_to": "Output goes to {path}.",
     "say.still_running": "The job goes on: kyoyo job {id}, kyoyo cancel {id}",
     "say.truncated": "The output was cut at its size limit.",
@@ -151,7 +146,6 @@ MESSAGES = {
     "say.admissible": "The wallet covers it.",
     "say.not_admissible": "The wallet does not cover it.",
     "say.max_cost": "The ceiling with tax, ¥{ceiling}, is above your limit of ¥{limit}. Nothing was submitted.",
-    "say.shots": "{shots} shots",
     "say.bad_environment": "not NAME=VALUE: {text}",
     "say.grants_cover": "covered by grants",
     "say.limits_gpu": "up to {gpus} GPUs for {time}",

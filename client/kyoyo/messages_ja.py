@@ -1,6 +1,9 @@
 """`kyoyo` コマンドの日本語の文。キーは英語版と同じ。"""
 
+from kyoyo.messages_quantum import JA
+
 MESSAGES = {
+    **JA,
     "help.kyoyo": "Kyoyo（共用）: 共用の GPU と量子コンピュータにジョブを投入し、料金を確かめます。"
     "終了コード: 0 正常、1 ジョブ失敗、2 使い方の誤り、3 認証、4 受付不可、5 該当なし、6 競合、7 接続不可。",
     "help.panel.commands": "コマンド",
@@ -21,10 +24,6 @@ MESSAGES = {
     "help.logs": "ジョブの出力を表示します。",
     "help.cancel": "ジョブを取り消します。計算機側で終了が確認されるまでの利用分は課金されます。",
     "help.result": "ジョブが残した結果を表示します。",
-    "help.qpu": "量子コンピュータと量子回路。",
-    "help.qpu.ls": "量子デバイスの制限と料金を一覧表示します。",
-    "help.qpu.submit": "OpenQASM 3 のファイルを投入します。",
-    "help.qpu.result": "測定結果の度数をヒストグラムで表示します。",
     "help.balance": "残高（利用可能額、取り置き額、未払額）を表示します。",
     "help.usage": "指定した月の利用実績を表示します。",
     "help.invoice": "指定した月の請求書（案）を表示します。",
@@ -71,9 +70,6 @@ MESSAGES = {
     "option.job_id": "ジョブの番号、配列のタスクなら N_k、またはジョブ ID。",
     "option.follow": "ジョブが終わるまで表示し続けます。",
     "option.stderr": "標準出力の代わりに標準エラー出力を表示します。",
-    "option.circuit": "OpenQASM 3 のファイル。",
-    "option.shots": "回路を実行する回数（ショット数）。",
-    "option.device": "利用する量子デバイス。一つだけなら省略できます。",
     "option.month": "対象月（YYYY-MM）。省略すると今月です。",
     "option.period": "YYYY-MM、YYYY-Q1～YYYY-Q4、または FY2026。",
     "option.key": "オブジェクト名（例: data/train.csv）。",
@@ -136,7 +132,6 @@ MESSAGES = {
     "say.nothing": "表示するものはありません。",
     "say.hidden": "表示幅が足りないため省略した列: {columns}（端末の幅を広げるか --json で表示できます）。",
     "say.no_result": "このジョブは結果を残していません。",
-    "say.no_counts": "度数がありません。ジョブの結果は次のとおりです。",
     "say.output_to": "出力先: {path}",
     "say.still_running": "ジョブは継続しています: kyoyo job {id}、kyoyo cancel {id}",
     "say.truncated": "出力は上限サイズで打ち切られました。",
@@ -151,7 +146,6 @@ MESSAGES = {
     "say.admissible": "残高で足ります。",
     "say.not_admissible": "残高が足りません。",
     "say.max_cost": "税込の上限額 ¥{ceiling} が指定された限度 ¥{limit} を超えるため、投入しませんでした。",
-    "say.shots": "{shots} ショット",
     "say.bad_environment": "NAME=VALUE の形式ではありません: {text}",
     "say.grants_cover": "付与による充当",
     "say.limits_gpu": "GPU {gpus} 枚・{time} まで",

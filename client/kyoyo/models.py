@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from kyoyo.errors import Unavailable
 
@@ -286,6 +287,29 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool):
             self._bad(name)
         return value
+
+    def number(self, name: str) -> float | None:
+        """A number or nothing."""
+        value = self.told.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self._bad(name)
+        return float(value)
+
+    def integers(self, name: str) -> Sequence[int]:
+        """A list of whole numbers; empty when absent."""
+        values = self.items(lambda each: each, name)
+        if not all(type(value) is int for value in values):
+            self._bad(name)
+        return cast("Sequence[int]", values)
+
+    def numbers(self, name: str) -> Sequence[float]:
+        """A list of numbers, null read as NaN; empty when absent."""
+        values = self.items(lambda each: each, name)
+        if not all(value is None or type(value) in {int, float} for value in values):
+            self._bad(name)
+        return [math.nan if value is None else float(cast("float", value)) for value in values]
 
     def yen(self, name: str) -> Decimal | None:
         """An exact amount from its decimal string, or nothing."""

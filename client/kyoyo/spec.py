@@ -9,6 +9,7 @@ from errno import EISDIR, ENOENT
 from pathlib import Path
 
 from kyoyo.errors import BadScript, UsageError
+from kyoyo.quantum.programs import program_of_file
 from kyoyo.script import Directives, layout_of, over, parse_script
 from kyoyo.script.amounts import Gpus
 from kyoyo.script.arrays import Array
@@ -17,13 +18,23 @@ from kyoyo.script.relations import Dependency, SignalWish
 COMMAND_SCRIPT = '#!/bin/sh\nexec "$@"\n'
 """Runs the job's arguments as they are: no word of a command is ever quoted or split again."""
 CIRCUIT_WALLTIME_S = 600
+QUANTUM = "quantum"
 _UNREADABLE = {ENOENT: "wrong.no_file", EISDIR: "wrong.directory"}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWish:
+    """A QPU held open for circuits that name this job: until it is cancelled, idle for so long, or out of walltime."""
+
+    idle_s: int
+    dedicated: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """One job, complete but for its offering, which the client fills in when only one fits.
 
+    `session`: it is no program but a session; `session_job`: the session that this circuit runs in, by its job's id.
     `asked` stays local: where the output goes, whether to wait, and what settled() makes definite.
     """
 
@@ -58,12 +69,14 @@ class JobSpec:
     begin_at: datetime | None = None
     dependencies: Sequence[Dependency] = ()
     array: Array | None = None
+    session: SessionWish | None = None
+    session_job: str | None = None
     asked: Directives = field(default_factory=Directives)
 
     @property
     def offering_kind(self) -> str:
         """Which kind of offering can run it."""
-        return "quantum" if self.kind == "quantum" else "gpu"
+        return QUANTUM if self.kind == QUANTUM else "gpu"
 
     def settled(self, now: datetime, environment: Mapping[str, str]) -> JobSpec:
         """The same as seen from here and now. UsageError: there is no such day."""
@@ -86,12 +99,17 @@ class JobSpec:
             "gpus": self.gpus,
             "walltime_s": self.walltime_s,
             "shots": self.shots,
-            "program" if self.kind == "quantum" else "script": self.body,
+            **self._body(),
             "arguments": list(self.arguments),
             "environment": dict(self.environment),
             "max_attempts": self.max_attempts,
             **self._wishes(),
         }
+
+    def _body(self) -> Mapping[str, object]:
+        if self.session is not None:
+            return {"session": {"idle_s": self.session.idle_s, "dedicated": self.session.dedicated}}
+        return {"program" if self.kind == QUANTUM else "script": self.body}
 
     def _wishes(self) -> Mapping[str, object]:
         wishes: Mapping[str, object] = {
@@ -114,6 +132,7 @@ class JobSpec:
             "begin_at": self.begin_at and self.begin_at.astimezone(UTC).isoformat(),
             "dependencies": [{"kind": each.kind, "job": _named(each.job)} for each in self.dependencies],
             "array": self.array and {"indices": list(self.array.indices), "max_running": self.array.max_running},
+            "session_job": self.session_job,
         }
         return {name: value for name, value in wishes.items() if value}
 
@@ -177,17 +196,30 @@ def spec_of_command(command: Sequence[str], choices: Choices) -> JobSpec:
 
 
 def spec_of_circuit(path: Path, *, shots: int, choices: Choices) -> JobSpec:
-    """An OpenQASM 3 file."""
+    """A file with one circuit: OpenQASM 2 or 3, or QPY. UsageError."""
+    return spec_of_program(program_of_file(path, shots=shots), name=path.stem, shots=shots, choices=choices)
+
+
+def spec_of_program(
+    program: str, *, name: str, shots: int, choices: Choices, session_job: str | None = None
+) -> JobSpec:
+    """OpenQASM text, or a document of PUBs; `shots` are all its executions together."""
     return JobSpec(
-        name=choices.name or path.stem,
-        kind="quantum",
-        body=read_text(path),
+        name=choices.name or name,
+        kind=QUANTUM,
+        body=program,
         walltime_s=choices.walltime_s or CIRCUIT_WALLTIME_S,
         offering=choices.offering,
         project=choices.project or "default",
         service_class=choices.service_class or "standard",
         shots=shots,
+        session_job=session_job,
     )
+
+
+def spec_of_session(wish: SessionWish, *, name: str, choices: Choices) -> JobSpec:
+    """A session on a quantum offering, open for at most the walltime."""
+    return replace(spec_of_program("", name=name, shots=0, choices=choices), session=wish)
 
 
 def read_text(path: Path) -> str:

@@ -9,9 +9,9 @@ import typer
 from kyoyo import settings
 from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import document, in_words, per, table
-from kyoyo.client import QUANTUM
 from kyoyo.errors import UsageError
 from kyoyo.models import Fields, Json, Offering, Price
+from kyoyo.spec import QUANTUM
 from kyoyo.terminal import duration, one_line, yen
 
 

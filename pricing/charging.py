@@ -58,7 +58,8 @@ class Line:
 class JobFacts:
     """All that pricing knows about a job. `usages` per attempt: the current revisions that have a price."""
 
-    version: PriceVersion
+    versions: Mapping[str, PriceVersion]
+    """By offering: a job with phases may use several."""
     ceiling_micro_yen: int
     hold_open: bool
     attempts: Sequence[BillableAttempt]
@@ -125,7 +126,8 @@ def _pieces(facts: JobFacts) -> Iterable[tuple[BillableAttempt, RatedPiece]]:
     for attempt in sorted(facts.attempts, key=lambda each: (each.opened_at, each.attempt_id)):
         if attempt.ending is None or attempt.accounting_final_at is None:
             continue
-        rated = [piece for usage in facts.usages.get(attempt.attempt_id, ()) for piece in rate(usage, facts.version)]
+        version = facts.versions[attempt.offering_id]
+        rated = [piece for usage in facts.usages.get(attempt.attempt_id, ()) for piece in rate(usage, version)]
         for piece in sorted(rated, key=lambda each: (each.day, each.component, each.usage_record_id)):
             yield attempt, piece
 

@@ -145,6 +145,12 @@ class MonthInvalid(Refusal):
     code: ClassVar[str] = "month-invalid"
 
 
+class MixedTaxRates(Refusal):
+    """The phases of one job would be taxed at different rates. Facts: rates_bp (list)."""
+
+    code: ClassVar[str] = "mixed-tax-rates"
+
+
 class PricingFault(Exception):
     """Base of what must not happen: a bug or a broken fact. Never shown as a refusal; a person must look."""
 

@@ -194,6 +194,18 @@ class QuoteLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuotePhase:
+    """The part of a quote that is for one phase of a hybrid job, at the price version of the phase's offering."""
+
+    phase: str
+    offering_id: str
+    price_version_id: UUID
+    ceiling_micro_yen: int
+    expected_micro_yen: int
+    lines: tuple[QuoteLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """What is promised at submission: the job is never charged more than its ceiling, at this price version."""
 
@@ -207,6 +219,16 @@ class Quote:
     tax_rate_bp: int
     lines: tuple[QuoteLine, ...]
     quoted_at: datetime
+    phases: tuple[QuotePhase, ...] = ()
+    """Of a hybrid job: its ceiling is the sum of theirs, its lines the sums of theirs by component."""
+
+    @property
+    def price_versions(self) -> Mapping[str, UUID]:
+        """The price version that it freezes for each offering."""
+        return {
+            self.offering_id: self.price_version_id,
+            **{each.offering_id: each.price_version_id for each in self.phases},
+        }
 
     @property
     def ceiling_with_tax_micro_yen(self) -> int:
@@ -250,6 +272,8 @@ class BillableAttempt:
     person_id: UUID
     offering_id: str
     opened_at: datetime
+    phase: str = "main"
+    """Of a hybrid job; 'main' for all others."""
     ending: Ending | None = None
     closed_at: datetime | None = None
     last: bool | None = None

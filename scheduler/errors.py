@@ -181,6 +181,20 @@ class TooManyDependencies(Refusal):
     code: ClassVar[str] = "too-many-dependencies"
 
 
+class TooManyPhases(Refusal):
+    """More phases than a hybrid job may have, its loop unfolded. Facts: count, limit."""
+
+    code: ClassVar[str] = "too-many-phases"
+
+
+class BadPhase(Refusal):
+    """Facts: phase ('' for the job as a whole), problem ('no_phases' | 'name' | 'twice' | 'no_such_phase' | 'kind' |
+    'program_from' | 'two_programs' | 'nothing_to_take' | 'input_name' | 'array'), name (where one is meant).
+    """
+
+    code: ClassVar[str] = "bad-phase"
+
+
 class ArrayEmpty(Refusal):
     """An array without a task. Facts: none."""
 

@@ -63,6 +63,9 @@ class Shelf(Protocol):
     def read(self, organisation_id: UUID, object_id: UUID, checksum: str) -> AsyncGenerator[bytes, None]:
         """A version's content, checked as it is read. ContentLost, ShelfAway."""
 
+    async def freeze(self, organisation_id: UUID, wishes: Sequence[InputWish]) -> Sequence[FrozenInput]:
+        """The versions that are there now, in the order of the wishes. ContentLost."""
+
     async def keep(
         self, owner: tuple[UUID, UUID], key: str, *, size: int, read: Reader, lease: Lease | None, now: datetime
     ) -> str:

@@ -58,10 +58,12 @@ class JobView:
     backend: str
     service_class: ServiceClass
     gpus: int
+    """Of a hybrid job the most that one of its phases holds; so with the other resources."""
     cpus: int
     memory_mb: int
     nodes: int
     shots: int
+    """Of a hybrid job the sum over its phases; so with the walltime."""
     walltime_s: int
     max_attempts: int
     max_timeouts: int
@@ -73,6 +75,8 @@ class JobView:
     state: State
     attempt_id: UUID
     attempt_count: int
+    phase: str
+    """Of the newest attempt; 'main' for all but hybrid jobs."""
     started_at: datetime | None
     ended_at: datetime | None
     exit_code: int | None
@@ -88,7 +92,9 @@ class AttemptView:
     id: UUID
     job_id: UUID
     organisation_id: UUID
+    phase: str
     ordinal: int
+    """1, 2, … over all phases of its job."""
     backend: str
     state: State
     ref: Ref | None
@@ -101,12 +107,42 @@ class AttemptView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseView:
+    """A phase of a hybrid job. state: of its newest attempt; None: it has not come to it, or never will."""
+
+    ordinal: int
+    name: str
+    base: str
+    kind: JobKind
+    offering_id: str
+    backend: str
+    gpus: int
+    cpus: int
+    memory_mb: int
+    shots: int
+    nodes: int
+    walltime_s: int
+    max_attempts: int
+    takes: Sequence[str]
+    body_from: str | None
+    skippable: bool
+    state: State | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+    attempts: Sequence[UUID]
+    """Its attempts, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoryLine:
     """One event of one attempt. at: when it counts; recorded_at: when we learnt it."""
 
     at: datetime
     recorded_at: datetime
     attempt: int
+    phase: str
     kind: str
     state: State
     facts: Mapping[str, object]

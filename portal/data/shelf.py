@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from uuid import UUID
 
 from infra.db.connection import Conn, Lease, Pool, transaction
 from portal.data import service, store
-from portal.data.errors import ChecksumWrong, ObjectTooLarge, StoreAway, UploadNotFound
+from portal.data.errors import ChecksumWrong, ObjectNotFound, ObjectTooLarge, StoreAway, UploadNotFound
 from portal.data.model import Content, StoredObject, Upload
 from portal.data.parts import shape_of
 from portal.data.service import DataStore
 from portal.data.storage import ContentGone, PartRefused, StorageAway
-from scheduler.files import Changed, ContentLost, Reader, ShelfAway
+from scheduler.files import Changed, ContentLost, FrozenInput, InputWish, Reader, ShelfAway
 
 _PIECE_BYTES = 2**20
 
@@ -51,6 +51,13 @@ class JobShelf:
             yield piece
         if digest.digest() != found.content.digests[number - 1]:
             raise ContentLost("input-damaged")
+
+    async def freeze(self, organisation_id: UUID, wishes: Sequence[InputWish]) -> Sequence[FrozenInput]:
+        try:
+            async with transaction(self._pool) as conn:
+                return await service.freeze(conn, organisation_id, wishes)
+        except ObjectNotFound:
+            raise ContentLost("input-gone") from None
 
     async def keep(
         self, owner: tuple[UUID, UUID], key: str, *, size: int, read: Reader, lease: Lease | None, now: datetime

@@ -43,6 +43,7 @@ async def place_holds(conn: Conn, *, quotes: Sequence[Quote], now: datetime) -> 
     claims = await _claims(conn, new, now) if new else []
     await store.add_quotes(conn, new)
     await store.add_holds(conn, new, now=now)
+    await store.add_phases(conn, new)
     held = [
         templates.hold(organisation_id=quote.organisation_id, job_id=quote.job_id, parts=parts, at=quote.quoted_at)
         for quote, parts in zip(new, claims, strict=True)
@@ -79,6 +80,7 @@ async def open_attempt(
     person_id: UUID,
     offering_id: str,
     now: datetime,
+    phase: str = "main",
 ) -> None:
     """open_attempts() of one."""
     new = BillableAttempt(
@@ -89,6 +91,7 @@ async def open_attempt(
         person_id=person_id,
         offering_id=offering_id,
         opened_at=now,
+        phase=phase,
     )
     await open_attempts(conn, attempts=[new])
 

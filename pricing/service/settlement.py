@@ -6,7 +6,7 @@ books in line with everything known (pricing.charging), under the wallet's lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -57,9 +57,10 @@ async def record_usage(
     """
     case = await _open(conn, attempt_id, now)
     billable = [usage for usage in usages if not rating.is_recorded_only(usage.component)]
-    parked = [usage.usage_record_id for usage in billable if case.version.component(usage.component) is None]
+    version = case.versions[case.attempt.offering_id]
+    parked = [usage.usage_record_id for usage in billable if version.component(usage.component) is None]
     for usage in billable:
-        if rating.is_absurd(usage, case.version):
+        if rating.is_absurd(usage, version):
             raise UsageTooLarge(f"usage record {usage.usage_record_id}: {usage.quantity} {usage.component}")
     await store.add_usage(conn, case.attempt, billable, now=now)
     await _require_same(case, billable)
@@ -86,7 +87,8 @@ class _Case:
     now: datetime
     attempt: BillableAttempt
     quote: Quote
-    version: PriceVersion
+    versions: Mapping[str, PriceVersion]
+    """By offering."""
 
 
 async def _open(conn: Conn, attempt_id: UUID, now: datetime) -> _Case:
@@ -97,10 +99,15 @@ async def _open(conn: Conn, attempt_id: UUID, now: datetime) -> _Case:
     if attempt is None:
         raise UnknownAttempt(str(attempt_id))
     quote = await job_store.quote_of(conn, attempt.job_id)
-    version = await catalog_store.price_version(conn, quote.price_version_id) if quote else None
-    if quote is None or version is None:
+    versions = await _versions(conn, quote) if quote else {}
+    if quote is None or attempt.offering_id not in versions:
         raise UnknownAttempt(f"{attempt_id}: its job has no quote")
-    return _Case(conn, now, attempt, quote, version)
+    return _Case(conn, now, attempt, quote, versions)
+
+
+async def _versions(conn: Conn, quote: Quote) -> dict[str, PriceVersion]:
+    found = {name: await catalog_store.price_version(conn, id_) for name, id_ in quote.price_versions.items()}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 async def _require_same(case: _Case, told: Sequence[UsageToRate]) -> None:
@@ -116,7 +123,8 @@ async def _balance_books(case: _Case) -> bool:
     result = charging.outcome(facts)
     attempts = {each.attempt_id: each for each in facts.attempts}
     if result.lines:
-        await store.append_lines(case.conn, attempts, result.lines, price_version_id=case.version.id, now=case.now)
+        versions = {offering: version.id for offering, version in case.versions.items()}
+        await store.append_lines(case.conn, attempts, result.lines, price_versions=versions, now=case.now)
     cause = attempts[case.attempt.attempt_id]
     first = cause.attempt_id in result.settled
     await _book(case, facts, result, at=_effective(cause, case.now) if first else case.now)
@@ -134,16 +142,19 @@ async def _facts(case: _Case) -> JobFacts:
     conn, job_id = case.conn, case.attempt.job_id
     by_attempt = await store.usages_of_job(conn, job_id)
     replaced = {usage.supersedes for usages in by_attempt.values() for usage in usages}
+    attempts = await job_store.attempts_of(conn, job_id)
+    version_of = {each.attempt_id: case.versions[each.offering_id] for each in attempts}
     return JobFacts(
-        version=case.version,
+        versions=case.versions,
         ceiling_micro_yen=case.quote.ceiling_micro_yen,
         hold_open=await job_store.hold_closed_at(conn, job_id) is None,
-        attempts=await job_store.attempts_of(conn, job_id),
+        attempts=attempts,
         usages={
             attempt_id: [
                 usage
                 for usage in usages
-                if usage.usage_record_id not in replaced and case.version.component(usage.component) is not None
+                if usage.usage_record_id not in replaced
+                and version_of[attempt_id].component(usage.component) is not None
             ]
             for attempt_id, usages in by_attempt.items()
         },

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
 
 from infra.db.connection import Conn
 from pricing.ledger.balances import Part
-from pricing.model import BillableAttempt, Component, Ending, LotKind, Quote, QuoteLine
+from pricing.model import BillableAttempt, Component, Ending, LotKind, Quote, QuoteLine, QuotePhase
 
-_ATTEMPT = """SELECT attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at,
+_ATTEMPT = """SELECT attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at, phase,
     ending::text AS ending, closed_at, last, accounting_final_at, settled_at FROM pricing.billable_attempt"""
 
 
@@ -28,17 +29,35 @@ async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
                   tax_rate_bp, lines, quoted_at FROM pricing.quote WHERE job_id = ANY($1)""",
         list(job_ids),
     )
-    return {row["job_id"]: _quote(row) for row in rows}
+    phases: dict[UUID, list[QuotePhase]] = {}
+    for row in await conn.fetch(
+        """SELECT job_id, phase, offering_id, price_version_id, ceiling_micro_yen, expected_micro_yen, lines
+           FROM pricing.quote_phase WHERE job_id = ANY($1) ORDER BY job_id, ordinal""",
+        list(job_ids),
+    ):
+        facts = dict(row)
+        phases.setdefault(facts.pop("job_id"), []).append(QuotePhase(**{**facts, "lines": _lines(row["lines"])}))
+    return {row["job_id"]: _quote(row, phases.get(row["job_id"], ())) for row in rows}
 
 
-def _quote(row: Record) -> Quote:
-    lines = tuple(
+def _quote(row: Record, phases: Sequence[QuotePhase]) -> Quote:
+    return Quote(**{**row, "lines": _lines(row["lines"]), "phases": tuple(phases)})
+
+
+def _lines(told: Mapping[str, Any]) -> tuple[QuoteLine, ...]:
+    return tuple(
         QuoteLine(
             component=Component(name), quantity=Decimal(line["quantity"]), amount_micro_yen=line["amount_micro_yen"]
         )
-        for name, line in row["lines"].items()
+        for name, line in told.items()
     )
-    return Quote(**{**row, "lines": lines})
+
+
+def _lines_told(lines: Sequence[QuoteLine]) -> dict[str, Any]:
+    return {
+        line.component.value: {"quantity": str(line.quantity), "amount_micro_yen": line.amount_micro_yen}
+        for line in lines
+    }
 
 
 async def add_quotes(conn: Conn, quotes: Sequence[Quote]) -> None:
@@ -56,10 +75,7 @@ async def add_quotes(conn: Conn, quotes: Sequence[Quote]) -> None:
                 quote.ceiling_micro_yen,
                 quote.expected_micro_yen,
                 quote.tax_rate_bp,
-                {
-                    line.component.value: {"quantity": str(line.quantity), "amount_micro_yen": line.amount_micro_yen}
-                    for line in quote.lines
-                },
+                _lines_told(quote.lines),
                 quote.quoted_at,
             )
             for quote in quotes
@@ -74,13 +90,36 @@ async def add_holds(conn: Conn, quotes: Sequence[Quote], *, now: datetime) -> No
     )
 
 
+async def add_phases(conn: Conn, quotes: Sequence[Quote]) -> None:
+    """The parts of quotes. After their holds."""
+    await conn.executemany(
+        """INSERT INTO pricing.quote_phase (job_id, organisation_id, phase, ordinal, offering_id, price_version_id,
+               ceiling_micro_yen, expected_micro_yen, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+        [
+            (
+                quote.job_id,
+                quote.organisation_id,
+                each.phase,
+                ordinal,
+                each.offering_id,
+                each.price_version_id,
+                each.ceiling_micro_yen,
+                each.expected_micro_yen,
+                _lines_told(each.lines),
+            )
+            for quote in quotes
+            for ordinal, each in enumerate(quote.phases, start=1)
+        ],
+    )
+
+
 async def add_attempts(conn: Conn, attempts: Sequence[BillableAttempt]) -> set[UUID]:
     """Those that were not there yet."""
     rows = await conn.fetch(
         """INSERT INTO pricing.billable_attempt
-               (attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at)
+               (attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at, phase)
            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                                $7::timestamptz[])
+                                $7::timestamptz[], $8::text[])
            ON CONFLICT (attempt_id) DO NOTHING RETURNING attempt_id""",
         [attempt.attempt_id for attempt in attempts],
         [attempt.job_id for attempt in attempts],
@@ -89,6 +128,7 @@ async def add_attempts(conn: Conn, attempts: Sequence[BillableAttempt]) -> set[U
         [attempt.person_id for attempt in attempts],
         [attempt.offering_id for attempt in attempts],
         [attempt.opened_at for attempt in attempts],
+        [attempt.phase for attempt in attempts],
     )
     return {row["attempt_id"] for row in rows}
 

@@ -168,15 +168,16 @@ async def append_lines(
     attempts: Mapping[UUID, BillableAttempt],
     lines: Sequence[Line],
     *,
-    price_version_id: UUID,
+    price_versions: Mapping[str, UUID],
     now: datetime,
 ) -> None:
-    """Lines in their order; each takes the next piece number of its usage record."""
+    """Lines in their order; each takes the next piece number of its usage record. price_versions: by offering."""
     numbers = await _next_pieces(conn, {line.piece.usage_record_id for line in lines})
     rows = []
     for line in lines:
         record = line.piece.usage_record_id
-        rows.append(_row(line, attempts[line.attempt_id], numbers[record], price_version_id, now))
+        attempt = attempts[line.attempt_id]
+        rows.append(_row(line, attempt, numbers[record], price_versions[attempt.offering_id], now))
         numbers[record] += 1
     await conn.executemany(
         """INSERT INTO pricing.rated_line (id, usage_record_id, piece, organisation_id, project_id, person_id, job_id,

@@ -36,10 +36,18 @@ class Requeue:
 
 
 @dataclass(frozen=True, slots=True)
+class NextPhase:
+    """Queue the first attempt of the phase that follows, in this transaction."""
+
+    name: str
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeFairShare:
     """Its organisation has used this, in this transaction. Never money."""
 
     nu: float
 
 
-Effect: TypeAlias = SubmitToBackend | CancelOnBackend | SettleHold | Requeue | ChargeFairShare
+Effect: TypeAlias = SubmitToBackend | CancelOnBackend | SettleHold | Requeue | NextPhase | ChargeFairShare

@@ -82,6 +82,14 @@ class NotStaged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoneEarly:
+    """The phase before it has said that its job is done: it will never start. phase: which one said so."""
+
+    at: datetime
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The backend says that the user's code runs no more. `at` is when it ended, as far as that is known."""
 
@@ -123,6 +131,7 @@ Event: TypeAlias = (
     | CancelRequested
     | NeverReady
     | NotStaged
+    | DoneEarly
     | Ended
     | SeenWaiting
     | SeenUnknown

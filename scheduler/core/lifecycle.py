@@ -20,6 +20,7 @@ from scheduler.core.effects import (
     CancelOnBackend,
     ChargeFairShare,
     Effect,
+    NextPhase,
     Requeue,
     SettleHold,
     SubmitToBackend,
@@ -28,6 +29,7 @@ from scheduler.core.events import (
     Accepted,
     CancelRequested,
     Dispatched,
+    DoneEarly,
     Ended,
     Event,
     NeverReady,
@@ -41,13 +43,14 @@ from scheduler.core.events import (
     Started,
 )
 from scheduler.core.model import Attempt, Doubt, EndReason, State
+from scheduler.core.phases import follows
 
 _NARRATED = frozenset({Started, Ended, SeenWaiting, SeenUnknown, SeenMissing})
 _ANSWERS = frozenset({Accepted, NotSubmitted, Refused})
 _LATE = _NARRATED | _ANSWERS | {CancelRequested}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
-    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady, NotStaged}),
+    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady, NotStaged, DoneEarly}),
     State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested},
     State.RUNNING: _NARRATED | {Accepted, CancelRequested},
     State.CANCELLING: _NARRATED | _ANSWERS,
@@ -148,6 +151,8 @@ def _applied(  # noqa: C901, PLR0911, PLR0912  one case for each event is the po
             return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, reason)
         case NotStaged(code=code):
             return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, f"not_staged:{code}")
+        case DoneEarly():
+            return _finish(attempt, event, State.SUCCEEDED, Ending.NEVER_RAN, EndReason.DONE_EARLY)
         case Ended():
             return _end(attempt, event)
         case SeenWaiting():
@@ -256,18 +261,32 @@ def _finish(
     ended_at = max(event.at, attempt.started_at or event.at)
     wanted = attempt.cancel_wanted or attempt.state is State.CANCELLING
     over = replace(_sure(attempt), cancel_wanted=wanted, state=state, ended_at=ended_at, reason=reason, not_before=None)
-    again = _may_run_again(over)
-    effects: list[Effect] = [SettleHold(ending, last=not again)]
+    after = _after(over)
+    effects: list[Effect] = [SettleHold(ending, last=after is None)]
     if ending.is_charged:
         effects.append(ChargeFairShare(fairshare.used_nu(over)))
-    if again:
-        effects.append(Requeue(attempt.ordinal + 1))
+    if after is not None:
+        effects.append(after)
     return _noted(over, event), tuple(effects)
+
+
+def _after(over: Attempt) -> Requeue | NextPhase | None:
+    """The attempt that follows an ended one. None: it was the last of its job.
+
+    A phase follows also where a cancel came too late to stop the one before: it is then cancelled as it waits, and the
+    job is told as what it is, cancelled.
+    """
+    if _may_run_again(over):
+        return Requeue(over.ordinal + 1)
+    name = (
+        None if over.reason == EndReason.DONE_EARLY else follows(over.state, over.next_phase, skippable=over.skippable)
+    )
+    return None if name is None else NextPhase(name, over.ordinal + 1)
 
 
 def _may_run_again(over: Attempt) -> bool:
     """What was lost or taken back costs nothing and goes on; what ran out of time goes on as often as was quoted."""
-    if over.cancel_wanted or over.ordinal >= over.max_attempts:
+    if over.cancel_wanted or over.tries >= over.max_attempts:
         return False
     ran_out = over.state is State.FAILED and over.reason == EndReason.TIMED_OUT
     return over.state in {State.LOST, State.PREEMPTED} or (ran_out and over.timeouts < over.max_timeouts)

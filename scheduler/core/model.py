@@ -7,6 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+MAIN = "main"
+"""The one phase of every job that is no hybrid."""
+
 
 class State(StrEnum):
     """Where an attempt is. The legal moves are in lifecycle.py; the same words are in scheduler.attempt_state."""
@@ -44,6 +47,8 @@ class JobKind(StrEnum):
     BATCH = "batch"
     TRAINING = "training"
     QUANTUM = "quantum"
+    HYBRID = "hybrid"
+    """Phases of the kinds above, one after the other. No attempt has this kind: it has that of its phase."""
 
 
 class Doubt(StrEnum):
@@ -64,6 +69,8 @@ class EndReason(StrEnum):
     CANCELLED_IN_QUEUE = "cancelled_in_queue"
     DEPENDENCY_NEVER_SATISFIED = "dependency_never_satisfied"
     """What it waited for can no longer happen: it never started, and costs nothing."""
+    DONE_EARLY = "done_early"
+    """The phase before has found what the job was for: it never started, costs nothing, and the job has SUCCEEDED."""
     CANCELLED_BY_USER = "cancelled_by_user"
     CANCELLED_BY_SITE = "cancelled_by_site"
     """Somebody cancelled it on the backend, not through us: the customer does not pay."""
@@ -102,11 +109,17 @@ class Attempt:
     queued_at: datetime
     trail: tuple[str, ...]
     """Kinds of its events so far, oldest first."""
-    phase: str = "main"
+    phase: str = MAIN
+    earlier: int = 0
+    """So many attempts of its job were made in earlier phases: attempts of a job are numbered through."""
+    next_phase: str | None = None
+    """What follows its phase."""
+    skippable: bool = False
+    """Its job goes on whatever becomes of its phase."""
     max_timeouts: int = 0
-    """So many time-outs of its job are continued by another attempt."""
+    """So many time-outs of its phase are continued by another attempt."""
     timeouts: int = 0
-    """Attempts of its job before it that ran out of time."""
+    """Attempts of its phase before it that ran out of time."""
     state: State = State.QUEUED
     native_id: str | None = None
     dispatched_at: datetime | None = None
@@ -124,3 +137,8 @@ class Attempt:
     def version(self) -> int:
         """Number of events applied."""
         return len(self.trail)
+
+    @property
+    def tries(self) -> int:
+        """Which attempt of its phase it is."""
+        return self.ordinal - self.earlier

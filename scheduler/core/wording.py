@@ -123,6 +123,10 @@ EVENTS: Mapping[tuple[str, State | None], tuple[str, str]] = {
 
 ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.SUCCEEDED, ""): ("正常に終了しました。", "It succeeded."),
+    (State.SUCCEEDED, "done_early"): (
+        "フェーズ {phase} が目的を達したため、以降のフェーズは実行せずに正常終了しました。以降は課金されません。",
+        "Phase {phase} found what the job was for: the phases after it did not run and cost nothing.",
+    ),
     (State.FAILED, ""): ("失敗しました。", "It failed."),
     (State.FAILED, "exit_code"): (
         "プログラムがエラーで終了しました(終了コード {exit_code})。",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never, cast
@@ -13,6 +14,7 @@ from scheduler.core.effects import (
     CancelOnBackend,
     ChargeFairShare,
     Effect,
+    NextPhase,
     Requeue,
     SettleHold,
     SubmitToBackend,
@@ -24,6 +26,7 @@ from scheduler.loops import metrics
 from scheduler.loops.calls import tell
 from scheduler.loops.deps import Deps
 from scheduler.store import attempts as store
+from scheduler.store import phases as phase_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ async def _book(conn: Conn, deps: Deps, attempt: Attempt, effect: Effect, *, now
             await store.charge_fair_share(conn, attempt, nu=nu, at=attempt.ended_at or now)
         case Requeue(ordinal=ordinal):
             await _requeue(conn, attempt, ordinal=ordinal, attempt_id=deps.new_id(), now=now)
+        case NextPhase(name=name, ordinal=ordinal):
+            await _begin_phase(conn, attempt, name, ordinal=ordinal, attempt_id=deps.new_id(), now=now)
         case SubmitToBackend() | CancelOnBackend():
             pass  # outside, after the commit
         case _:
@@ -92,18 +97,48 @@ async def _book(conn: Conn, deps: Deps, attempt: Attempt, effect: Effect, *, now
 
 
 async def _requeue(conn: Conn, ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> None:
-    facts = await store.billing_facts(conn, ended.job_id)
+    facts = await store.billing_facts(conn, ended.id)
+    await _insert(conn, _next(ended, ordinal=ordinal, attempt_id=attempt_id, now=now), facts)
+
+
+async def _begin_phase(conn: Conn, ended: Attempt, name: str, *, ordinal: int, attempt_id: UUID, now: datetime) -> None:
+    """It waits until it has been given what the phase before leaves (loops.phasing), which is woken."""
+    asked = await phase_store.opening(conn, ended.job_id, name)
+    facts = await store.billing_facts(conn, ended.id)
+    first = Attempt(
+        id=attempt_id,
+        job_id=ended.job_id,
+        organisation_id=ended.organisation_id,
+        backend=asked.backend,
+        phase=name,
+        earlier=ended.ordinal,
+        ordinal=ordinal,
+        kind=asked.kind,
+        max_attempts=asked.max_attempts,
+        max_timeouts=asked.max_timeouts,
+        walltime_s=asked.walltime_s,
+        nu=asked.nu,
+        queued_at=now,
+        trail=(Queued.__name__,),
+    )
+    await _insert(conn, first, {**facts, "offering_id": asked.offering_id})
+    await notify(conn, "staging")
+
+
+async def _insert(conn: Conn, new: Attempt, facts: Mapping[str, object]) -> None:
+    """A further attempt of a job, under its hold. facts: whose it is, and of which offering."""
     await pricing.open_attempt(
         conn,
-        attempt_id=attempt_id,
-        job_id=ended.job_id,
+        attempt_id=new.id,
+        job_id=new.job_id,
         organisation_id=cast("UUID", facts["organisation_id"]),
         project_id=cast("UUID", facts["project_id"]),
         person_id=cast("UUID", facts["person_id"]),
         offering_id=str(facts["offering_id"]),
-        now=now,
+        phase=new.phase,
+        now=new.queued_at,
     )
-    await store.insert(conn, [_next(ended, ordinal=ordinal, attempt_id=attempt_id, now=now)])
+    await store.insert(conn, [new])
 
 
 def _next(ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> Attempt:
@@ -113,6 +148,9 @@ def _next(ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> A
         organisation_id=ended.organisation_id,
         backend=ended.backend,
         phase=ended.phase,
+        earlier=ended.earlier,
+        next_phase=ended.next_phase,
+        skippable=ended.skippable,
         max_timeouts=ended.max_timeouts,
         timeouts=ended.timeouts + (ended.reason == EndReason.TIMED_OUT),
         ordinal=ordinal,

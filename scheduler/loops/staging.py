@@ -21,8 +21,9 @@ from hpc_adapters.job_files import Desk, Files, OutputFile
 from infra.db.connection import notify, transaction
 from infra.refusal import Refusal
 from scheduler.core.events import NotStaged
+from scheduler.core.model import MAIN
 from scheduler.files import Changed, ContentLost, Shelf, ShelfAway
-from scheduler.loops import items, metrics
+from scheduler.loops import items, metrics, phasing
 from scheduler.loops.apply import note
 from scheduler.loops.deps import Deps
 from scheduler.loops.identities import identity_of
@@ -35,7 +36,13 @@ _AT_ONCE = 20
 
 
 async def tick(deps: Deps, now: datetime) -> int:
-    """How many attempts have been dealt with."""
+    """How many attempts have been dealt with. What a phase was just given is brought in the same tick."""
+    moved = await _move(deps, now)
+    begun = await phasing.tick(deps, now)
+    return moved + begun + (await _move(deps, now) if begun else 0)
+
+
+async def _move(deps: Deps, now: datetime) -> int:
     names = sorted(name for name, backend in deps.backends.items() if isinstance(backend, Files))
     if deps.shelf is None or not names:
         return 0
@@ -95,7 +102,7 @@ async def _stage(deps: Deps, shelf: Shelf, filed: Filed, now: datetime) -> bool:
 async def _bring(deps: Deps, shelf: Shelf, filed: Filed) -> None:
     files, desk = _files(deps, filed), await _desk(deps, filed)
     async with transaction(deps.pool, lease=deps.lease) as conn:
-        inputs = await store.inputs_of(conn, filed.head)
+        inputs = await store.inputs_of(conn, filed)
     for each in inputs:
         async with aclosing(shelf.read(filed.organisation_id, each.object_id, each.checksum)) as pieces:
             await files.put_input(desk, each.name, pieces, size=each.size)
@@ -138,7 +145,8 @@ async def _keep(
 ) -> Left:
     """One file into the organisation's store; what cannot be kept is noted with the reason."""
     files, ref, desk, output = source
-    key = f"jobs/{filed.number or filed.job_id}/{output.name}"
+    folder = f"jobs/{filed.number or filed.job_id}"
+    key = f"{folder}/{output.name}" if filed.phase == MAIN else f"{folder}/{filed.phase}/{output.name}"
     if problem_of(key) is not None:
         return Left(name=output.name, size=output.size, problem="name")
 

@@ -6,10 +6,11 @@ loops.
 
 from __future__ import annotations
 
-from scheduler.service.admitting import estimate, largest_nu, resources_of
+from scheduler.service.admitting import largest_nu, resources_of
 from scheduler.service.devices import calibration, calibrations, device, device_history, devices, waiting_at
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
+from scheduler.service.phasing import estimate, phases
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, result, story
 from scheduler.service.submitting import cancel_waiting_of, request_cancel, request_cancel_array, submit
 
@@ -30,6 +31,7 @@ __all__ = [
     "jobs",
     "largest_nu",
     "outputs",
+    "phases",
     "publish_exchange_rate",
     "queue_view",
     "request_cancel",

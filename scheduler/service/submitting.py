@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
 from accounts import service as accounts
 from accounts.model import Principal, Scope
-from hpc_adapters.contract import Capabilities, Feature
+from hpc_adapters.contract import Capabilities, Feature, Resources
 from infra.db.connection import Conn, notify
 from pricing import service as pricing
 from pricing.model import BillableAttempt, Quote
@@ -26,15 +26,19 @@ from scheduler.errors import (
     UnsupportedFeature,
 )
 from scheduler.files import Freeze
+from scheduler.hybrid import Hybrid, checked, request_sha256
 from scheduler.options import Dependency, shown
 from scheduler.service.admitting import Admitted, admit, count_of, largest_nu, organisation_of
+from scheduler.service.phasing import admit_phases
 from scheduler.service.reading import job, job_ids_of
 from scheduler.store import attempts as attempt_store
 from scheduler.store import files as file_store
 from scheduler.store import jobs as job_store
+from scheduler.store import phases as phase_store
 from scheduler.store import reads
 from scheduler.store.jobs import NewArray, NewJob
-from scheduler.submission import Submission, checked, checked_key, request_sha256
+from scheduler.store.phases import NewPhase
+from scheduler.submission import Submission, checked_key
 from scheduler.views import JobView
 
 MAX_PREREQUISITES = 2_000
@@ -76,9 +80,8 @@ async def submit(
         return await job(conn, earlier.job_id), False
     project = await accounts.project_by_slug(conn, organisation_id, clean.project)
     await _require_place(conn, organisation_id, asked=count_of(clean), now=now)
-    admitted = await admit(
-        conn, principal=principal, request=clean, capabilities=capabilities, ids=(job_id, quote_id), now=now
-    )
+    ids = (job_id, quote_id)
+    admitted = await _admitted(conn, principal, clean, capabilities, ids, now)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
     first = NewJob(
         id=job_id,
@@ -87,9 +90,9 @@ async def submit(
         project_id=project.id,
         person_id=principal.person_id,
         request=clean,
-        backend=admitted.offering.backend,
+        backend=admitted.backend,
         resources=admitted.resources,
-        nu=await _largest_nu(conn, admitted, now),
+        nu=admitted.nu,
         idempotency_key=key,
         request_sha256=digest,
         submitted_at=now,
@@ -97,11 +100,42 @@ async def submit(
     jobs = _jobs(first)
     await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), now=now)
     await job_store.insert(conn, jobs, waits_for)
-    if clean.inputs or clean.outputs:
+    await phase_store.insert(conn, job_id, organisation_id, admitted.phases)
+    if clean.inputs or clean.outputs or (isinstance(clean, Hybrid) and clean.hands_on()):
         await _keep_inputs(conn, first, freeze)
-    await _queue(conn, jobs, first_attempt_id=attempt_id, now=now)
+    await _queue(conn, jobs, admitted.phases, first_attempt_id=attempt_id, now=now)
     await notify(conn, "dispatch")
     return await job(conn, job_id), True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admitted:
+    """What is stored of an admitted request. phases: of a hybrid job."""
+
+    quote: Quote
+    backend: str
+    resources: Resources
+    nu: float
+    phases: Sequence[NewPhase] = ()
+
+
+async def _admitted(
+    conn: Conn,
+    principal: Principal,
+    request: Submission,
+    capabilities: Mapping[str, Capabilities],
+    ids: tuple[UUID, UUID],
+    now: datetime,
+) -> _Admitted:
+    if isinstance(request, Hybrid):
+        all_ = await admit_phases(
+            conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now
+        )
+        backend = all_.phases[0].backend
+        return _Admitted(quote=all_.quote, backend=backend, resources=all_.resources, nu=all_.nu, phases=all_.phases)
+    one = await admit(conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now)
+    nu = await _largest_nu(conn, one, now)
+    return _Admitted(quote=one.quote, backend=one.offering.backend, resources=one.resources, nu=nu)
 
 
 async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None:
@@ -179,21 +213,41 @@ def _quotes(first: Quote, jobs: Sequence[NewJob]) -> list[Quote]:
     return [replace(first, id=_of_task(first.id, place), job_id=each.id) for place, each in enumerate(jobs)]
 
 
-async def _queue(conn: Conn, jobs: Sequence[NewJob], *, first_attempt_id: UUID, now: datetime) -> None:
+async def _queue(
+    conn: Conn, jobs: Sequence[NewJob], phases: Sequence[NewPhase], *, first_attempt_id: UUID, now: datetime
+) -> None:
+    """The first attempt of each; of a job with phases that of its first phase."""
     attempts = [_first_attempt(each, _of_task(first_attempt_id, place), now) for place, each in enumerate(jobs)]
-    billable = [_billable(each, attempt) for each, attempt in zip(jobs, attempts, strict=True)]
+    if phases:
+        attempts = [_of_phase(attempt, phases[0]) for attempt in attempts]
+    billable = [_billable(each, attempt, phases) for each, attempt in zip(jobs, attempts, strict=True)]
     await pricing.open_attempts(conn, attempts=billable)
     await attempt_store.insert(conn, attempts)
 
 
-def _billable(new: NewJob, attempt: Attempt) -> BillableAttempt:
+def _of_phase(attempt: Attempt, first: NewPhase) -> Attempt:
+    asked = first.request
+    return replace(
+        attempt,
+        phase=first.name,
+        backend=first.backend,
+        kind=asked.kind,
+        max_attempts=asked.max_attempts,
+        max_timeouts=asked.max_timeouts,
+        walltime_s=asked.walltime_s,
+        nu=first.nu,
+    )
+
+
+def _billable(new: NewJob, attempt: Attempt, phases: Sequence[NewPhase]) -> BillableAttempt:
     return BillableAttempt(
         attempt_id=attempt.id,
         job_id=new.id,
         organisation_id=new.organisation_id,
         project_id=new.project_id,
         person_id=new.person_id,
-        offering_id=new.request.offering_id,
+        offering_id=phases[0].request.offering_id if phases else new.request.offering_id,
+        phase=attempt.phase,
         opened_at=attempt.queued_at,
     )
 

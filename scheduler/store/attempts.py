@@ -15,13 +15,19 @@ from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, JobKind, State
 from scheduler.core.reasons import Why
 
 _ATTEMPT = """
-    SELECT a.*, j.kind, j.max_attempts, j.max_timeouts, j.walltime_s, j.nu, c.job_id IS NOT NULL AS cancel_wanted,
-           CASE WHEN j.max_timeouts = 0 THEN 0 ELSE (
-               SELECT count(*) FROM scheduler.attempt t
-               WHERE t.job_id = a.job_id AND t.ordinal < a.ordinal AND t.reason = 'timed_out')::integer END AS timeouts,
+    SELECT a.*, q.kind, q.max_attempts, q.max_timeouts, q.walltime_s, q.nu, q.skippable,
+           c.job_id IS NOT NULL AS cancel_wanted,
+           CASE WHEN q.max_timeouts = 0 THEN 0 ELSE (
+               SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase = a.phase
+               AND t.ordinal < a.ordinal AND t.reason = 'timed_out')::integer END AS timeouts,
+           CASE WHEN q.phase_ordinal IS NULL THEN 0 ELSE (
+               SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase <> a.phase
+               AND t.ordinal < a.ordinal)::integer END AS earlier,
+           (SELECT n.name FROM scheduler.job_phase n
+             WHERE n.job_id = a.job_id AND n.ordinal = q.phase_ordinal + 1) AS next_phase,
            ARRAY(SELECT e.kind FROM scheduler.attempt_event e WHERE e.attempt_id = a.id ORDER BY e.seq) AS trail
     FROM scheduler.attempt a
-    JOIN scheduler.job j ON j.id = a.job_id
+    JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
     LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id
 """
 
@@ -192,13 +198,15 @@ async def set_aside(conn: Conn, attempt_id: UUID, *, until: datetime, why: Why, 
     )
 
 
-async def billing_facts(conn: Conn, job_id: UUID) -> Mapping[str, object]:
-    """Whose job it is, as pricing.open_attempt wants it."""
+async def billing_facts(conn: Conn, attempt_id: UUID) -> Mapping[str, object]:
+    """Whose attempt it is, and of which offering, as pricing.open_attempt wants it."""
     row = await conn.fetchrow(
-        "SELECT organisation_id, project_id, person_id, offering_id FROM scheduler.job WHERE id = $1", job_id
+        "SELECT j.organisation_id, j.project_id, j.person_id, q.offering_id FROM scheduler.attempt_asked q "
+        "JOIN scheduler.job j ON j.id = q.job_id WHERE q.attempt_id = $1",
+        attempt_id,
     )
     if row is None:
-        raise LookupError(f"there is no job {job_id}")
+        raise LookupError(f"there is no attempt {attempt_id}")
     return dict(row)
 
 
@@ -236,6 +244,9 @@ def _attempt(row: asyncpg.Record) -> Attempt:
         organisation_id=row["organisation_id"],
         backend=row["backend"],
         phase=row["phase"],
+        earlier=row["earlier"],
+        next_phase=row["next_phase"],
+        skippable=row["skippable"],
         max_timeouts=row["max_timeouts"],
         timeouts=row["timeouts"],
         ordinal=row["ordinal"],

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
 
 from infra.db.connection import Conn
+from scheduler.core.model import MAIN
 from scheduler.files import FrozenInput
+from scheduler.store.phases import HAS_INPUTS, LACKS_ITS_START
 from scheduler.views import InputView, OutputView
 
 
@@ -29,7 +32,8 @@ class Filed:
     patterns: Sequence[str]
     tries: int
     has_run: bool
-    """It has ended after a start, and no other attempt follows it: its outputs are the job's."""
+    """It has ended after a start, and no other attempt of its phase follows: its outputs are the job's."""
+    phase: str = MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +49,15 @@ class Left:
 
 _FILED = """
     SELECT a.id, a.job_id, coalesce(j.array_id, j.id) AS head, a.organisation_id, j.person_id, a.backend, a.backend_ref,
-           j.number, h.options -> 'outputs' AS patterns, coalesce(f.tries, 0) AS tries,
+           j.number, CASE WHEN q.phase_ordinal IS NULL THEN h.options ELSE q.options END -> 'outputs' AS patterns,
+           coalesce(f.tries, 0) AS tries, a.phase,
            a.ended_at IS NOT NULL AND a.started_at IS NOT NULL AND a.backend_ref IS NOT NULL AND NOT EXISTS (
-               SELECT FROM scheduler.attempt n WHERE n.job_id = a.job_id AND n.ordinal > a.ordinal) AS has_run
+               SELECT FROM scheduler.attempt n
+               WHERE n.job_id = a.job_id AND n.phase = a.phase AND n.ordinal > a.ordinal) AS has_run
     FROM scheduler.attempt a
     JOIN scheduler.job j ON j.id = a.job_id
     JOIN scheduler.job h ON h.id = coalesce(j.array_id, j.id)
+    JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
     LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id
 """
 
@@ -63,11 +70,15 @@ async def insert_inputs(conn: Conn, job_id: UUID, organisation_id: UUID, inputs:
     )
 
 
-async def inputs_of(conn: Conn, head: UUID) -> list[FrozenInput]:
+async def inputs_of(conn: Conn, filed: Filed) -> list[FrozenInput]:
+    """Those of its job, and those that its phase takes of earlier ones."""
     rows = await conn.fetch(
-        "SELECT name, key, object_id, size_bytes AS size, checksum FROM scheduler.job_input "
-        "WHERE job_id = $1 ORDER BY name",
-        head,
+        "SELECT name, key, object_id, size_bytes AS size, checksum FROM scheduler.job_input WHERE job_id = $1 "
+        "UNION ALL SELECT name, key, object_id, size_bytes, checksum FROM scheduler.phase_input "
+        "WHERE job_id = $2 AND phase = $3 ORDER BY name",
+        filed.head,
+        filed.job_id,
+        filed.phase,
     )
     return [FrozenInput(**dict(row)) for row in rows]
 
@@ -75,10 +86,9 @@ async def inputs_of(conn: Conn, head: UUID) -> list[FrozenInput]:
 async def to_stage(conn: Conn, *, backends: Sequence[str], now: datetime, limit: int) -> list[Filed]:
     """Waiting attempts whose inputs are not there yet, the longest waiting first."""
     rows = await conn.fetch(
-        _FILED  # noqa: S608  our own words
+        _FILED
         + "WHERE a.state = 'QUEUED' AND a.backend = ANY($1) AND f.staged_at IS NULL "
-        + "AND (f.retry_at IS NULL OR f.retry_at <= $2) "
-        + "AND EXISTS (SELECT FROM scheduler.job_input i WHERE i.job_id = coalesce(j.array_id, j.id)) "
+        + f"AND (f.retry_at IS NULL OR f.retry_at <= $2) AND {HAS_INPUTS} AND NOT {LACKS_ITS_START} "
         + "AND NOT EXISTS (SELECT FROM scheduler.cancellation c WHERE c.job_id = a.job_id) "
         + "ORDER BY a.queued_at, a.id LIMIT $3",
         list(backends),
@@ -115,7 +125,17 @@ async def set_staged(conn: Conn, filed: Filed, *, now: datetime) -> None:
     )
 
 
-async def set_collected(conn: Conn, filed: Filed, left: Sequence[Left], *, now: datetime) -> None:
+class OfAttempt(Protocol):
+    """Whatever says which attempt it is about."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def organisation_id(self) -> UUID: ...
+
+
+async def set_collected(conn: Conn, filed: OfAttempt, left: Sequence[Left], *, now: datetime) -> None:
     """Once: what is noted stays, also when two come to it."""
     await conn.executemany(
         "INSERT INTO scheduler.attempt_output "
@@ -135,7 +155,7 @@ async def set_collected(conn: Conn, filed: Filed, left: Sequence[Left], *, now: 
     )
 
 
-async def retry_later(conn: Conn, filed: Filed, *, problem: str, at: datetime) -> None:
+async def retry_later(conn: Conn, filed: OfAttempt, *, problem: str, at: datetime) -> None:
     await conn.execute(
         "INSERT INTO scheduler.attempt_files (attempt_id, organisation_id, tries, retry_at, problem) "
         "VALUES ($1, $2, 1, $3, $4) ON CONFLICT (attempt_id) DO UPDATE "
@@ -150,8 +170,10 @@ async def retry_later(conn: Conn, filed: Filed, *, problem: str, at: datetime) -
 async def in_use(conn: Conn, object_ids: Sequence[UUID]) -> set[UUID]:
     """Which of these versions a job that may still start reads. A requeued attempt is brought them again."""
     rows = await conn.fetch(
-        "SELECT DISTINCT i.object_id FROM scheduler.job_input i JOIN scheduler.job j "
+        "SELECT i.object_id FROM scheduler.job_input i JOIN scheduler.job j "
         "ON coalesce(j.array_id, j.id) = i.job_id JOIN scheduler.attempt a ON a.job_id = j.id "
+        "WHERE i.object_id = ANY($1) AND a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') "
+        "UNION SELECT i.object_id FROM scheduler.phase_input i JOIN scheduler.attempt a ON a.job_id = i.job_id "
         "WHERE i.object_id = ANY($1) AND a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING')",
         list(object_ids),
     )
@@ -190,4 +212,5 @@ def _filed(row: asyncpg.Record) -> Filed:
         patterns=tuple(row["patterns"] or ()),
         tries=row["tries"],
         has_run=row["has_run"],
+        phase=row["phase"],
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from infra.db.connection import Conn
 from scheduler.core.dependencies import DependencyKind
+from scheduler.core.model import JobKind
 from scheduler.core.quotas import Share
 from scheduler.submission import Submission
 
@@ -123,15 +124,16 @@ async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequ
         "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
         "$22, $23, $24, $25, $26, $27)",
-        [_row(job, {"project": job.request.project} if job is not first else _options(job.request)) for job in jobs],
+        [_row(job, {"project": job.request.project} if job is not first else options_of(job.request)) for job in jobs],
     )
-    await conn.execute(
-        "INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256) VALUES ($1, $2, $3, $4)",
-        first.id,
-        first.organisation_id,
-        first.request.body,
-        hashlib.sha256(first.request.body).digest(),
-    )
+    if first.request.kind is not JobKind.HYBRID:  # its phases have their own
+        await conn.execute(
+            "INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256) VALUES ($1, $2, $3, $4)",
+            first.id,
+            first.organisation_id,
+            first.request.body,
+            hashlib.sha256(first.request.body).digest(),
+        )
     if waits_for:
         await conn.executemany(
             "INSERT INTO scheduler.dependency (job_id, on_job_id, organisation_id, kind) VALUES ($1, $2, $3, $4)",
@@ -188,7 +190,7 @@ def _row(job: NewJob, options: Mapping[str, object]) -> tuple[object, ...]:
     )
 
 
-def _options(asked: Submission) -> dict[str, object]:
+def options_of(asked: Submission) -> dict[str, object]:
     """What no query asks for: read when it is handed over."""
     return {
         "project": asked.project,

@@ -18,6 +18,7 @@ from scheduler.core.quotas import Share
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Task, Wait, Waiting
 from scheduler.store.attempts import resources_of
+from scheduler.store.phases import HAS_INPUTS, LACKS_ITS_START
 
 _FORGOTTEN_AFTER_HALF_LIVES = 20  # a millionth is left
 
@@ -43,13 +44,14 @@ class Held:
 async def line(conn: Conn) -> Line:
     """What the tasks of an array wait for is noted with the first of them (head)."""
     rows = await conn.fetch(
-        "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, j.gpus, j.cpus, "
-        "j.memory_mb, j.qpus, j.walltime_s, j.nu, j.submitted_at, j.service_class, j.begin_at, "
+        "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, q.gpus, q.cpus, "  # noqa: S608  our own words
+        "q.memory_mb, q.qpus, q.walltime_s, q.nu, j.submitted_at, j.service_class, j.begin_at, "
         "j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head, "
         "EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends, "
-        "CASE WHEN f.staged_at IS NULL AND EXISTS (SELECT FROM scheduler.job_input i "
-        "WHERE i.job_id = coalesce(j.array_id, j.id)) THEN coalesce(f.problem, '') END AS staging, "
+        f"CASE WHEN {LACKS_ITS_START} OR (f.staged_at IS NULL AND {HAS_INPUTS}) "
+        "THEN coalesce(f.problem, '') END AS staging, "
         "c.job_id IS NOT NULL AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
         "LEFT JOIN scheduler.job_array r ON r.id = j.array_id "
         "LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id "
         "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id WHERE a.state = 'QUEUED'"
@@ -81,8 +83,9 @@ async def _outlooks(conn: Conn) -> dict[UUID, Outlook]:
 async def held(conn: Conn) -> list[Held]:
     rows = await conn.fetch(
         "SELECT a.id, a.organisation_id, a.backend, a.backend_ref, coalesce(a.started_at, a.dispatched_at) AS since, "
-        "a.started_at, a.dispatched_at, j.array_id, j.gpus, j.cpus, j.memory_mb, j.qpus, j.walltime_s, j.nu "
+        "a.started_at, a.dispatched_at, j.array_id, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s, q.nu "
         "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
         "WHERE a.state IN ('DISPATCHING', 'RUNNING', 'CANCELLING')"
     )
     return [Held(_holding(row), micro(row["nu"])) for row in rows]

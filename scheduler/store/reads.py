@@ -18,7 +18,9 @@ from scheduler.core.reasons import Why
 from scheduler.views import ArrayView, AttemptView, DependencyView, JobView, QueueEntry, StoryLine, WaitingView
 
 _JOB = """
-    SELECT j.*, a.id AS attempt_id, a.ordinal, a.state, a.started_at, a.ended_at, a.exit_code, a.reason,
+    SELECT j.*, a.id AS attempt_id, a.ordinal, a.phase, a.state, a.ended_at, a.exit_code, a.reason,
+           CASE WHEN a.phase = 'main' THEN a.started_at ELSE (
+               SELECT min(s.started_at) FROM scheduler.attempt s WHERE s.job_id = j.id) END AS started_at,
            a.wait_reason, a.wait_facts, c.requested_at AS cancel_requested_at,
            r.number AS array_number, r.tasks AS array_tasks
     FROM scheduler.job j
@@ -129,7 +131,7 @@ async def attempts(conn: Conn, job_id: UUID) -> list[AttemptView]:
 
 async def story(conn: Conn, job_id: UUID) -> list[StoryLine]:
     rows = await conn.fetch(
-        "SELECT e.kind, e.state, e.facts, e.effective_at, e.recorded_at, a.ordinal, a.reason "
+        "SELECT e.kind, e.state, e.facts, e.effective_at, e.recorded_at, a.ordinal, a.phase, a.reason "
         "FROM scheduler.attempt_event e JOIN scheduler.attempt a ON a.id = e.attempt_id "
         "WHERE a.job_id = $1 ORDER BY a.ordinal, e.seq",
         job_id,
@@ -149,9 +151,10 @@ async def result(conn: Conn, job_id: UUID) -> bytes | None:
 
 async def live(conn: Conn) -> list[QueueEntry]:
     rows = await conn.fetch(
-        "SELECT a.id AS attempt_id, a.job_id, a.organisation_id, j.name, j.kind, a.backend, a.state, a.ordinal, "
-        "j.gpus, j.qpus, j.walltime_s, j.submitted_at, a.started_at, a.wait_reason, a.wait_facts, a.doubt "
+        "SELECT a.id AS attempt_id, a.job_id, a.organisation_id, j.name, q.kind, a.backend, a.state, a.ordinal, "
+        "q.gpus, q.qpus, q.walltime_s, j.submitted_at, a.started_at, a.wait_reason, a.wait_facts, a.doubt "
         "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
         "WHERE a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') "
         "ORDER BY a.state = 'QUEUED', a.backend, "
         "(a.wait_facts ->> 'position')::integer NULLS LAST, j.submitted_at, a.id"
@@ -194,6 +197,7 @@ def _job(row: asyncpg.Record) -> JobView:
         state=State(row["state"]),
         attempt_id=row["attempt_id"],
         attempt_count=row["ordinal"],
+        phase=row["phase"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         exit_code=row["exit_code"],
@@ -215,6 +219,7 @@ def _attempt(row: asyncpg.Record) -> AttemptView:
         id=row["id"],
         job_id=row["job_id"],
         organisation_id=row["organisation_id"],
+        phase=row["phase"],
         ordinal=row["ordinal"],
         backend=row["backend"],
         state=State(row["state"]),
@@ -234,6 +239,7 @@ def _story_line(row: asyncpg.Record) -> StoryLine:
         at=row["effective_at"],
         recorded_at=row["recorded_at"],
         attempt=row["ordinal"],
+        phase=row["phase"],
         kind=row["kind"],
         state=state,
         facts=row["facts"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import asyncpg
 
@@ -13,16 +13,24 @@ from hpc_adapters.contract import ArrayTask, Circuit, JobRequest, Placement, Scr
 from infra.db.connection import Conn
 from scheduler.core.model import Attempt, JobKind
 from scheduler.store.attempts import resources_of
+from scheduler.store.phases import HAS_INPUTS
 
-_REQUEST = """
-    SELECT j.*, h.options AS asked, p.body, r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks,
-           EXISTS (SELECT FROM scheduler.job_input i WHERE i.job_id = h.id) AS has_inputs
-    FROM scheduler.job j
+_REQUEST = f"""
+    SELECT j.person_id, j.number, j.service_class, j.array_index, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s,
+           coalesce(s.shots, q.shots) AS shots, q.phase_ordinal IS NOT NULL AS is_phase,
+           CASE WHEN q.phase_ordinal IS NULL THEN h.options ELSE q.options END AS asked,
+           coalesce(s.body, f.body, p.body) AS body,
+           r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks, {HAS_INPUTS} AS has_inputs
+    FROM scheduler.attempt a
+    JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
+    JOIN scheduler.job j ON j.id = a.job_id
     JOIN scheduler.job h ON h.id = coalesce(j.array_id, j.id)
-    JOIN scheduler.job_payload p ON p.job_id = h.id
+    LEFT JOIN scheduler.job_payload p ON p.job_id = h.id
+    LEFT JOIN scheduler.job_phase f ON f.job_id = a.job_id AND f.name = a.phase
+    LEFT JOIN scheduler.phase_start s ON s.job_id = a.job_id AND s.phase = a.phase
     LEFT JOIN scheduler.job_array r ON r.id = j.array_id
-    WHERE j.id = $1
-"""
+    WHERE a.id = $1
+"""  # noqa: S608  our own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +44,8 @@ class Asked:
 
 async def request_of(conn: Conn, attempt: Attempt) -> Asked:
     """Of an attempt that is about to be handed over. The tasks of an array share what is kept with the first."""
-    row = await conn.fetchrow(_REQUEST, attempt.job_id)
-    if row is None:
+    row = await conn.fetchrow(_REQUEST, attempt.id)
+    if row is None or row["body"] is None:
         raise LookupError(f"job {attempt.job_id} has no payload")
     request = JobRequest(
         attempt_id=attempt.id,
@@ -45,8 +53,8 @@ async def request_of(conn: Conn, attempt: Attempt) -> Asked:
         resources=resources_of(row),
         walltime_s=row["walltime_s"],
         payload=_payload(row, attempt.kind),
-        job_id=attempt.job_id,
-        ordinal=attempt.ordinal,
+        job_id=uuid5(attempt.job_id, attempt.phase) if row["is_phase"] else attempt.job_id,  # for its checkpoints
+        ordinal=attempt.tries,
         number=row["number"],
         service_class=row["service_class"],
         placement=placement_of(row["asked"].get("placement", {})),

@@ -20,11 +20,12 @@ from hypothesis.stateful import (
 )
 
 from hpc_adapters.contract import BY_OWNER, Seen
-from scheduler.core.effects import Requeue, SettleHold
+from scheduler.core.effects import NextPhase, Requeue, SettleHold
 from scheduler.core.events import (
     Accepted,
     CancelRequested,
     Dispatched,
+    DoneEarly,
     Ended,
     Event,
     NeverReady,
@@ -49,16 +50,23 @@ class Lifecycle(RuleBasedStateMachine):
 
     answers = Bundle("answers")
 
-    @initialize(max_attempts=st.integers(1, 4), max_timeouts=st.integers(0, 3))
-    def submit(self, max_attempts: int, max_timeouts: int) -> None:
+    @initialize(
+        max_attempts=st.integers(1, 4),
+        max_timeouts=st.integers(0, 3),
+        skippable=st.lists(st.booleans(), min_size=1, max_size=4),
+    )
+    def submit(self, max_attempts: int, max_timeouts: int, skippable: list[bool]) -> None:
+        """skippable: of each of its phases, whether it may be passed over. Most jobs have one phase."""
         self.now = T0
+        self.skippable = skippable
         self.max_attempts, self.max_timeouts = max_attempts, min(max_timeouts, max_attempts - 1)
         self.attempts: list[Attempt] = []
         self.cancel_wanted = False
-        self.attempts = [self._new(1)]
+        self.attempts = [self._new(1, 0)]
         self.settled: dict[int, list[SettleHold]] = {}
 
-    def _new(self, ordinal: int) -> Attempt:
+    def _new(self, ordinal: int, phase: int) -> Attempt:
+        of_phase = [each for each in self.attempts if each.phase == str(phase)]
         return Attempt(
             id=UUID(int=ordinal),
             job_id=UUID(int=99),
@@ -68,7 +76,11 @@ class Lifecycle(RuleBasedStateMachine):
             kind=JobKind.BATCH,
             max_attempts=self.max_attempts,
             max_timeouts=self.max_timeouts,
-            timeouts=sum(each.reason == EndReason.TIMED_OUT for each in self.attempts),
+            phase=str(phase),
+            earlier=len(self.attempts) - len(of_phase),
+            next_phase=str(phase + 1) if phase + 1 < len(self.skippable) else None,
+            skippable=self.skippable[phase],
+            timeouts=sum(each.reason == EndReason.TIMED_OUT for each in of_phase),
             walltime_s=30,
             nu=1.0,
             queued_at=self.now,
@@ -84,7 +96,13 @@ class Lifecycle(RuleBasedStateMachine):
                 self.settled.setdefault(ordinal, []).append(effect)
             if isinstance(effect, Requeue):
                 assert effect.ordinal == len(self.attempts) + 1
-                self.attempts.append(self._new(effect.ordinal))
+                self.attempts.append(self._new(effect.ordinal, int(after.phase)))
+            if isinstance(effect, NextPhase):
+                assert effect.ordinal == len(self.attempts) + 1
+                assert int(effect.name) == int(after.phase) + 1
+                self.attempts.append(self._new(effect.ordinal, int(effect.name)))
+                if self.cancel_wanted:  # as the canceller does with whatever waits
+                    self._tell(effect.ordinal, CancelRequested(at=self.now))
         if before.state.is_terminal:
             assert after == before
 
@@ -101,6 +119,11 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def what_it_waits_for_can_no_longer_happen(self) -> None:
         self._tell(len(self.attempts), NeverReady(at=self.now, jobs=("7",)))
+
+    @precondition(lambda self: self.attempts[-1].state is State.QUEUED and self.attempts[-1].phase != "0")
+    @rule()
+    def the_phase_before_has_found_it(self) -> None:
+        self._tell(len(self.attempts), DoneEarly(at=self.now, phase=str(int(self.attempts[-1].phase) - 1)))
 
     @rule(target=answers, native_id=st.sampled_from(["17", "18"]))
     def the_backend_accepts(self, native_id: str) -> Event:
@@ -140,9 +163,28 @@ class Lifecycle(RuleBasedStateMachine):
     def at_most_one_attempt_lives_and_only_the_newest(self) -> None:
         assert all(each.state.is_terminal for each in self.attempts[:-1])
 
+    def _phases(self) -> list[list[Attempt]]:
+        return [
+            [each for each in self.attempts if each.phase == str(phase)]
+            for phase in range(int(self.attempts[-1].phase) + 1)
+        ]
+
     @invariant()
-    def no_more_attempts_than_asked_for(self) -> None:
-        assert len(self.attempts) <= self.max_attempts
+    def no_more_attempts_of_a_phase_than_asked_for(self) -> None:
+        assert all(1 <= len(each) <= self.max_attempts for each in self._phases())
+
+    @invariant()
+    def a_phase_begins_when_the_one_before_is_over_and_has_succeeded_or_may_be_passed_over(self) -> None:
+        assert [int(each.phase) for each in self.attempts] == sorted(int(each.phase) for each in self.attempts)
+        for before in self._phases()[:-1]:
+            assert before[-1].state is State.SUCCEEDED or before[-1].skippable
+            assert before[-1].state is not State.CANCELLED
+
+    @invariant()
+    def a_job_that_succeeded_has_run_its_last_phase_or_was_done_early(self) -> None:
+        newest = self.attempts[-1]
+        if newest.state is State.SUCCEEDED:
+            assert newest.next_phase is None or newest.reason == EndReason.DONE_EARLY
 
     @invariant()
     def an_attempt_is_settled_once_and_exactly_when_it_is_over(self) -> None:
@@ -157,11 +199,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def no_more_runs_are_charged_than_were_quoted(self) -> None:
-        charged = [
-            each for each in self.attempts if (told := self.settled.get(each.ordinal)) and told[0].ending.is_charged
-        ]
-        assert len(charged) <= 1 + self.max_timeouts
-        assert all(each.reason == EndReason.TIMED_OUT for each in charged[:-1])
+        for phase in self._phases():
+            charged = [each for each in phase if (told := self.settled.get(each.ordinal)) and told[0].ending.is_charged]
+            assert len(charged) <= 1 + self.max_timeouts
+            assert all(each.reason == EndReason.TIMED_OUT for each in charged[:-1])
 
     @invariant()
     def what_was_taken_back_or_lost_costs_nothing(self) -> None:

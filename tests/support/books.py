@@ -73,7 +73,7 @@ class _Job:
     def facts(self) -> JobFacts:
         replaced = {usage.supersedes for of_one in self.usages.values() for usage in of_one.values()}
         return JobFacts(
-            version=VERSION,
+            versions={GPU: VERSION},
             ceiling_micro_yen=self.quote.ceiling_micro_yen,
             hold_open=self.hold_open,
             attempts=list(self.attempts.values()),

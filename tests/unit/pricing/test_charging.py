@@ -28,7 +28,7 @@ def _facts(
     parked: frozenset[UUID] = frozenset(),
 ) -> JobFacts:
     return JobFacts(
-        version=VERSION,
+        versions={VERSION.offering_id: VERSION},
         ceiling_micro_yen=CEILING,
         hold_open=hold_open,
         attempts=attempts,

@@ -36,7 +36,8 @@ FACTS = {
     "backend": "h200",
     "code": "declaration-expired",
 }
-SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady", "NotStaged"}  # never noted, or only as an end
+# never noted, or only as an end
+SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady", "NotStaged", "DoneEarly"}
 
 
 @pytest.mark.parametrize("why", Why)

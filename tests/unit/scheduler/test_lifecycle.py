@@ -13,11 +13,12 @@ import pytest
 from hpc_adapters.contract import BY_OWNER, Observation, Ref, Seen
 from hpc_adapters.errors import Forgotten
 from pricing.model import Ending
-from scheduler.core.effects import CancelOnBackend, ChargeFairShare, Requeue, SettleHold, SubmitToBackend
+from scheduler.core.effects import CancelOnBackend, ChargeFairShare, NextPhase, Requeue, SettleHold, SubmitToBackend
 from scheduler.core.events import (
     Accepted,
     CancelRequested,
     Dispatched,
+    DoneEarly,
     Ended,
     Event,
     NeverReady,
@@ -77,6 +78,7 @@ EVENTS: dict[type[Event], Event] = {
     CancelRequested: CancelRequested(at=at(10)),
     NeverReady: NeverReady(at=at(10), jobs=("7",)),
     NotStaged: NotStaged(at=at(10), code="input-gone"),
+    DoneEarly: DoneEarly(at=at(10), phase="propose-3"),
     Ended: Ended(at=at(10), seen=Seen.SUCCEEDED, exit_code=0),
     SeenWaiting: SeenWaiting(at=at(10)),
     SeenUnknown: SeenUnknown(at=at(10)),
@@ -119,7 +121,7 @@ def test_the_hold_is_settled_exactly_when_an_attempt_becomes_terminal(
     settled = [each for each in effects if isinstance(each, SettleHold)]
     assert len(settled) == (after.state.is_terminal and not before.state.is_terminal)
     for each in settled:
-        assert each.last is not any(isinstance(effect, Requeue) for effect in effects)
+        assert each.last is not any(isinstance(effect, Requeue | NextPhase) for effect in effects)
         assert after.ended_at is not None
         assert after.ended_at >= (after.started_at or T0)
 
@@ -222,6 +224,55 @@ def test_the_customers_own_ends_are_not_tried_again(seen: Seen) -> None:
 
 def _requeues(attempt: Attempt, event: Event) -> bool:
     return any(isinstance(each, Requeue) for each in advance(attempt, event)[1])
+
+
+# -- phases ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_phase_that_succeeded_is_followed_by_the_next_under_the_same_hold() -> None:
+    before = an_attempt(State.RUNNING, phase="prepare", next_phase="measure", ordinal=2, earlier=1)
+    _, effects = advance(before, Ended(at=at(10), seen=Seen.SUCCEEDED))
+    assert SettleHold(Ending.SUCCEEDED, last=False) in effects
+    assert NextPhase("measure", 3) in effects
+
+
+def test_attempts_of_earlier_phases_do_not_count() -> None:
+    before = an_attempt(State.RUNNING, phase="measure", ordinal=5, earlier=4, max_attempts=2)
+    assert Requeue(6) in advance(before, Ended(at=at(10), seen=Seen.NODE_FAILED))[1]
+    assert not _requeues(replace(before, ordinal=6), Ended(at=at(10), seen=Seen.NODE_FAILED))
+
+
+@pytest.mark.parametrize("seen", [Seen.FAILED, Seen.TIMED_OUT, Seen.NODE_FAILED, Seen.PREEMPTED, Seen.CANCELLED])
+def test_nothing_follows_a_phase_that_did_not_succeed(seen: Seen) -> None:
+    before = an_attempt(State.RUNNING, next_phase="measure", max_attempts=1)
+    effects = advance(before, Ended(at=at(10), seen=seen))[1]
+    assert not any(isinstance(each, NextPhase) for each in effects)
+    assert [each.last for each in effects if isinstance(each, SettleHold)] == [True]
+
+
+def test_a_phase_that_may_be_passed_over_is_and_a_cancelled_one_is_not() -> None:
+    before = an_attempt(State.RUNNING, next_phase="measure", max_attempts=1, skippable=True)
+    assert NextPhase("measure", 2) in advance(before, Ended(at=at(10), seen=Seen.FAILED))[1]
+    assert SettleHold(Ending.FAILED, last=False) in advance(before, Ended(at=at(10), seen=Seen.FAILED))[1]
+    cancelled = advance(an_attempt(next_phase="measure", skippable=True), CancelRequested(at=at(10)))[1]
+    assert cancelled == (SettleHold(Ending.NEVER_RAN, last=True),)
+
+
+def test_a_phase_is_tried_again_before_it_is_passed_over() -> None:
+    before = an_attempt(State.RUNNING, next_phase="measure", skippable=True)
+    assert _requeues(before, Ended(at=at(10), seen=Seen.PREEMPTED))
+
+
+def test_a_job_that_is_done_early_has_succeeded_and_pays_for_nothing_more() -> None:
+    after, effects = advance(an_attempt(next_phase="analyse"), DoneEarly(at=at(10), phase="propose-3"))
+    assert (after.state, after.reason, after.started_at) == (State.SUCCEEDED, EndReason.DONE_EARLY, None)
+    assert effects == (SettleHold(Ending.NEVER_RAN, last=True),)
+
+
+def test_a_cancel_that_came_too_late_for_a_phase_finds_the_next_one_waiting() -> None:
+    before = an_attempt(State.CANCELLING, next_phase="measure")
+    _, effects = advance(before, Ended(at=at(10), seen=Seen.SUCCEEDED))
+    assert NextPhase("measure", 2) in effects
 
 
 # -- cancel ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+"""Whether every phase of a hybrid job may become one, and what all of them would cost: before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from accounts.model import Principal
+from hpc_adapters.contract import Capabilities, Feature, Resources
+from infra.db.connection import Conn
+from infra.refusal import Refusal
+from pricing.model import Quote
+from pricing.phases import joined
+from scheduler import policy
+from scheduler.core.model import JobKind
+from scheduler.errors import UnsupportedFeature
+from scheduler.hybrid import Hybrid, PhaseWish, checked
+from scheduler.service import admitting
+from scheduler.service.admitting import Admitted, admit, largest_nu
+from scheduler.store import jobs as job_store
+from scheduler.store import phases as phase_store
+from scheduler.store.phases import NewPhase
+from scheduler.submission import Submission
+from scheduler.views import PhaseView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedPhases:
+    """What a hybrid job would be: one quote, its phases in order, and the most that it holds at a time."""
+
+    quote: Quote
+    phases: Sequence[NewPhase]
+
+    @property
+    def resources(self) -> Resources:
+        """The most of each kind that one of its phases holds."""
+        held = [each.resources for each in self.phases]
+        return Resources(
+            gpus=max(each.gpus for each in held),
+            cpus=max(each.cpus for each in held),
+            memory_mb=max(each.memory_mb for each in held),
+            qpus=max(each.qpus for each in held),
+        )
+
+    @property
+    def nu(self) -> float:
+        """Normalised units if every phase runs its full walltime."""
+        return sum(each.nu for each in self.phases)
+
+
+async def estimate(
+    conn: Conn,
+    *,
+    principal: Principal,
+    request: Submission,
+    capabilities: Mapping[str, Capabilities],
+    ids: tuple[UUID, UUID],
+    now: datetime,
+) -> tuple[Quote, int]:
+    """admitting.estimate() of any request: the quote, and how many jobs it would be. Keeps nothing."""
+    if not isinstance(request, Hybrid):
+        return await admitting.estimate(
+            conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now
+        )
+    clean = checked(request)
+    assert isinstance(clean, Hybrid)
+    found = await admit_phases(conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now)
+    return found.quote, 1
+
+
+async def admit_phases(
+    conn: Conn,
+    *,
+    principal: Principal,
+    request: Hybrid,
+    capabilities: Mapping[str, Capabilities],
+    ids: tuple[UUID, UUID],
+    now: datetime,
+) -> AdmittedPhases:
+    """Each phase of a checked request as admit() judges it; a refusal names it in the fact `phase`."""
+    known: dict[str, tuple[Admitted, float]] = {}
+    for wish in request.phases:
+        try:
+            one = await admit(
+                conn, principal=principal, request=_of_job(wish, request), capabilities=capabilities, ids=ids, now=now
+            )
+            _require_files(request, wish, one, capabilities)
+        except Refusal as refused:
+            refused.facts.setdefault("phase", wish.name)
+            raise
+        rate = await job_store.nu_per_hour(conn, one.offering.resource_type, at=now)
+        nu = largest_nu(one.offering, one.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
+        known[wish.name] = one, nu
+    steps = request.steps()
+    quote = joined([(step.name, known[step.base][0].quote) for step, _ in steps])
+    phases = [
+        NewPhase(
+            name=step.name,
+            base=step.base,
+            request=wish.request,
+            backend=known[step.base][0].offering.backend,
+            resources=known[step.base][0].resources,
+            nu=known[step.base][1],
+            options=job_store.options_of(wish.request),
+            takes=step.takes,
+            body_from=wish.program_from,
+            skippable=wish.skippable,
+        )
+        for step, wish in steps
+    ]
+    return AdmittedPhases(quote=quote, phases=phases)
+
+
+def _of_job(wish: PhaseWish, request: Hybrid) -> Submission:
+    """What the whole job is asked for holds for each phase."""
+    return replace(wish.request, service_class=request.service_class, begin_at=request.begin_at)
+
+
+def _require_files(request: Hybrid, wish: PhaseWish, one: Admitted, capabilities: Mapping[str, Capabilities]) -> None:
+    """What reads or leaves files needs a machine to which they can be brought. A circuit's result is one anyway."""
+    backend = capabilities.get(one.offering.backend)
+    if backend is None or wish.request.kind is JobKind.QUANTUM or not (request.hands_on() or request.inputs):
+        return
+    if Feature.FILES not in backend.features:
+        raise UnsupportedFeature(feature=Feature.FILES.value, offering=one.offering.id)
+
+
+async def phases(conn: Conn, job_id: UUID) -> Sequence[PhaseView]:
+    """The phases of a hybrid job in their order, each with what has become of it; of any other job none."""
+    return await phase_store.told(conn, job_id)

@@ -1,1 +1,1 @@
-"""Programs of ours that run inside a job, confined as a tenant's own code is. They import `programs` and `pubs` only."""
+"""Programs of ours that run inside a job, confined as a tenant's own code is. They import `programs` at most."""

@@ -27,10 +27,12 @@ _CONTROLLED_COST = 20  # operations that one control may cost, once translated t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a device takes."""
+    """What a device takes. `parameters`: open ones, to be bound later. `memory_mb` None: no state vector is held."""
 
     qubits: int
-    memory_mb: int
+    memory_mb: int | None
+    parameters: int = 0
+    needs_measurement: bool = True
     bits: int = 1024
     operations: int = 100_000
     block_depth: int = 16
@@ -51,6 +53,13 @@ class Size:
 def statevector_bytes(qubits: int) -> int:
     """Two 8-byte floats for each of 2^n amplitudes."""
     return 16 << qubits
+
+
+def check_memory(qubits: int, limits: Limits) -> None:
+    """CircuitRefused('too-much-memory'): the state vector of so many qubits does not fit."""
+    if limits.memory_mb is not None and statevector_bytes(qubits) > limits.memory_mb * 2**20:
+        needed_mb = statevector_bytes(qubits) // 2**20
+        raise CircuitRefused("too-much-memory", needed_mb=needed_mb, max_mb=limits.memory_mb)
 
 
 def measure_program(program: ast.Program, limits: Limits) -> Size:
@@ -98,13 +107,14 @@ class _Surveyor:
         self.bits = 0
         self.operations = 0
         self.measures = False
+        self.parameters = 0
         self.registers: dict[str, int] = {}
         self.gates: dict[str, int] = dict(_BUILT_IN)
         self.gate_depths: dict[str, int] = {}
         self.defining: str | None = None
 
     def size(self) -> Size:
-        if not self.measures:
+        if self.limits.needs_measurement and not self.measures:
             raise CircuitRefused("no-measurement")
         return Size(self.qubits, self.bits, self.operations)
 
@@ -164,10 +174,20 @@ class _Surveyor:
                 self.registers[target.name] = self.limits.qubits + self.limits.bits
             case ast.QuantumGateDefinition():
                 self._define(statement)
+            case ast.IODeclaration():
+                self._open_parameter(statement)
             case _:
                 kind = type(statement).__name__
                 raise CircuitRefused("unsupported-statement", statement=kind, line=_line(statement))
         return 0
+
+    def _open_parameter(self, statement: ast.IODeclaration) -> None:
+        is_input = statement.io_identifier is ast.IOKeyword["input"]
+        if not self.limits.parameters or not is_input or not isinstance(statement.type, ast.FloatType | ast.AngleType):
+            raise CircuitRefused("unsupported-statement", statement="IODeclaration", line=_line(statement))
+        self.parameters += 1
+        if self.parameters > self.limits.parameters:
+            raise CircuitRefused("too-many-parameters", asked=self.parameters, limit=self.limits.parameters)
 
     def _declare_qubits(self, statement: ast.QubitDeclaration) -> None:
         size = 1 if statement.size is None else self._constant(statement.size)
@@ -175,9 +195,7 @@ class _Surveyor:
         self.qubits += max(0, size)
         if self.qubits > self.limits.qubits:
             raise CircuitRefused("too-many-qubits", qubits=self.qubits, max_qubits=self.limits.qubits)
-        if statevector_bytes(self.qubits) > self.limits.memory_mb * 2**20:
-            needed_mb = statevector_bytes(self.qubits) // 2**20
-            raise CircuitRefused("too-much-memory", needed_mb=needed_mb, max_mb=self.limits.memory_mb)
+        check_memory(self.qubits, self.limits)
 
     def _declare_bits(self, statement: ast.ClassicalDeclaration) -> int:
         size = getattr(statement.type, "size", None)

@@ -41,8 +41,16 @@ CODES = {
     "cannot-translate": "cannot be translated to the device's gates",
     "no-measurement": "measures nothing, so there is nothing to count",
     "result-too-large": "its counts do not fit into a result",
+    "unsuitable-method": "a method of simulation that cannot run it, or that the device does not have",
+    "no-gpu": "the simulator has no GPU here; the program is not to blame",
+    "qpu-cap-too-small": "needs more QPU time than it may use",
+    "qpu-cap-reached": "was ended because it had used the QPU time that it may use",
+    "session-over": "its session is not open",
     "device-failed": "the device failed; the program is not to blame",
 }
+
+DEVICE_CODES = frozenset({"device-failed", "no-gpu"})
+"""Our side's fault: it costs nothing."""
 
 
 class CircuitRefused(ProgramRefused):

@@ -1,75 +1,133 @@
-"""Translating a checked program to a device's gates and running it on Aer. The only place that imports qiskit."""
+"""Translating checked circuits to a device's gates, and simulating them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import qiskit
 import qiskit_aer
 from openqasm3 import ast
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import BreakLoopOp, ContinueLoopOp, ForLoopOp, IfElseOp
 from qiskit.exceptions import QiskitError
-from qiskit.transpiler import CouplingMap, PassManager, Target
+from qiskit.transpiler import PassManager, Target
 from qiskit.transpiler.passes import UnrollForLoops
 from qiskit_aer import AerSimulator
-from qiskit_qasm3_import import convert
+from qiskit_aer.noise import NoiseModel
 
+from hpc_adapters.pubs import Options
 from hpc_adapters.workloads.circuit_job import CircuitJob
+from hpc_adapters.workloads.circuit_limits import Size, statevector_bytes
+from hpc_adapters.workloads.circuit_reading import plain, read_tree
 from hpc_adapters.workloads.circuit_refusals import CircuitRefused
+from hpc_adapters.workloads.device_target import noise_of, target_of
 
-_CONTROL_FLOW = {
-    "if_else": IfElseOp,
-    "for_loop": ForLoopOp,
-    "break_loop": BreakLoopOp,
-    "continue_loop": ContinueLoopOp,
-}
+_STATE_VECTOR, _STABILIZER, _PRODUCT = "statevector", "stabilizer", "matrix_product_state"
 
 
 def versions() -> Mapping[str, str]:
     return {"qiskit": qiskit.__version__, "qiskit-aer": qiskit_aer.__version__}
 
 
+class CountingSimulator(AerSimulator):  # type: ignore[misc]
+    """Aer, and how many shots it was asked for in all."""
+
+    executions = 0
+
+    def run(self, circuits: Any, **options: Any) -> Any:
+        """As the simulator's own."""
+        number = len(circuits) if isinstance(circuits, list) else 1
+        self.executions += number * int(options.get("shots", 0))
+        return super().run(circuits, **options)
+
+
+class Machine:
+    """The device of a job: translates for it and simulates it, by one method, with or without noise."""
+
+    def __init__(self, job: CircuitJob, options: Options) -> None:
+        """CircuitRefused('unsuitable-method' | 'no-gpu')."""
+        self.job = job
+        self.level = options.optimization_level
+        self.seed = job.seed if options.seed is None else options.seed
+        self.method = job.methods[0] if options.method == "automatic" else options.method
+        if self.method not in {*job.methods, _STATE_VECTOR}:
+            raise CircuitRefused("unsuitable-method", method=options.method)
+        self.is_noisy = job.noise and options.noise and job.calibration is not None
+        if self.is_noisy and self.method == _STABILIZER:
+            raise CircuitRefused("unsuitable-method", method=self.method, noise="true")
+        if job.gpu and "GPU" not in AerSimulator().available_devices():
+            raise CircuitRefused("no-gpu")
+
+    @property
+    def holds_state(self) -> bool:
+        """Whether every circuit's state vector must fit into the memory."""
+        others = {_PRODUCT, _STABILIZER}
+        return self.method == _STATE_VECTOR or (self.method == "automatic" and not others & {*self.job.methods})
+
+    @cached_property
+    def target(self) -> Target:
+        return target_of(self.job, clifford=self.method == _STABILIZER)
+
+    @cached_property
+    def noise(self) -> NoiseModel | None:
+        return noise_of(self.job, self.target) if self.is_noisy else None
+
+    def translate(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """In the device's gates. Loops with constant bounds are written out: Aer would run them turn by turn."""
+        try:
+            flat = PassManager([UnrollForLoops()]).run(circuit)
+            return transpile(flat, target=self.target, optimization_level=self.level, seed_transpiler=self.seed)
+        except QiskitError as error:
+            code = "unsuitable-method" if self.method == _STABILIZER else "cannot-translate"
+            raise CircuitRefused(code, message=plain(error)) from error
+
+    def simulator(self, qubits: int) -> CountingSimulator:
+        """For circuits of so many qubits."""
+        job = self.job
+        fits = statevector_bytes(qubits) <= job.memory_mb * 2**20
+        method = self.method
+        if method == "automatic" and not fits:
+            method = _PRODUCT if _PRODUCT in job.methods else _STABILIZER
+        made = CountingSimulator(
+            method=method,
+            max_parallel_threads=job.cpus,
+            max_memory_mb=job.memory_mb,
+            seed_simulator=self.seed,
+            noise_model=self.noise,
+        )
+        if job.gpu:
+            made.set_options(device="GPU")
+        return made
+
+
 def prepare(program: ast.Program, job: CircuitJob) -> QuantumCircuit:
-    """The program in the device's gates. The importer is given the tree that was checked, not the text again.
-
-    Loops with constant bounds are written out first: Aer would run them turn by turn for every shot.
-    """
-    try:
-        circuit = convert(program)
-    except Exception as error:
-        raise CircuitRefused("malformed-program", message=_plain(error)) from error
-    try:
-        flat = PassManager([UnrollForLoops()]).run(circuit)
-        return transpile(flat, target=_target(job), optimization_level=1, seed_transpiler=job.seed)
-    except QiskitError as error:
-        raise CircuitRefused("cannot-translate", message=_plain(error)) from error
-
-
-def _target(job: CircuitJob) -> Target:
-    coupling = None if job.coupling is None else CouplingMap([list(pair) for pair in job.coupling])
-    target = Target.from_configuration(
-        basis_gates=[*job.basis_gates, "measure", "reset", "delay"],
-        num_qubits=None if coupling is None else job.qubits,
-        coupling_map=coupling,
-    )
-    for name, operation in _CONTROL_FLOW.items():
-        target.add_instruction(operation, name=name)
-    return target
+    """A tree of OpenQASM 3 in the device's gates. CircuitRefused."""
+    return Machine(job, Options()).translate(read_tree(program, Size(0, 0, 0)).circuit)
 
 
 def execute(circuit: QuantumCircuit, job: CircuitJob) -> dict[str, int]:
     """Counts by outcome, registers separated by a space, the last declared first, as Qiskit writes them."""
-    simulator = AerSimulator(
-        method="statevector", max_parallel_threads=job.cpus, max_memory_mb=job.memory_mb, seed_simulator=job.seed
-    )
-    outcome: Any = simulator.run(circuit, shots=job.shots).result()
+    return counts_of(Machine(job, Options()), circuit)
+
+
+def counts_of(machine: Machine, circuit: QuantumCircuit) -> dict[str, int]:
+    """As `execute`, on this machine."""
+    outcome: Any = machine.simulator(busy_qubits(circuit)).run(circuit, shots=machine.job.shots).result()
     if not outcome.success:
-        raise CircuitRefused("device-failed", message=_plain(outcome.status))
+        raise CircuitRefused("device-failed", message=plain(outcome.status))
     return {str(bits): int(count) for bits, count in sorted(outcome.get_counts().items())}
 
 
-def _plain(said: object) -> str:
-    """A short printable piece of what a library said."""
-    return "".join(c if c.isprintable() else " " for c in str(said)[:300])
+def busy_qubits(circuit: QuantumCircuit) -> int:
+    """Qubits that anything is done to: those of a whole device that are idle are not simulated."""
+    return len({qubit for step in circuit.data if step.operation.name != "barrier" for qubit in step.qubits})
+
+
+def figures(circuit: QuantumCircuit) -> dict[str, int]:
+    """Of a translated circuit."""
+    return {
+        "depth": circuit.depth(),
+        "operations": circuit.size(),
+        "two_qubit_gates": sum(len(step.qubits) == 2 and step.operation.name != "barrier" for step in circuit.data),  # noqa: PLR2004  what the name says
+    }

@@ -48,6 +48,14 @@ _CIRCUIT: Final = (
     "量子プログラムを直すか小さくして再投入してください。",
     "Correct the quantum program, or make it smaller, and submit it again.",
 )
+_CAP: Final = (
+    "量子計算時間の上限が足りません。上限を上げるか、ショット数を減らして再投入してください。",
+    "Its limit of QPU time is too low. Raise it, or ask for fewer shots, and submit it again.",
+)
+_SESSION: Final = (
+    "指定したセッションは開いていません。新しいセッションを開いてから再投入してください。",
+    "The session that it names is not open. Open a new one and submit it again.",
+)
 _INPUTS: Final = (
     "入力ファイルが見つかりません。もう一度投入してください。",
     "Its input files were not found there. Submit it again.",
@@ -103,6 +111,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
             "unsupported-qpy-version",
             "malformed-qpy",
             "unsafe-qpy",
+            "unsuitable-method",
             "nesting-too-deep",
             "malformed-program",
             "include-not-allowed",
@@ -122,6 +131,8 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
         ),
         _CIRCUIT,
     ),
+    **dict.fromkeys(("qpu-cap-too-small", "qpu-cap-reached"), _CAP),
+    "session-over": _SESSION,
     "inputs-missing": _INPUTS,
     **dict.fromkeys(
         (
@@ -133,6 +144,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
             "request-not-understood",
             "slurm-refused",
             "device-failed",
+            "no-gpu",
             "unknown-queue",
             "queue-denied",
             "queue-disabled",

@@ -32,12 +32,12 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.pubs import Document, ProgramRefused, work_in
 from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime, used
 from hpc_adapters.quantum.aer.translate import execution_began, refusal_code, seen
 from hpc_adapters.quantum.confining import workload
 from hpc_adapters.workloads.circuit_job import CircuitJob
-from hpc_adapters.workloads.circuit_refusals import CircuitRefused
-from hpc_adapters.workloads.program_text import check_text
+from hpc_adapters.workloads.program_text import check_any
 
 _MODULE = "run_circuit"
 _START_UP_S = 2  # of a job's walltime before it reaches the device
@@ -177,17 +177,27 @@ class AerBackend:
             raise Rejected("unsupported-payload", payload=type(circuit).__name__.lower())
         refuse_unoffered(request, self.capabilities())
         self._check_size(request)
-        if not 1 <= circuit.shots <= self.device.max_shots:
-            raise Rejected("invalid-shots", shots=circuit.shots, max_shots=self.device.max_shots)
-        try:
-            check_text(circuit.program)
-        except CircuitRefused as refused:
-            raise Rejected(refused.code, **refused.facts) from refused
+        self._check_program(circuit)
         service = self.device.service_time(circuit.shots)
         needed_s = _START_UP_S + -(-service.full_us // 1_000_000)
         if self.device.paced and needed_s > request.walltime_s:
             raise Rejected("walltime-too-short", needed_s=needed_s, walltime_s=request.walltime_s)
         return self._spec(request, circuit, service)
+
+    def _check_program(self, circuit: Circuit) -> None:
+        most = self.device.max_shots
+        try:
+            told = check_any(circuit.program)
+        except ProgramRefused as refused:
+            raise Rejected(refused.code, **refused.facts) from refused
+        shots = circuit.shots
+        if isinstance(told, Document):
+            executions = work_in(told).executions
+            if executions != circuit.shots:
+                raise Rejected("executions-differ", asked=executions, declared=circuit.shots)
+            shots = max(pub.shots for pub in told.pubs)
+        if not 1 <= shots <= most:
+            raise Rejected("invalid-shots", shots=shots, max_shots=most)
 
     def _check_size(self, request: JobRequest) -> None:
         """A circuit takes a QPU and nothing else; more cannot be asked for."""
@@ -284,6 +294,8 @@ def _job(device: DeviceSettings, *, shots: int, seed: int, service: ServiceTime)
         shots=shots,
         seed=seed,
         service_us=service.full_us,
+        base_us=service.base_us,
+        max_shots=device.max_shots,
         paced=device.paced,
     )
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc_adapters.workloads.circuit_refusals import CircuitRefused
+from hpc_adapters.pubs import ProgramRefused
 from hpc_adapters.workloads.program_text import MAX_BYTES, check_text
 
 REFUSED = {
@@ -28,7 +28,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("program", "code"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused(program: bytes, code: str) -> None:
-    with pytest.raises(CircuitRefused) as refusal:
+    with pytest.raises(ProgramRefused) as refusal:
         check_text(program)
     assert refusal.value.code == code
 
@@ -51,5 +51,5 @@ def test_taken_as_it_is(program: bytes) -> None:
 def test_any_bytes_are_taken_or_refused_by_name(program: bytes) -> None:
     try:
         assert check_text(program).encode() == program
-    except CircuitRefused as refused:
+    except ProgramRefused as refused:
         assert refused.code  # noqa: PT017  either outcome is right

@@ -78,6 +78,10 @@ class JobSpec:
         """Which kind of offering can run it."""
         return QUANTUM if self.kind == QUANTUM else "gpu"
 
+    def on(self, offering: str) -> JobSpec:
+        """The same on this offering."""
+        return replace(self, offering=offering)
+
     def settled(self, now: datetime, environment: Mapping[str, str]) -> JobSpec:
         """The same as seen from here and now. UsageError: there is no such day."""
         begin, exports = self.asked.begin, self.asked.exports

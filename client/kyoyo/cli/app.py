@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import rich_utils
 from typer.main import get_command
 
-from kyoyo.cli import account, data, jobs, money, parsing, quantum, secrets, shims, submit, train
+from kyoyo.cli import account, data, jobs, money, parsing, qpu, qpu_result, secrets, shims, submit, train
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, Refused, UsageError
 from kyoyo.texts import Texts
@@ -41,7 +41,13 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 _GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "data": {"put": data.data_put, "get": data.data_get, "ls": data.data_ls, "rm": data.data_rm},
-    "qpu": {"ls": quantum.qpu_ls, "submit": quantum.qpu_submit, "result": quantum.qpu_result},
+    "qpu": {
+        "ls": qpu.qpu_ls,
+        "show": qpu.qpu_show,
+        "estimate": qpu.qpu_estimate,
+        "submit": qpu.qpu_submit,
+        "result": qpu_result.qpu_result,
+    },
     "secrets": {"set": secrets.secrets_set, "list": secrets.secrets_list, "rm": secrets.secrets_rm},
     "shims": {"install": shims.shims_install, "remove": shims.shims_remove},
 }

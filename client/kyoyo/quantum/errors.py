@@ -26,6 +26,7 @@ class QuantumError(UsageError):
 class UnknownBackend(QuantumError):
     """No device and no offering has this name. Facts: name, known."""
 
+    exit_code = 5
     code = "unknown-backend"
     sentence = "wrong.unknown_backend"
 

@@ -1,0 +1,194 @@
+"""`kyoyo qpu` against a portal of canned answers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import httpx2
+import pytest
+
+from tests.support.fake_portal import FakePortal, a_job, an_estimate, an_offering, kyoyo
+
+SVG = "{http://www.w3.org/2000/svg}"
+DEVICE = {
+    "name": "torino",
+    "offering": "qpu-torino",
+    "vendor": "ibm",
+    "technology": "superconducting",
+    "qubits": 133,
+    "basis_gates": ["cz", "rz", "sx", "x"],
+    "coupling": [[0, 1], [1, 0]],
+    "simulator": False,
+    "domestic": False,
+    "sessions": True,
+    "max_shots": 10_000,
+    "max_circuits": 100,
+    "state": "calibrating",
+    "detail": "daily",
+    "queue": 12,
+    "windows": [
+        {"since": "2026-11-29T18:00:00+00:00", "until": "2026-11-29T19:00:00+00:00", "kind": "maintenance"},
+        {"since": "2026-12-01T18:00:00+00:00", "until": "2026-12-01T19:00:00+00:00", "kind": "calibrating"},
+    ],
+    "calibration": {"id": "cal-7", "at": "2026-11-30T06:00:00+00:00", "two_qubit_error": 0.0045, "readout_error": 0.02},
+    "prices": [{"service_class": "standard", "component": "qpu_s", "per": "1", "price_yen": "160"}],
+}
+COUNTS = {"counts": {"00": 510, "11": 490}}
+
+
+@pytest.fixture
+def portal() -> FakePortal:
+    return (
+        FakePortal()
+        .on("GET /devices", {"items": [DEVICE]})
+        .on("GET /devices/torino", DEVICE)
+        .on("GET /offerings", {"items": [an_offering(), an_offering("qpu-torino", "quantum")]})
+        .on("POST /jobs", httpx2.Response(201, json=a_job(kind="quantum")))
+        .on("GET /jobs/j-1", a_job(kind="quantum", state="SUCCEEDED"))
+        .on("GET /jobs/j-1/result", COUNTS)
+    )
+
+
+@pytest.fixture
+def circuit(tmp_path: Path) -> str:
+    path = tmp_path / "bell.qasm"
+    path.write_text("OPENQASM 2.0;\n")
+    return str(path)
+
+
+def test_devices_are_listed_with_their_state_and_price(portal: FakePortal) -> None:
+    ran = kyoyo(portal, "qpu", "ls", TZ="UTC")
+    for word in ("torino", "qpu-torino", "133", "12", "calibration (daily)", "2026-12-0", "¥160 / 1 QPU-seconds"):
+        assert word in ran.out
+    assert "2026-11-29" not in ran.out  # over
+    assert kyoyo(portal, "qpu", "ls", "--json").told == {"items": [DEVICE]}
+    assert "校正中 (daily)" in kyoyo(portal, "qpu", "ls", LANG="ja_JP.UTF-8").out
+
+
+def test_a_portal_without_a_register_lists_its_offerings(portal: FakePortal) -> None:
+    del portal.answers["GET /devices"]
+    assert "qpu-torino" in kyoyo(portal, "qpu", "ls").out
+
+
+def test_one_device_is_shown(portal: FakePortal) -> None:
+    ran = kyoyo(portal, "qpu", "show", "qpu-torino")
+    for word in ("superconducting", "cz, rz, sx, x", "0.45%", "2.00%", "cal-7", "10000"):
+        assert word in ran.out
+    assert kyoyo(portal, "qpu", "show", "torino", "--json").told == DEVICE
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("C", "there is no quantum device tokyo"), ("ja_JP", "tokyo はありません")]
+)
+def test_an_unknown_device_is_5(portal: FakePortal, circuit: str, language: str, said: str) -> None:
+    for arguments in (("show", "tokyo"), ("submit", circuit, "--backend", "tokyo")):
+        ran = kyoyo(portal, "qpu", *arguments, LANG=language)
+        assert (ran.code, said in ran.err) == (5, True)
+    assert not portal.bodies("POST /jobs")
+
+
+def test_a_circuit_goes_to_the_device_that_was_named(portal: FakePortal, circuit: str) -> None:
+    assert kyoyo(portal, "qpu", "submit", circuit, "--backend", "torino", "--shots", "100").code == 0
+    [body] = portal.bodies("POST /jobs")
+    assert (body["offering"], body["program"], body["shots"]) == ("qpu-torino", "OPENQASM 2.0;\n", 100)
+
+
+def test_qpy_is_sent_in_a_document(portal: FakePortal, tmp_path: Path) -> None:
+    path = tmp_path / "bell.qpy"
+    path.write_bytes(b"QISKIT\x12\xff")
+    assert kyoyo(portal, "qpu", "submit", str(path), "--shots", "7").code == 0
+    [body] = portal.bodies("POST /jobs")
+    told = json.loads(str(body["program"]))
+    assert (told["pubs"], told["circuits"][0]["format"], body["shots"]) == ([{"circuit": 0, "shots": 7}], "qpy", 7)
+
+
+@pytest.mark.parametrize(("shots", "said"), [("10001", "from 1 to 10,000 on torino: 10001"), ("0", "--shots")])
+def test_bad_shots_reach_nobody(portal: FakePortal, circuit: str, shots: str, said: str) -> None:
+    ran = kyoyo(portal, "qpu", "submit", circuit, "--backend", "torino", "--shots", shots)
+    assert (ran.code, said in ran.err) == (2, True)
+    assert not portal.bodies("POST /jobs")
+
+
+def test_a_limit_of_yen_is_kept(portal: FakePortal, circuit: str) -> None:
+    portal.on("POST /estimates", an_estimate())
+    assert kyoyo(portal, "qpu", "submit", circuit, "--max-cost", "109").code == 4
+    assert kyoyo(portal, "qpu", "submit", circuit, "--max-cost", "110").code == 0
+
+
+def test_the_estimate_tells_a_range_and_where_it_stops(portal: FakePortal, circuit: str) -> None:
+    qpu = {"low_us": 1_500_000, "high_us": 2_250_000, "cap_us": 4_000_000, "source": "durations"}
+    portal.on("POST /estimates", {**an_estimate(), "qpu": {**qpu, "low_yen": "240", "high_yen": "360"}})
+    ran = kyoyo(portal, "qpu", "estimate", circuit, "--backend", "torino")
+    for word in ("QPU time 1.5 to 2.25 s, by its gates' durations", "¥240 to ¥360", "stopped at 4 s", "at most ¥100"):
+        assert word in ran.out
+    portal.on("POST /estimates", {**an_estimate(), "lines": [{"component": "qpu_s", "quantity": "0.75"}]})
+    assert "stopped at 0.75 s" in kyoyo(portal, "qpu", "estimate", circuit).out
+
+
+def test_a_result_in_each_form(portal: FakePortal) -> None:
+    assert "00 ███" in kyoyo(portal, "qpu", "result", "j-1").out
+    assert "1,000 shots" in kyoyo(portal, "qpu", "result", "j-1", "--format", "plot").out
+    assert kyoyo(portal, "qpu", "result", "j-1", "--format", "counts").out == "00 510\n11 490\n"
+    assert kyoyo(portal, "qpu", "result", "j-1", "--format", "json").told == COUNTS
+    assert kyoyo(portal, "qpu", "result", "j-1", "--json").told == COUNTS
+    assert kyoyo(portal, "qpu", "result", "j-1", "--format", "pie").code == 2
+
+
+def result(data: dict[str, Any], primitive: str = "sampler") -> dict[str, Any]:
+    pubs = [{"shots": 2, "data": data, "metadata": {}}]
+    return {"format": "kyoyo.result/1", "primitive": primitive, "pubs": pubs * 2}
+
+
+def test_a_documents_counts_are_shown_pub_by_pub(portal: FakePortal) -> None:
+    bits = {"kind": "bits", "num_bits": 2, "shape": [], "shots": 2, "bytes": "AAM="}
+    portal.on("GET /jobs/j-1/result", result({"meas": bits}))
+    assert kyoyo(portal, "qpu", "result", "j-1", "-f", "counts").out == "[0]\n00 1\n11 1\n[1]\n00 1\n11 1\n"
+
+
+def test_expectation_values_are_shown_with_their_errors(portal: FakePortal) -> None:
+    numbers = {"kind": "float", "shape": [2]}
+    data = {"evs": {**numbers, "values": [0.5, -0.25]}, "stds": {**numbers, "values": [0.01, 0.02]}}
+    portal.on("GET /jobs/j-1/result", result(data, "estimator"))
+    ran = kyoyo(portal, "qpu", "result", "j-1")
+    assert ran.out.splitlines()[:2] == ["0 0 +0.500000 ± 0.010000", "0 1 -0.250000 ± 0.020000"]
+    assert kyoyo(portal, "qpu", "result", "j-1", "-o", "x.svg").code == 2
+
+
+def test_a_picture_is_written_and_says_its_figures(portal: FakePortal, tmp_path: Path) -> None:
+    portal.on("GET /jobs/j-1/result", {"counts": {"<&>": 3, "11\x1b[2J": 490}})
+    path = tmp_path / "x.svg"
+    assert kyoyo(portal, "qpu", "result", "j-1", "--output", str(path)).code == 0
+    told = [title.text or "" for title in ET.fromstring(path.read_text()).iter(f"{SVG}title")]
+    assert told[0] == "train"
+    assert sorted(told[1:]) == ["11\N{REPLACEMENT CHARACTER}[2J: 490", "<&>: 3"]
+
+
+def test_many_outcomes_make_a_last_bar_of_the_rest(portal: FakePortal, tmp_path: Path) -> None:
+    portal.on("GET /jobs/j-1/result", {"counts": {f"{each:08b}": each + 1 for each in range(256)}})
+    path = tmp_path / "x.svg"
+    kyoyo(portal, "qpu", "result", "j-1", "--output", str(path))
+    bars = [title.text or "" for title in ET.fromstring(path.read_text()).iter(f"{SVG}title")][1:]
+    assert len(bars) == 65
+    assert sum(int(bar.split(": ")[1].replace(",", "")) for bar in bars) == 256 * 257 // 2
+
+
+def test_a_png_needs_matplotlib_and_says_so(
+    portal: FakePortal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.png"
+    if importlib.util.find_spec("matplotlib"):
+        assert kyoyo(portal, "qpu", "result", "j-1", "--output", str(path)).code == 0
+        assert path.read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    ran = kyoyo(portal, "qpu", "result", "j-1", "--output", str(path))
+    assert (ran.code, "needs matplotlib" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(("output", "said"), [("x.gif", ".svg or .png"), ("nowhere/x.svg", "cannot be written")])
+def test_a_picture_that_cannot_be_written(portal: FakePortal, tmp_path: Path, output: str, said: str) -> None:
+    ran = kyoyo(portal, "qpu", "result", "j-1", "--output", str(tmp_path / output))
+    assert (ran.code, said in ran.err) == (2, True)

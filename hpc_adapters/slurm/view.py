@@ -18,7 +18,7 @@ from uuid import UUID
 
 from hpc_adapters.contract import Seen
 from hpc_adapters.errors import Unavailable
-from hpc_adapters.slurm import ownership, telling
+from hpc_adapters.slurm import ownership, telling, translate
 from hpc_adapters.slurm.calls import UNREADABLE_JOB, Slurm
 from hpc_adapters.slurm.models import LiveJob
 from hpc_adapters.slurm.models.jobs import is_end
@@ -36,6 +36,7 @@ _WAITS: Final = timedelta(seconds=3)
 _AGAIN: Final = 4
 """So many of them in one look, the longest not read first."""
 _AT_ONCE: Final = 4
+_COMPLETING: Final = "COMPLETING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,9 @@ class _Entry:
     named: Sequence[UUID]
     surely: UUID | None
     state: frozenset[str]
-    """As told last. A stranger's job is not read again for it: nobody asks how that is."""
+    """As told last. For what changes nothing for us the job is not read again: a stranger's, one that completes."""
+    waits: bool
     read_at: datetime
-
-    @property
-    def waits(self) -> bool:
-        return self.surely is not None and telling.verdict(self.job).seen is Seen.WAITING
 
 
 class View:
@@ -172,7 +170,7 @@ class View:
         entry = self._entries.get(job_id)
         if entry is None:
             return str(job_id) not in self._queue.unreadable_ids
-        return bool(entry.named) and state != entry.state
+        return bool(entry.named) and state != entry.state and not _only_completes(entry.job, state)
 
     def _note(
         self,
@@ -187,7 +185,7 @@ class View:
         for job_id in [*gone, *(job_id for job_id, job in read.items() if job is None)]:
             self._entries.pop(job_id, None)
         for job_id, entry in self._entries.items():
-            if not entry.named and states[job_id] != entry.state:
+            if states[job_id] != entry.state and job_id not in read:
                 self._entries[job_id] = replace(entry, state=states[job_id])
 
     def _waiting_longest(self, now: datetime, *, besides: Iterable[int]) -> list[int]:
@@ -219,10 +217,12 @@ class View:
             return replace(before, read_at=read_at)
         state = frozenset(job.state)
         if telling.was_refused(job):
-            return _Entry(job, (), None, state, read_at)
+            return _Entry(job, (), None, state, waits=False, read_at=read_at)
         surely = ownership.surely_of(job, self._folder)
         named = {surely, ownership.claimed_by(job)}
-        return _Entry(job, [attempt_id for attempt_id in named if attempt_id is not None], surely, state, read_at)
+        waits = surely is not None and telling.verdict(job).seen is Seen.WAITING
+        known = [attempt_id for attempt_id in named if attempt_id is not None]
+        return _Entry(job, known, surely, state, waits=waits, read_at=read_at)
 
     def _indexed(self, asked_at: datetime, unreadable: frozenset[str], *, is_whole: bool) -> Queue:
         by_attempt: dict[UUID, list[LiveJob]] = defaultdict(list)
@@ -241,3 +241,9 @@ class View:
             by_id={job_id: entry.job for job_id, entry in self._entries.items()},
             waiting=waiting,
         )
+
+
+def _only_completes(job: LiveJob, state: frozenset[str]) -> bool:
+    """Whether it ran and has ended, but for its nodes' clearing up: it runs still, and is read when that is over."""
+    is_running = telling.verdict(job).seen is Seen.RUNNING
+    return is_running and _COMPLETING in state and translate.words(tuple(state))[0] is Seen.RUNNING

@@ -69,13 +69,13 @@ def as_mapping(value: object, *, name: str) -> Json:
 def mapping(value: object, *path: str) -> Json:
     """The object at the end of the path; empty where there is none."""
     for step in path:
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
+        value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def number(value: object) -> int | None:
     """A whole number; None for unset, infinite, "no value" and anything else."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         is_given = value.get("set", True) is True and value.get("infinite", False) is not True
         return number(value.get("number")) if is_given else None
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(2**64)):

@@ -178,7 +178,9 @@ async def test_changes_only_when_there_are_some(slurm: Cluster) -> None:
 async def test_the_states_are_those_of_the_whole_list(slurm: Cluster) -> None:
     """In the same words, so that what differs is what has changed."""
     for version in each_version(slurm):
-        async with connected(slurm, version) as client:
+        async with connected(slurm) as client:
+            await client.version()  # the description, which says what is offered
+            client._rest._version = version
             held = await client.submit("alice", body("ky-held", hold=True), version=version)
             ran = await client.submit("alice", body("ky-ran", "true"), version=version)
             await when(client, ran, Seen.SUCCEEDED)

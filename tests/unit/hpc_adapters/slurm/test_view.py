@@ -114,6 +114,23 @@ async def test_only_what_has_changed_is_read(house: House) -> None:
     assert house.slurm.heard() == ["states"]
 
 
+async def test_a_job_that_completes_is_read_when_it_has(house: House) -> None:
+    """Its nodes clear up, and until then it runs for us."""
+    house.slurm.has(job(3, "COMPLETED", "COMPLETING"))
+    await house.after(1)
+    assert house.slurm.heard() == ["states"]
+    house.slurm.has(job(3, "FAILED"))
+    queue = await house.after(1)
+    assert house.slurm.heard() == ["states", "3"]
+    assert queue.by_id == house.slurm.jobs
+
+
+async def test_a_completing_job_in_words_that_we_do_not_know_is_read(house: House) -> None:
+    house.slurm.has(job(3, "COMPLETED", "COMPLETING", "NEWWORD"))
+    await house.after(1)
+    assert house.slurm.heard() == ["states", "3"]
+
+
 async def test_many_changes_are_read_at_once(house: House) -> None:
     house.slurm.has(*(job(number, "COMPLETED") for number in range(1, 8)))
     queue = await house.after(1)

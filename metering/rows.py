@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from hpc_adapters.contract import Seen, UsageRow
 from metering.errors import Unreadable, UnreadableRow
 
-COMPONENTS = frozenset({"gpu_s", "cpu_s", "qpu_s", "shot"})
+COMPONENTS = frozenset({"gpu_s", "cpu_s", "qpu_s", "shot", "session_s", "sim_s"})
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://kyoyo.invalid/metering")
 _STEP = Decimal("0.000001")
 _MOST_TRIES = 12

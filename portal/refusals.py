@@ -134,6 +134,10 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.WalltimeTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.ShotsRequired: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.TooManyShots: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.SessionsNotOffered: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.SessionTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.SessionIdleTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.CostCapTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.NoWallet: HTTPStatus.PAYMENT_REQUIRED,
     pricing.InsufficientFunds: HTTPStatus.PAYMENT_REQUIRED,
     # prices and money that an operator enters
@@ -141,6 +145,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.GrantExpired: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.PriceNotBelowMarket: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.PriceAboveList: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.ExchangeRateWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.PriceComponentsWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.PriceBackdated: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.MarketReferenceUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from pricing.errors import (
+    ExchangeRateWrong,
     GpusRequired,
     MarketReferenceUnknown,
     PriceAboveList,
     PriceComponentsWrong,
     PriceNotBelowMarket,
+    SessionIdleTooLong,
+    SessionsNotOffered,
+    SessionTooLong,
     ShotsRequired,
     TooManyGpus,
     TooManyShots,
@@ -19,6 +24,7 @@ from pricing.errors import (
 )
 from pricing.model import (
     Component,
+    ForeignPrice,
     JobSize,
     MarketReference,
     NewPrice,
@@ -28,20 +34,30 @@ from pricing.model import (
 )
 from pricing.units import amount_down, micro, yen_text
 
-PRICED: Mapping[OfferingKind, frozenset[Component]] = {
-    OfferingKind.GPU: frozenset({Component.GPU_S}),
-    OfferingKind.QUANTUM: frozenset({Component.QPU_S, Component.SHOT}),
-}
-"""The components that a price version of each kind must price: all of them, a price of 0 included, and no other."""
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_MAX_SOURCE = 200
+
+
+def priced(offering: Offering) -> frozenset[Component]:
+    """What a price version of an offering must price: all of it, a price of 0 included, and nothing else."""
+    if offering.kind is OfferingKind.GPU:
+        return frozenset({Component.GPU_S})
+    needed = {Component.QPU_S, Component.SHOT}
+    needed |= {Component.SESSION_S} if offering.max_session_s else set()
+    needed |= {Component.SIM_S} if offering.sim_units else set()
+    return frozenset(needed)
 
 
 def require_size(offering: Offering, size: JobSize) -> None:
     """Whether a job of this size fits the offering.
 
-    WalltimeRequired, WalltimeTooLong, GpusRequired, TooManyGpus, ShotsRequired, TooManyShots.
+    WalltimeRequired, WalltimeTooLong, GpusRequired, TooManyGpus, ShotsRequired, TooManyShots; SessionsNotOffered,
+    SessionTooLong, SessionIdleTooLong.
     """
     if size.walltime_s < 1:
         raise WalltimeRequired(requested_s=size.walltime_s)
+    if size.session_idle_s is not None:
+        return _require_session(offering, size.walltime_s, size.session_idle_s)
     if size.walltime_s > offering.max_walltime_s:
         raise WalltimeTooLong(requested_s=size.walltime_s, limit_s=offering.max_walltime_s)
     if size.gpus < 1 and offering.kind is OfferingKind.GPU:
@@ -52,6 +68,16 @@ def require_size(offering: Offering, size: JobSize) -> None:
         raise ShotsRequired(offering=offering.id)
     if size.shots > offering.max_shots:
         raise TooManyShots(requested=size.shots, limit=offering.max_shots)
+    return None
+
+
+def _require_session(offering: Offering, walltime_s: int, idle_s: int) -> None:
+    if not offering.max_session_s:
+        raise SessionsNotOffered(offering=offering.id)
+    if walltime_s > offering.max_session_s:
+        raise SessionTooLong(requested_s=walltime_s, limit_s=offering.max_session_s)
+    if not 1 <= idle_s <= offering.max_session_idle_s:
+        raise SessionIdleTooLong(requested_s=idle_s, limit_s=offering.max_session_idle_s)
 
 
 def priced_components(
@@ -59,10 +85,10 @@ def priced_components(
 ) -> tuple[PriceComponent, ...]:
     """The components of a version to be published, by name, each with its market price, if all may be published.
 
-    PriceComponentsWrong, MarketReferenceUnknown, PriceAboveList, PriceNotBelowMarket.
+    PriceComponentsWrong, MarketReferenceUnknown, PriceAboveList, PriceNotBelowMarket, ExchangeRateWrong.
     """
     given = [price.component for price in prices]
-    needed = PRICED[offering.kind]
+    needed = priced(offering)
     if sorted(given) != sorted(needed):
         raise PriceComponentsWrong(needed=sorted(needed), given=sorted(given))
     in_order = sorted(prices, key=lambda price: price.component)
@@ -72,6 +98,8 @@ def priced_components(
 def _priced(offering: Offering, price: NewPrice, reference: MarketReference | None) -> PriceComponent:
     if reference is None or (reference.resource_type, reference.component) != (offering.resource_type, price.component):
         raise MarketReferenceUnknown(reference=str(price.market_reference_id), component=price.component.value)
+    if price.foreign is not None:
+        _require_converted(price, price.foreign)
     if not 0 <= price.price_micro_yen <= price.list_micro_yen:
         raise PriceAboveList(
             component=price.component.value,
@@ -90,7 +118,21 @@ def _priced(offering: Offering, price: NewPrice, reference: MarketReference | No
         list_micro_yen=price.list_micro_yen,
         market_micro_yen=market,
         market_reference_id=reference.id,
+        foreign=price.foreign,
     )
+
+
+def _require_converted(price: NewPrice, foreign: ForeignPrice) -> None:
+    sound = _CURRENCY.fullmatch(foreign.currency) and foreign.exchange_rate > 0
+    sound = sound and 1 <= len(foreign.source) <= _MAX_SOURCE
+    if not sound or price.price_micro_yen != foreign.price_micro_yen:
+        raise ExchangeRateWrong(
+            component=price.component.value,
+            currency=foreign.currency,
+            amount=str(foreign.amount),
+            exchange_rate=str(foreign.exchange_rate),
+            price_yen=yen_text(price.price_micro_yen),
+        )
 
 
 def market_price(reference: MarketReference, price: NewPrice) -> int:

@@ -67,6 +67,38 @@ class TooManyShots(Refusal):
     code: ClassVar[str] = "too-many-shots"
 
 
+class SessionsNotOffered(Refusal):
+    """Sessions are not sold here. Facts: offering."""
+
+    code: ClassVar[str] = "sessions-not-offered"
+
+
+class SessionTooLong(Refusal):
+    """A session of more seconds than the offering allows. Facts: requested_s, limit_s."""
+
+    code: ClassVar[str] = "session-too-long"
+
+
+class SessionIdleTooLong(Refusal):
+    """A session may be idle for 1 to limit_s seconds before it is closed. Facts: requested_s, limit_s."""
+
+    code: ClassVar[str] = "session-idle-too-long"
+
+
+class CostCapTooSmall(Refusal):
+    """The most that its owner will pay does not cover the least that it costs. Facts: max_cost_yen, needed_yen."""
+
+    code: ClassVar[str] = "cost-cap-too-small"
+
+
+class ExchangeRateWrong(Refusal):
+    """A price in another currency that does not come to its yen. Facts: component, currency, amount, exchange_rate,
+    price_yen.
+    """
+
+    code: ClassVar[str] = "exchange-rate-wrong"
+
+
 class NoWallet(Refusal):
     """The organisation has no wallet yet. Facts: none."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 from accounts.model import CustomerClass
-from pricing.units import with_tax
+from pricing.units import in_micro_yen, with_tax
 
 
 class OfferingKind(StrEnum):
@@ -38,6 +38,10 @@ class Component(StrEnum):
     """Seconds of a QPU by its service-time model. A count: belongs to the day on which the attempt ended."""
     SHOT = "shot"
     """Runs of a circuit. A count."""
+    SESSION_S = "session_s"
+    """Seconds that a session on a quantum device was open, idle ones included. A count."""
+    SIM_S = "sim_s"
+    """CPUs or GPUs of a simulator × seconds. A count."""
 
 
 UNPRICED = frozenset({"cpu_s"})
@@ -105,8 +109,34 @@ class Offering:
     max_shots: int = 0
     qpu_base_us: int = 0
     qpu_per_kshot_us: int = 0
+    max_session_s: int = 0
+    """0: no sessions are sold."""
+    max_session_idle_s: int = 0
+    sim_units: int = 0
+    """CPUs or GPUs that a circuit holds on a simulator whose seconds are charged; 0: they are not."""
     hardware: Mapping[str, object]
     retired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignPrice:
+    """A price that was agreed in another currency, and the exchange rate by which its yen were computed, once."""
+
+    currency: str
+    """ISO 4217, such as 'USD'."""
+    amount: Decimal
+    """For the component's `per`, with at most six decimal places."""
+    exchange_rate: Decimal
+    """Yen for one unit of the currency, with at most eight decimal places."""
+    source: str
+    """Who published the rate."""
+    on: date
+    """The rate's day."""
+
+    @property
+    def price_micro_yen(self) -> int:
+        """Rounded down to a micro-yen."""
+        return in_micro_yen(self.amount, self.exchange_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +149,7 @@ class PriceComponent:
     list_micro_yen: int
     market_micro_yen: int
     market_reference_id: UUID
+    foreign: ForeignPrice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +173,48 @@ class PriceVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPrice:
-    """One component of a version to be published; its market price comes from the reference."""
+    """One component of a version to be published; its market price comes from the reference.
+
+    foreign: the price in another currency of which price_micro_yen is the value in yen (see `converted`).
+    """
 
     component: Component
     per: Decimal
     price_micro_yen: int
     list_micro_yen: int
     market_reference_id: UUID
+    foreign: ForeignPrice | None = None
+
+    @classmethod
+    def converted(
+        cls,
+        foreign: ForeignPrice,
+        *,
+        component: Component,
+        per: Decimal,
+        list_micro_yen: int,
+        market_reference_id: UUID,
+    ) -> NewPrice:
+        """A price that was agreed in another currency. ValueError: more decimal places than can be kept."""
+        return cls(
+            component=component,
+            per=per,
+            price_micro_yen=foreign.price_micro_yen,
+            list_micro_yen=list_micro_yen,
+            market_reference_id=market_reference_id,
+            foreign=foreign,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertedPrice:
+    """A price in another currency by which something was rated, with the yen that it became."""
+
+    offering_id: str
+    component: Component
+    per: Decimal
+    price_micro_yen: int
+    foreign: ForeignPrice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +238,17 @@ class OfferingWithPrices:
     prices: tuple[PriceVersion, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceTime:
+    """QPU time that a program is expected to need. source: how that is known. low_us ≤ high_us."""
+
+    low_us: int
+    high_us: int
+    source: str
+    """'durations' (of its gates on the device), 'model' (of the device); 'offering' (the model that is sold)."""
+    calibration_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSize:
     """The most that a job may use."""
@@ -182,6 +259,12 @@ class JobSize:
     circuits: int = 1
     runs: int = 1
     """So often its walltime may be used and charged: once, and once more for each time-out that is continued."""
+    session_idle_s: int | None = None
+    """Of a session, which is held for its walltime at most; None: a job that runs something."""
+    service: ServiceTime | None = None
+    """Of a circuit; None: as the offering's own model says."""
+    max_cost_micro_yen: int | None = None
+    """The most that its owner will pay, without tax; None: what it may need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +304,10 @@ class Quote:
     quoted_at: datetime
     phases: tuple[QuotePhase, ...] = ()
     """Of a hybrid job: its ceiling is the sum of theirs, its lines the sums of theirs by component."""
+    low_micro_yen: int | None = None
+    """What it costs at least if it runs to its end; None: as is expected."""
+    basis: Mapping[str, object] = field(default_factory=dict)
+    """What the amounts rest on, as JSON: of a circuit source, low_us, expected_us, high_us, cap_us, calibration_id."""
 
     @property
     def price_versions(self) -> Mapping[str, UUID]:

@@ -24,6 +24,8 @@ def joined(parts: Sequence[tuple[str, Quote]]) -> Quote:
         first,
         ceiling_micro_yen=sum(quote.ceiling_micro_yen for _, quote in parts),
         expected_micro_yen=sum(quote.expected_micro_yen for _, quote in parts),
+        low_micro_yen=sum(_low(quote) for _, quote in parts),
+        basis={},
         lines=_summed([line for _, quote in parts for line in quote.lines]),
         phases=tuple(
             QuotePhase(
@@ -37,6 +39,10 @@ def joined(parts: Sequence[tuple[str, Quote]]) -> Quote:
             for name, quote in parts
         ),
     )
+
+
+def _low(quote: Quote) -> int:
+    return quote.expected_micro_yen if quote.low_micro_yen is None else quote.low_micro_yen
 
 
 def _summed(lines: Sequence[QuoteLine]) -> tuple[QuoteLine, ...]:

@@ -20,6 +20,14 @@ def micro(value: Decimal | int | str) -> int:
     return int(scaled)
 
 
+def in_micro_yen(amount: Decimal, exchange_rate: Decimal) -> int:
+    """An amount in another currency as micro-yen, rounded down. ValueError: it is no number, or below zero."""
+    value = amount * exchange_rate * MICRO
+    if not value.is_finite() or value < 0:
+        raise ValueError(f"{amount} at {exchange_rate} is no price")
+    return int(value)
+
+
 def decimal(micro_value: int) -> Decimal:
     """Back from micro: exact, six decimal places."""
     return Decimal(micro_value).scaleb(-6)

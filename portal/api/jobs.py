@@ -27,24 +27,43 @@ from portal.api.jobrecord import (
 )
 from portal.api.jobref import ReadJob, WrittenJob
 from portal.api.jobspec import JobSpec
+from portal.api.terms import ForeignPriceOut, RuleOut, foreign_out, rules_of, rules_out
 from portal.api.wire import Count, Out, Yen, YenWithTax, number_text
 from portal.auth.caller import Caller, JobsReader, JobsWriter
 from portal.auth.idempotency import IdempotencyKey
 from portal.data import service as data
 from pricing import service as pricing
-from pricing.units import yen_text
+from pricing.units import decimal, yen_text
 from scheduler import service as scheduler
 from scheduler.core.model import State
 
 router = APIRouter(tags=["jobs"])
 _PAGE = 50
+_RANGE = ("low", "expected", "high", "cap")
 _ArrayNumber = Annotated[int, Query(ge=0, le=2**63 - 1, description="Only the tasks of this array.")]
 
 
 class EstimateLine(Out):
+    """The most of a component, what it costs at our price, and that price's own currency where it has one."""
+
     component: str
     quantity: str
     amount_yen: Yen
+    foreign: ForeignPriceOut | None
+
+
+class ServiceOut(Out):
+    """QPU time in seconds: at least, probably, at most, and where the device stops. `source` says how it is known.
+
+    'durations': of the program's gates on the device; 'model': the device's own; 'offering': the model that is sold.
+    """
+
+    source: str
+    low_s: str
+    expected_s: str
+    high_s: str
+    cap_s: str
+    calibration_id: str | None
 
 
 class EstimateOut(Out):
@@ -56,10 +75,13 @@ class EstimateOut(Out):
     ceiling_yen: Yen
     ceiling_with_tax_yen: YenWithTax
     expected_yen: Yen
+    low_yen: Yen
+    service: ServiceOut | None
     lines: list[EstimateLine]
     needed_yen: Annotated[str, Field(description="What would be held: grants without tax, the rest with it.")]
     available_yen: Annotated[str, Field(description="What the wallet could hold now, counted in the same way.")]
     admissible: bool
+    rules: list[RuleOut]
 
 
 @router.post("/estimates")
@@ -75,6 +97,7 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
             now=caller.now,
         )
         admission = await pricing.admission(conn, quote=quote, now=caller.now, jobs=jobs)
+        version = await pricing.price_version(conn, quote.price_version_id)
     return EstimateOut(
         offering=quote.offering_id,
         jobs=jobs,
@@ -82,18 +105,30 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
         ceiling_yen=yen_text(jobs * quote.ceiling_micro_yen),
         ceiling_with_tax_yen=yen_text(jobs * quote.ceiling_with_tax_micro_yen),
         expected_yen=yen_text(jobs * quote.expected_micro_yen),
+        low_yen=yen_text(jobs * (quote.expected_micro_yen if quote.low_micro_yen is None else quote.low_micro_yen)),
+        service=_service_out(quote.basis),
         lines=[
             EstimateLine(
                 component=line.component.value,
                 quantity=number_text(jobs * line.quantity),
                 amount_yen=yen_text(jobs * line.amount_micro_yen),
+                foreign=foreign_out(price.foreign) if (price := version.component(line.component)) else None,
             )
             for line in quote.lines
         ],
         needed_yen=yen_text(admission.needed_micro_yen),
         available_yen=yen_text(admission.available_micro_yen),
         admissible=admission.admissible,
+        rules=rules_out(rules_of(version), caller.language),
     )
+
+
+def _service_out(basis: Mapping[str, object]) -> ServiceOut | None:
+    if not basis:
+        return None
+    seconds = {f"{name}_s": number_text(decimal(int(str(basis[f"{name}_us"])))) for name in _RANGE}
+    known = basis.get("calibration_id")
+    return ServiceOut(source=str(basis["source"]), calibration_id=None if known is None else str(known), **seconds)
 
 
 @router.post("/jobs", status_code=HTTPStatus.CREATED)

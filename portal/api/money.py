@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
+from pydantic import Field
 
 from portal.api.offerings import percent_text
+from portal.api.terms import ALWAYS, ForeignPriceOut, RuleOut, foreign_out, rules_out
 from portal.api.wire import Items, Out, Yen, number_text
 from portal.auth.caller import MoneyReader
+from portal.language import Language
 from pricing import service as pricing
 from pricing.days import Month, day_of
 from pricing.invoicing import Invoice
+from pricing.model import ConvertedPrice
 from pricing.statement import Balance, Position, Statement
 from pricing.units import yen_text
 
@@ -72,6 +77,15 @@ class TotalsOut(Out):
     remaining_yen: Yen
 
 
+class ConvertedOut(Out):
+    """The price of `per` units of a component, as it was agreed and as it was charged."""
+
+    offering: str
+    component: str
+    per: str
+    foreign: ForeignPriceOut
+
+
 class StatementOut(Out):
     month: str
     opening: PositionOut
@@ -79,6 +93,10 @@ class StatementOut(Out):
     closing: PositionOut
     totals: TotalsOut
     balanced: bool
+    converted: Annotated[
+        list[ConvertedOut], Field(description="Prices in other currencies by which the month's use was rated.")
+    ]
+    rules: list[RuleOut]
 
 
 class UsageOut(Out):
@@ -147,7 +165,8 @@ async def get_statement(caller: MoneyReader, month: MonthQuery = None) -> Statem
     wanted = month_or_now(month, caller.now)
     async with caller.transaction() as conn:
         found = await pricing.statement(conn, caller.organisation_id, month=wanted)
-    return statement_out(found)
+        converted = await pricing.converted_prices(conn, caller.organisation_id, month=wanted)
+    return statement_out(found, converted, caller.language)
 
 
 @router.get("/usage")
@@ -216,7 +235,16 @@ def _position(found: Position) -> PositionOut:
     )
 
 
-def statement_out(found: Statement) -> StatementOut:
+def converted_out(found: ConvertedPrice) -> ConvertedOut:
+    """A converted price on the wire."""
+    foreign = foreign_out(found.foreign)
+    assert foreign is not None
+    return ConvertedOut(
+        offering=found.offering_id, component=found.component.value, per=number_text(found.per), foreign=foreign
+    )
+
+
+def statement_out(found: Statement, converted: Sequence[ConvertedPrice], language: Language) -> StatementOut:
     """A statement on the wire."""
     totals = found.totals
     return StatementOut(
@@ -224,6 +252,8 @@ def statement_out(found: Statement) -> StatementOut:
         opening=_position(found.opening),
         closing=_position(found.closing),
         balanced=found.balanced,
+        converted=[converted_out(each) for each in converted],
+        rules=rules_out(ALWAYS, language),
         entries=[
             EntryOut(
                 at=each.effective_at,

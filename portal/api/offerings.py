@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from accounts import service as accounts
 from accounts.model import CustomerClass
 from infra.db.connection import Conn
+from portal.api.terms import ForeignPriceOut, foreign_out
 from portal.api.wire import Items, Out, Yen, number_text
 from portal.auth.caller import AnyCaller, Caller
 from portal.language import Language
@@ -29,6 +30,8 @@ class OfferingLimits(Out):
     memory_mb_per_gpu: int
     max_walltime_s: int
     max_shots: int
+    max_session_s: int
+    max_session_idle_s: int
 
 
 class PriceOut(Out):
@@ -44,6 +47,7 @@ class PriceOut(Out):
     tax_rate_percent: str
     price_version_id: UUID
     valid_from: datetime
+    foreign: ForeignPriceOut | None
 
 
 class OfferingOut(Out):
@@ -98,6 +102,8 @@ def offering_out(found: OfferingWithPrices, language: Language) -> OfferingOut:
             memory_mb_per_gpu=each.memory_mb_per_gpu,
             max_walltime_s=each.max_walltime_s,
             max_shots=each.max_shots,
+            max_session_s=each.max_session_s,
+            max_session_idle_s=each.max_session_idle_s,
         ),
         prices=[price for version in found.prices for price in prices_out(version)],
     )
@@ -117,6 +123,7 @@ def prices_out(version: PriceVersion) -> Sequence[PriceOut]:
             tax_rate_percent=percent_text(version.tax_rate_bp),
             price_version_id=version.id,
             valid_from=version.valid_from,
+            foreign=foreign_out(each.foreign),
         )
         for each in version.components
     ]

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from portal.api.money import month_or_now
+from portal.api.terms import ALWAYS, rules_out
 from portal.pages.visitor import MoneyVisitor
 from pricing import service as pricing
 
@@ -24,5 +25,14 @@ async def show_balance(
     async with caller.transaction() as conn:
         balance = await pricing.balance(conn, caller.organisation_id, now=caller.now)
         statement = await pricing.statement(conn, caller.organisation_id, month=wanted)
+        converted = await pricing.converted_prices(conn, caller.organisation_id, month=wanted)
         invoice = await pricing.draft_invoice(conn, caller.organisation_id, month=wanted, now=caller.now)
-    return visitor.show("balance.html", balance=balance, statement=statement, invoice=invoice, month=wanted)
+    return visitor.show(
+        "balance.html",
+        balance=balance,
+        statement=statement,
+        invoice=invoice,
+        month=wanted,
+        converted=converted,
+        rules=rules_out(ALWAYS, caller.language),
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pricing.service.catalogue import (
+    converted_prices,
     create_offering,
     offering,
     offerings,
     price_history,
+    price_version,
     publish_price,
     quote,
     record_market_reference,
@@ -43,6 +45,7 @@ __all__ = [
     "books",
     "charges_by_job",
     "close_attempt",
+    "converted_prices",
     "create_offering",
     "discount_totals",
     "draft_invoice",
@@ -59,6 +62,7 @@ __all__ = [
     "place_hold",
     "place_holds",
     "price_history",
+    "price_version",
     "publish_price",
     "quote",
     "receive_payment",

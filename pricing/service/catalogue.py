@@ -10,6 +10,7 @@ from accounts.model import CustomerClass
 from accounts.service import append_audit
 from infra.db.connection import Conn
 from pricing import catalog, quoting
+from pricing.days import Month
 from pricing.errors import (
     AmountNotPositive,
     LedgerConflict,
@@ -21,6 +22,7 @@ from pricing.errors import (
     UnknownOffering,
 )
 from pricing.model import (
+    ConvertedPrice,
     JobSize,
     MarketReference,
     NewPrice,
@@ -55,6 +57,19 @@ async def price_history(conn: Conn, offering_id: str) -> list[PriceVersion]:
     """Every price that was ever published for an offering, oldest first. UnknownOffering."""
     await offering(conn, offering_id)
     return await store.price_history(conn, offering_id)
+
+
+async def price_version(conn: Conn, price_version_id: UUID) -> PriceVersion:
+    """One that was published. LookupError."""
+    found = await store.price_version(conn, price_version_id)
+    if found is None:
+        raise LookupError(f"no price version {price_version_id}")
+    return found
+
+
+async def converted_prices(conn: Conn, organisation_id: UUID, *, month: Month) -> Sequence[ConvertedPrice]:
+    """The prices in other currencies by which what ran in a month was rated, with the exchange rates used."""
+    return await store.converted_prices(conn, organisation_id, since=month.first, until=month.following.first)
 
 
 async def quote(
@@ -161,12 +176,18 @@ async def publish_price(
 
 
 def _told(version: PriceVersion) -> dict[str, object]:
+    converted = {
+        each.component.value: f"{each.foreign.currency} {each.foreign.amount} at {each.foreign.exchange_rate}"
+        for each in version.components
+        if each.foreign is not None
+    }
     return {
         "offering": version.offering_id,
         "customer_class": version.customer_class.value,
         "service_class": version.service_class.value,
         "valid_from": version.valid_from.isoformat(),
         "price_yen": {each.component.value: yen_text(each.price_micro_yen) for each in version.components},
+        **({"converted": converted} if converted else {}),
     }
 
 

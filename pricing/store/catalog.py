@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from asyncpg import Record
@@ -12,6 +12,8 @@ from accounts.model import CustomerClass
 from infra.db.connection import Conn
 from pricing.model import (
     Component,
+    ConvertedPrice,
+    ForeignPrice,
     MarketReference,
     Offering,
     OfferingKind,
@@ -21,12 +23,13 @@ from pricing.model import (
 )
 
 _OFFERING = """SELECT id, backend, kind::text, resource_type, title_ja, title_en, max_gpus, cpus_per_gpu,
-    memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, hardware, retired_at
-    FROM pricing.offering"""
+    memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, max_session_s, max_session_idle_s,
+    sim_units, hardware, retired_at FROM pricing.offering"""
 
 # One row per component, so that a version arrives whole in one query.
 _VERSION = """SELECT v.id, v.offering_id, v.customer_class::text, v.service_class::text, v.valid_from, v.tax_rate_bp,
-    c.component, c.per, c.price_micro_yen, c.list_micro_yen, c.market_micro_yen, c.market_reference_id, r.source
+    c.component, c.per, c.price_micro_yen, c.list_micro_yen, c.market_micro_yen, c.market_reference_id, r.source,
+    c.currency, c.currency_amount, c.exchange_rate, c.rate_source, c.rate_on
     FROM pricing.price_version v
     JOIN pricing.price_component c ON c.price_version_id = v.id
     JOIN pricing.market_reference r ON r.id = c.market_reference_id"""
@@ -56,8 +59,10 @@ async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
     """False when the id is taken."""
     status = await conn.execute(
         """INSERT INTO pricing.offering (id, backend, kind, resource_type, title_ja, title_en, max_gpus, cpus_per_gpu,
-               memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, hardware, created_at)
-           VALUES ($1, $2, $3::text::pricing.offering_kind, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+               memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, hardware, created_at,
+               max_session_s, max_session_idle_s, sim_units)
+           VALUES ($1, $2, $3::text::pricing.offering_kind, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+               $17, $18)
            ON CONFLICT DO NOTHING""",
         new.id,
         new.backend,
@@ -74,6 +79,9 @@ async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
         new.qpu_per_kshot_us,
         dict(new.hardware),
         now,
+        new.max_session_s,
+        new.max_session_idle_s,
+        new.sim_units,
     )
     return status == "INSERT 0 1"
 
@@ -117,6 +125,34 @@ async def price_history(conn: Conn, offering_id: str) -> list[PriceVersion]:
     return _versions(rows)
 
 
+async def converted_prices(conn: Conn, organisation_id: UUID, *, since: date, until: date) -> list[ConvertedPrice]:
+    """Those in another currency by which an organisation's lines of [since, until) were rated."""
+    rows = await conn.fetch(
+        """SELECT DISTINCT v.offering_id, c.component, c.per, c.price_micro_yen, c.currency, c.currency_amount,
+                  c.exchange_rate, c.rate_source, c.rate_on
+           FROM pricing.rated_line l
+           JOIN pricing.price_version v ON v.id = l.price_version_id
+           JOIN pricing.price_component c ON c.price_version_id = v.id AND c.component = l.component
+           WHERE l.organisation_id = $1 AND l.accounting_date >= $2 AND l.accounting_date < $3
+             AND c.currency IS NOT NULL
+           ORDER BY v.offering_id, c.component, c.rate_on, c.price_micro_yen""",
+        organisation_id,
+        since,
+        until,
+    )
+    return [
+        ConvertedPrice(
+            offering_id=row["offering_id"],
+            component=Component(row["component"]),
+            per=row["per"],
+            price_micro_yen=row["price_micro_yen"],
+            foreign=foreign,
+        )
+        for row in rows
+        if (foreign := _foreign(row)) is not None
+    ]
+
+
 async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: UUID | None, now: datetime) -> bool:
     """False when the id or the instant is taken."""
     status = await conn.execute(
@@ -136,7 +172,9 @@ async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: 
     if status != "INSERT 0 1":
         return False
     await conn.executemany(
-        "INSERT INTO pricing.price_component VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        """INSERT INTO pricing.price_component (price_version_id, component, per, price_micro_yen, list_micro_yen,
+               market_micro_yen, market_reference_id, currency, currency_amount, exchange_rate, rate_source, rate_on)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
         [
             (
                 version.id,
@@ -146,6 +184,7 @@ async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: 
                 each.list_micro_yen,
                 each.market_micro_yen,
                 each.market_reference_id,
+                *_foreign_row(each.foreign),
             )
             for each in version.components
         ],
@@ -181,6 +220,24 @@ async def add_market_reference(
     return status == "INSERT 0 1"
 
 
+def _foreign_row(foreign: ForeignPrice | None) -> tuple[object, ...]:
+    if foreign is None:
+        return (None,) * 5
+    return (foreign.currency, foreign.amount, foreign.exchange_rate, foreign.source, foreign.on)
+
+
+def _foreign(row: Record) -> ForeignPrice | None:
+    if row["currency"] is None:
+        return None
+    return ForeignPrice(
+        currency=row["currency"],
+        amount=row["currency_amount"],
+        exchange_rate=row["exchange_rate"],
+        source=row["rate_source"],
+        on=row["rate_on"],
+    )
+
+
 def _offering(row: Record) -> Offering:
     return Offering(**{**row, "kind": OfferingKind(row["kind"])})
 
@@ -209,6 +266,7 @@ def _version(rows: Sequence[Record]) -> PriceVersion:
                 list_micro_yen=row["list_micro_yen"],
                 market_micro_yen=row["market_micro_yen"],
                 market_reference_id=row["market_reference_id"],
+                foreign=_foreign(row),
             )
             for row in rows
         ),

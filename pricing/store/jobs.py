@@ -26,7 +26,7 @@ async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
     """Of those of these jobs that have one."""
     rows = await conn.fetch(
         """SELECT id, job_id, organisation_id, offering_id, price_version_id, ceiling_micro_yen, expected_micro_yen,
-                  tax_rate_bp, lines, quoted_at FROM pricing.quote WHERE job_id = ANY($1)""",
+                  tax_rate_bp, lines, quoted_at, low_micro_yen, basis FROM pricing.quote WHERE job_id = ANY($1)""",
         list(job_ids),
     )
     phases: dict[UUID, list[QuotePhase]] = {}
@@ -41,7 +41,7 @@ async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
 
 
 def _quote(row: Record, phases: Sequence[QuotePhase]) -> Quote:
-    return Quote(**{**row, "lines": _lines(row["lines"]), "phases": tuple(phases)})
+    return Quote(**{**row, "lines": _lines(row["lines"]), "basis": row["basis"] or {}, "phases": tuple(phases)})
 
 
 def _lines(told: Mapping[str, Any]) -> tuple[QuoteLine, ...]:
@@ -63,8 +63,8 @@ def _lines_told(lines: Sequence[QuoteLine]) -> dict[str, Any]:
 async def add_quotes(conn: Conn, quotes: Sequence[Quote]) -> None:
     await conn.executemany(
         """INSERT INTO pricing.quote (id, organisation_id, job_id, offering_id, price_version_id, ceiling_micro_yen,
-               expected_micro_yen, tax_rate_bp, lines, quoted_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+               expected_micro_yen, tax_rate_bp, lines, quoted_at, low_micro_yen, basis)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
         [
             (
                 quote.id,
@@ -77,6 +77,8 @@ async def add_quotes(conn: Conn, quotes: Sequence[Quote]) -> None:
                 quote.tax_rate_bp,
                 _lines_told(quote.lines),
                 quote.quoted_at,
+                quote.low_micro_yen,
+                dict(quote.basis) or None,
             )
             for quote in quotes
         ],

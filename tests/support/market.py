@@ -106,6 +106,8 @@ MARKET = tuple(
         (Component.GPU_S, "gpu:demo", "500", 3600),
         (Component.QPU_S, "qpu:demo", "240", 1),
         (Component.SHOT, "qpu:demo", "25", 1000),
+        (Component.SESSION_S, "qpu:demo", "240", 1),
+        (Component.SIM_S, "qpu:demo", "240", 3600),
     )
 )
 

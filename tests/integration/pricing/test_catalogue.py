@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
 from accounts.model import CustomerClass
 from pricing import service
+from pricing.days import Month
 from pricing.errors import (
     AmountNotPositive,
     LedgerConflict,
@@ -19,9 +21,22 @@ from pricing.errors import (
     PriceVersionExists,
     UnknownOffering,
 )
-from pricing.model import JobSize, ServiceClass
+from pricing.model import Component, ForeignPrice, JobSize, NewPrice, ServiceClass
 from pricing.units import micro
-from tests.support.market import GPU, GPU_OFFERING, MARKET, NOW, QPU, Market, an_id, gpu_price, publish
+from tests.support.market import (
+    GPU,
+    GPU_OFFERING,
+    MARKET,
+    NOW,
+    QPU,
+    QPU_OFFERING,
+    QPU_PRICES,
+    Market,
+    an_id,
+    gpu_price,
+    gpu_usage,
+    publish,
+)
 
 TOMORROW = NOW + timedelta(days=1)
 
@@ -131,3 +146,39 @@ async def test_a_market_reference_never_changes(market: Market) -> None:
     with pytest.raises(AmountNotPositive):
         async with market.as_operator() as conn:
             await service.record_market_reference(conn, replace(MARKET[0], id=an_id(0), amount_micro_yen=0), now=NOW)
+
+
+DOLLARS = ForeignPrice(
+    currency="USD", amount=Decimal("1.6"), exchange_rate=Decimal("149.12345678"), source="a bank", on=date(2026, 3, 31)
+)
+
+
+async def test_a_price_in_another_currency_is_kept_with_its_rate_and_told_of_what_ran(market: Market) -> None:
+    price = NewPrice.converted(
+        DOLLARS,
+        component=Component.QPU_S,
+        per=Decimal(1),
+        list_micro_yen=micro("239"),
+        market_reference_id=an_id("market", Component.QPU_S),
+    )
+    async with market.as_operator() as conn:
+        version = await publish(conn, QPU, [price, QPU_PRICES[1]], key="dollars", valid_from=TOMORROW)
+        kept = await service.price_version(conn, version)
+    found = kept.component(Component.QPU_S)
+    assert found is not None
+    assert (found.foreign, found.price_micro_yen) == (DOLLARS, micro("238.59753"))
+    await market.grant("10000")
+    await market.submit("a", offering_id=QPU, size=JobSize(walltime_s=60, shots=1000), now=TOMORROW)
+    used = gpu_usage("u", "2.25", component="qpu_s", started_at=TOMORROW, ended_at=TOMORROW)
+    await market.use("a", used, now=TOMORROW + timedelta(hours=2))
+    await market.close("a", at=TOMORROW + timedelta(hours=1))
+    async with market.as_tenant() as conn:
+        (told,) = await service.converted_prices(conn, market.organisation, month=Month.of(TOMORROW.date()))
+    assert (told.offering_id, told.component, told.foreign) == (QPU, Component.QPU_S, DOLLARS)
+
+
+async def test_what_an_offering_sells_beside_circuits_is_kept(market: Market) -> None:
+    sold = replace(QPU_OFFERING, id="qpu-more", max_session_s=600, max_session_idle_s=60, sim_units=4)
+    async with market.as_operator() as conn:
+        await service.create_offering(conn, sold, now=NOW)
+        assert await service.offering(conn, sold.id) == sold

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from infra.refusal import Refusal
 from pricing import catalog
 from pricing.errors import (
+    ExchangeRateWrong,
     GpusRequired,
     MarketReferenceUnknown,
     PriceAboveList,
@@ -19,7 +21,7 @@ from pricing.errors import (
     WalltimeRequired,
     WalltimeTooLong,
 )
-from pricing.model import Component, JobSize, Offering
+from pricing.model import Component, ForeignPrice, JobSize, NewPrice, Offering
 from pricing.units import micro
 from tests.support.market import GPU_OFFERING, MARKET, QPU_OFFERING, QPU_PRICES, an_id, gpu_price
 
@@ -94,3 +96,51 @@ def test_a_reference_is_of_the_same_resource_and_component(reference: object) ->
     stray = replace(gpu_price("330"), market_reference_id=reference)
     with pytest.raises(MarketReferenceUnknown):
         catalog.priced_components(GPU_OFFERING, [stray], REFERENCES)
+
+
+DOLLARS = ForeignPrice(
+    currency="USD", amount=Decimal("1.60"), exchange_rate=Decimal("149.123456"), source="a bank", on=date(2026, 3, 31)
+)
+
+
+def converted(foreign: ForeignPrice = DOLLARS) -> NewPrice:
+    return NewPrice.converted(
+        foreign,
+        component=Component.GPU_S,
+        per=Decimal(3600),
+        list_micro_yen=micro("400"),
+        market_reference_id=an_id("market", Component.GPU_S),
+    )
+
+
+def test_a_price_in_dollars_is_published_with_its_yen_and_the_rate_that_made_them() -> None:
+    (priced,) = catalog.priced_components(GPU_OFFERING, [converted()], REFERENCES)
+    assert priced.price_micro_yen == micro("238.597529")  # 238.5975296, never rounded up
+    assert priced.foreign == DOLLARS
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(converted(), price_micro_yen=micro("238.6")),
+        converted(replace(DOLLARS, currency="usd")),
+        converted(replace(DOLLARS, exchange_rate=Decimal(0))),
+        converted(replace(DOLLARS, source="")),
+    ],
+    ids=["other yen", "no currency", "no rate", "no source"],
+)
+def test_a_conversion_that_is_none_is_refused(wrong: NewPrice) -> None:
+    with pytest.raises(ExchangeRateWrong):
+        catalog.priced_components(GPU_OFFERING, [wrong], REFERENCES)
+
+
+def test_no_number_becomes_no_price() -> None:
+    with pytest.raises(ValueError, match="no price"):
+        converted(replace(DOLLARS, amount=Decimal("NaN")))
+
+
+def test_what_an_offering_sells_beyond_circuits_must_be_priced() -> None:
+    sold = replace(QPU_OFFERING, max_session_s=60, sim_units=1)
+    assert catalog.priced(sold) == catalog.priced(QPU_OFFERING) | {Component.SESSION_S, Component.SIM_S}
+    with pytest.raises(PriceComponentsWrong):
+        catalog.priced_components(sold, QPU_PRICES, REFERENCES)

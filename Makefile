@@ -48,7 +48,7 @@ $(RUNTIME): $(WHAT_DECIDES)
 	@touch $@
 
 $(DEV): $(WHAT_DECIDES)
-	@infra/setup.sh python '.[embedded,quantum,workloads,dev]'
+	@infra/setup.sh python '.[embedded,quantum,ibm,workloads,dev]'
 	@touch $@ $(RUNTIME)
 
 system-demo:

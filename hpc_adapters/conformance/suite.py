@@ -95,7 +95,7 @@ class BackendConformance:
         assert capabilities.name
         assert capabilities.payloads
         assert capabilities.components
-        assert capabilities.components <= {"gpu_s", "cpu_s", "qpu_s", "shot"}
+        assert capabilities.components <= {"gpu_s", "cpu_s", "qpu_s", "shot", "session_s", "sim_s"}
         assert capabilities.settle_window_s >= 0
         assert capabilities.accounting_lag_s >= 0
         health = await backend.health()

@@ -49,6 +49,7 @@ PARTS = {
         "bubblewrap is missing or cannot make namespaces here: apt-get install bubblewrap, and allow user namespaces",
     ),
     "quantum": Part(_modules("qiskit", "qiskit_aer"), "qiskit is missing: pip install -e '.[quantum]'"),
+    "ibm": Part(_modules("qiskit_ibm_runtime"), "qiskit-ibm-runtime is missing: pip install -e '.[ibm]'"),
     "torch": Part(_modules("torch", "sklearn"), "torch is missing: pip install -e '.[workloads]'"),
     "chromium": Part(lambda: _chromium() is not None, "Chromium is missing: apt-get install chromium fonts-noto-cjk"),
     "slurm": Part(_slurm_is_here, "Slurm is missing: as root, apt-get install debootstrap, then infra/slurm/roots.sh"),

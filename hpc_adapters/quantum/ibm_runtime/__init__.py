@@ -1,0 +1,1 @@
+"""IBM Quantum behind the port, through qiskit-ibm-runtime in a process of its own."""

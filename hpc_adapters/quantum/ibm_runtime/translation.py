@@ -1,0 +1,153 @@
+"""A tenant's program translated for the device, in a confined process. Nothing of qiskit is loaded here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from hpc_adapters.confined.admission import admission, admit_tenant
+from hpc_adapters.confined.model import FilePath, RunSpec, RunState
+from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
+from hpc_adapters.contract import Isolation, Seen, Stream
+from hpc_adapters.errors import Rejected, Unavailable
+from hpc_adapters.workloads.circuit_refusals import CODES
+
+_ADAPTERS: Final = Path(__file__).resolve().parents[2]
+_CODE: Final = (_ADAPTERS / "workloads", _ADAPTERS / "programs.py", _ADAPTERS / "pubs.py")
+_PYTHON: Final = tuple(
+    place for place in dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix))) if not place.is_relative_to("/usr")
+)  # every sandbox sees /usr
+_MODULE: Final = "hpc_adapters.workloads.transpile_circuit"
+_RESULT_BYTES: Final = 32 * 2**20
+_LOOK_S: Final = 0.05
+_AT_A_TIME: Final = 2
+
+
+class Translator:
+    """Translations are confined runs: they go on when this process dies, and are found again by whoever asks."""
+
+    def __init__(self, runs: ConfinedRuns, *, translate_s: int, translate_mb: int, max_operations: int) -> None:
+        self._runs = runs
+        self._translate_s = translate_s
+        self._translate_mb = translate_mb
+        self._max_operations = max_operations
+        self._again: dict[UUID, int] = {}
+        self._room = asyncio.Semaphore(_AT_A_TIME)
+
+    async def isa(
+        self,
+        attempt_id: UUID,
+        program: bytes,
+        *,
+        tenant: str,
+        shots: int,
+        seed: int,
+        target: Mapping[str, Any],
+        wait_s: float,
+    ) -> Mapping[str, Any]:
+        """What `transpile_circuit` writes. Repeated with the same id: the same translation.
+
+        Rejected: the program's fault, by the code that says why. Unavailable('translating'): it takes longer than
+        `wait_s`, and goes on; ask again.
+        """
+        run_id = self._run_id(attempt_id)
+        async with self._room:
+            if await self._runs.state(run_id) is None:
+                job = {"target": target, "shots": shots, "seed": seed}
+                await self._start(run_id, program, tenant, job)
+            state = await self._waited(run_id, wait_s)
+        if not state.is_over:
+            raise Unavailable("translating", maybe_done=False)
+        return await self._outcome(attempt_id, state)
+
+    def forget(self, attempt_id: UUID) -> None:
+        """Its files are removed: it was handed over, or has ended."""
+        shutil.rmtree(self._runs.root / str(self._run_id(attempt_id)), ignore_errors=True)
+
+    def may_repeat(self, attempt_id: UUID) -> bool:
+        """Whether it was translated once only, as far as this process knows."""
+        return attempt_id not in self._again
+
+    def discard(self, attempt_id: UUID) -> None:
+        """The next `isa` translates again."""
+        self.forget(attempt_id)
+        self._again[attempt_id] = self._again.get(attempt_id, 0) + 1
+
+    # -- one's own affairs --------------------------------------------------------------------------------------------
+
+    def _run_id(self, attempt_id: UUID) -> UUID:
+        return uuid5(attempt_id, f"translation-{self._again.get(attempt_id, 0)}")
+
+    async def _start(self, run_id: UUID, program: bytes, tenant: str, job: Mapping[str, Any]) -> None:
+        told = {**job, "max_operations": self._max_operations, "result_bytes": _RESULT_BYTES}
+        spec = RunSpec(
+            attempt_id=run_id,
+            tenant=tenant,
+            argv=[sys.executable, "-s", "-P", "-B", "-m", _MODULE, FilePath("job.json"), FilePath("program")],
+            files={"job.json": json.dumps(told).encode(), "program": program},
+            environment={
+                "PYTHONPATH": str(_ADAPTERS.parent),
+                "QISKIT_PARALLEL": "FALSE",
+                "RAYON_NUM_THREADS": "1",  # else a thread for every core of the machine
+            },
+            walltime_s=self._translate_s,
+            memory_mb=self._translate_mb,
+            read_only=(*_PYTHON, *_CODE),
+            stdout_cap_bytes=2**20,
+            result_cap_bytes=_RESULT_BYTES,
+            grace_s=1.0,
+            processes=64,
+            disk_mb=128,
+        )
+        try:
+            await asyncio.to_thread(self._accept, spec)
+        except (OSError, StartInterrupted) as error:
+            raise Unavailable(f"translation-not-started-{type(error).__name__}", maybe_done=False) from error
+
+    def _accept(self, spec: RunSpec) -> None:
+        if self._runs.isolation is Isolation.SINGLE_TENANT:
+            with admission(self._runs.root):
+                admit_tenant(self._runs.root, spec.tenant)
+        self._runs.start_now(spec)
+
+    async def _waited(self, run_id: UUID, wait_s: float) -> RunState:
+        until = asyncio.get_running_loop().time() + wait_s
+        while True:
+            state = await self._runs.state(run_id)
+            if state is None:
+                raise Unavailable("translation-gone", maybe_done=False)
+            if state.is_over or asyncio.get_running_loop().time() > until:
+                return state
+            await asyncio.sleep(_LOOK_S)
+
+    async def _outcome(self, attempt_id: UUID, state: RunState) -> Mapping[str, Any]:
+        match state.ending:
+            case Seen.SUCCEEDED | Seen.FAILED:
+                told = await self._result(state)
+            case Seen.TIMED_OUT:
+                raise Rejected("cannot-translate", reason="time", max_s=self._translate_s)
+            case Seen.OUT_OF_MEMORY:
+                raise Rejected("cannot-translate", reason="memory", max_mb=self._translate_mb)
+            case _:
+                told = {}
+        refused = told.get("error") or {}
+        if refused.get("code") in CODES and refused["code"] != "device-failed":
+            raise Rejected(refused["code"], **dict(refused.get("facts") or {}))
+        if told.get("format") != "kyoyo.isa/1":
+            self.discard(attempt_id)
+            raise Unavailable("translation-failed", maybe_done=False)
+        return told
+
+    async def _result(self, state: RunState) -> dict[str, Any]:
+        chunk = await self._runs.read(state.attempt_id, Stream.RESULT, 0, _RESULT_BYTES)
+        try:
+            told = json.loads(chunk.data) if chunk is not None else {}
+        except (ValueError, RecursionError):
+            return {}
+        return told if isinstance(told, dict) else {}

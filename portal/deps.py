@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ class Limits:
     log_chunk_bytes: int = 65_536
     streams: int = 200
     live_poll_s: float = 0.5
+    estimate_s: float = 4.0
+    """So long a device may take to say what a circuit needs; then the offering's model is quoted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class PortalDeps:
     limits: Limits = Limits()
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)
+    estimating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """So many programs are looked at by devices at a time, for estimates."""
     log: Any = None
     """A structlog logger; None logs nothing."""
 

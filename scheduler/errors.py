@@ -51,6 +51,38 @@ class NegativeShots(Refusal):
     code: ClassVar[str] = "negative-shots"
 
 
+class CostCapNotPositive(Refusal):
+    """Facts: max_cost_yen."""
+
+    code: ClassVar[str] = "cost-cap-not-positive"
+
+
+class ProgramNotRead(Refusal):
+    """Neither OpenQASM 2 or 3 nor a document of PUBs that holds what it says. Facts: problem (a code of
+    hpc_adapters.programs, such as 'unknown-format'), and those of that code.
+    """
+
+    code: ClassVar[str] = "program-not-read"
+
+
+class ShotsDiffer(Refusal):
+    """A document of PUBs asks for another number of executions. Facts: requested, executions."""
+
+    code: ClassVar[str] = "shots-differ"
+
+
+class DeviceLimit(Refusal):
+    """More than the device takes in one job. Facts: unit ('shots' | 'circuits'), requested, limit, device."""
+
+    code: ClassVar[str] = "device-limit"
+
+
+class RefusedByDevice(Refusal):
+    """The device has looked at the program and would not run it. Facts: device, problem (its code)."""
+
+    code: ClassVar[str] = "refused-by-device"
+
+
 class AttemptsOutOfRange(Refusal):
     """Facts: requested, minimum, maximum."""
 

@@ -12,13 +12,16 @@ from typing import Any
 
 from accounts.names import clean_name, is_reserved_variable
 from hpc_adapters.contract import WORDS_BYTES, Feature, Placement, Torchrun, words_bytes
+from hpc_adapters.programs import Format, ProgramRefused, format_of, work_of
 from pricing.model import ServiceClass
+from pricing.units import yen_text
 from scheduler.core.model import JobKind
 from scheduler.errors import (
     ArgumentsNotOffered,
     AttemptsOutOfRange,
     BadArgument,
     BadVariable,
+    CostCapNotPositive,
     GpusNotOffered,
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
@@ -28,8 +31,10 @@ from scheduler.errors import (
     NegativeShots,
     NegativeWalltime,
     OptionNotForCircuits,
+    ProgramNotRead,
     ScriptNotText,
     ScriptTooLarge,
+    ShotsDiffer,
     TimeoutsOutOfRange,
     TooManyArguments,
     TooManyVariables,
@@ -63,7 +68,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A job as it was asked for. body: the script, or the OpenQASM 3 text of a circuit. project: its slug."""
+    """A job as it was asked for. body: the script, or the text of a circuit: OpenQASM 2 or 3, or a document of PUBs
+    (hpc_adapters.programs), whose executions are its shots. project: its slug.
+    """
 
     name: str
     kind: JobKind
@@ -92,6 +99,10 @@ class Submission:
     inputs: Sequence[InputWish] = ()
     outputs: Sequence[str] = ()
     """Patterns of what is kept of its working folder."""
+    max_cost_micro_yen: int | None = None
+    """The most that its owner will pay, without tax: a circuit is stopped before it costs more."""
+    circuits: int = 1
+    """PUBs of a document; known once it was checked."""
 
     def features(self) -> frozenset[Feature]:
         """What its backend must offer."""
@@ -109,6 +120,7 @@ def checked(request: Submission) -> Submission:
     _check_body(clean)
     if clean.kind is JobKind.QUANTUM:
         _check_circuit(clean)
+        clean = _measured(clean)
     _check_arguments(clean.arguments)
     _check_environment(clean.environment, clean.secrets)
     _check_together(clean)
@@ -168,6 +180,7 @@ def options_told(request: Submission) -> dict[str, Any]:
         "dependencies": sorted([each.kind.value, each.job] for each in request.dependencies),
         "inputs": sorted([each.name, each.key] for each in request.inputs),
         "outputs": sorted(request.outputs),
+        "max_cost_micro_yen": None if request.max_cost_micro_yen is None else str(request.max_cost_micro_yen),
         "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
     }
     return {name: value for name, value in told.items() if value}
@@ -180,6 +193,8 @@ def _check_amounts(request: Submission) -> None:
         raise NegativeGpus(requested=request.gpus)
     if request.shots < 0:
         raise NegativeShots(requested=request.shots)
+    if request.max_cost_micro_yen is not None and request.max_cost_micro_yen <= 0:
+        raise CostCapNotPositive(max_cost_yen=yen_text(request.max_cost_micro_yen))
     if not 1 <= request.max_attempts <= MAX_ATTEMPTS:
         raise AttemptsOutOfRange(requested=request.max_attempts, minimum=1, maximum=MAX_ATTEMPTS)
     if not 0 <= request.max_timeouts < request.max_attempts:
@@ -213,6 +228,19 @@ def _check_circuit(request: Submission) -> None:
     for option, value in wanted.items():
         if value:
             raise OptionNotForCircuits(option=option)
+
+
+def _measured(request: Submission) -> Submission:
+    """A circuit with the shots that its text asks for. ProgramNotRead, ShotsDiffer."""
+    try:
+        if format_of(request.body) is not Format.PUBS:
+            return request
+        work = work_of(request.body)
+    except ProgramRefused as refused:
+        raise ProgramNotRead(problem=refused.code, **refused.facts) from None
+    if request.shots not in {0, work.executions}:
+        raise ShotsDiffer(requested=request.shots, executions=work.executions)
+    return replace(request, shots=work.executions, circuits=work.pubs)
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from hpc_adapters.contract import Capabilities
 from infra.db.connection import Conn
+from portal.api.expected import expected
 from portal.api.jobrecord import (
     InputOut,
     JobDetail,
@@ -86,15 +87,21 @@ class EstimateOut(Out):
 
 @router.post("/estimates")
 async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
-    """What a job would cost at most and probably, and whether the wallet covers it. Keeps nothing."""
+    """What a job would cost at most and probably, and whether the wallet covers it. Keeps nothing.
+
+    Of a circuit its device is asked what it needs; where it does not answer in time, the offering's model is quoted.
+    """
+    request = spec.submission()
+    service = await expected(caller, request, binding=False)
     async with caller.transaction() as conn:
         quote, jobs = await scheduler.estimate(
             conn,
             principal=caller.principal,
-            request=spec.submission(),
+            request=request,
             capabilities=_capabilities(caller),
             ids=(caller.new_id(), caller.new_id()),
             now=caller.now,
+            service=service,
         )
         admission = await pricing.admission(conn, quote=quote, now=caller.now, jobs=jobs)
         version = await pricing.price_version(conn, quote.price_version_id)
@@ -137,11 +144,13 @@ async def submit_job(caller: JobsWriter, spec: JobSpec, key: IdempotencyKey, res
 
     An array is all of its tasks or none; the answer is the first one's record.
     """
+    request = spec.submission()
+    service = await expected(caller, request, binding=True)
     async with caller.transaction() as conn:
         job, created = await scheduler.submit(
             conn,
             principal=caller.principal,
-            request=spec.submission(),
+            request=request,
             idempotency_key=key,
             job_id=caller.new_id(),
             attempt_id=caller.new_id(),
@@ -149,6 +158,7 @@ async def submit_job(caller: JobsWriter, spec: JobSpec, key: IdempotencyKey, res
             now=caller.now,
             capabilities=_capabilities(caller),
             freeze=None if caller.deps.data is None else data.freeze,
+            service=service,
         )
         money = await pricing.charges_by_job(conn, [job.id])
     response.status_code = HTTPStatus.CREATED if created else HTTPStatus.OK

@@ -12,6 +12,7 @@ from pricing.service.catalogue import (
     publish_price,
     quote,
     record_market_reference,
+    require_within,
 )
 from pricing.service.documents import (
     attempts_of_job,
@@ -69,6 +70,7 @@ __all__ = [
     "record_market_reference",
     "record_usage",
     "repay_credit",
+    "require_within",
     "statement",
     "usage_by_job",
     "waiting",

@@ -13,6 +13,7 @@ from pricing import catalog, quoting
 from pricing.days import Month
 from pricing.errors import (
     AmountNotPositive,
+    CostCapTooSmall,
     LedgerConflict,
     NoPrice,
     OfferingExists,
@@ -106,6 +107,12 @@ async def quote(
         organisation_id=organisation_id,
         now=now,
     )
+
+
+def require_within(quote: Quote, max_cost_micro_yen: int | None) -> None:
+    """CostCapTooSmall: its ceiling is more than its owner will pay."""
+    if max_cost_micro_yen is not None and quote.ceiling_micro_yen > max_cost_micro_yen:
+        raise CostCapTooSmall(max_cost_yen=yen_text(max_cost_micro_yen), needed_yen=yen_text(quote.ceiling_micro_yen))
 
 
 async def create_offering(conn: Conn, new: Offering, *, now: datetime, actor: UUID | None = None) -> None:

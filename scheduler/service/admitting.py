@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,12 +13,13 @@ from hpc_adapters.contract import Capabilities, Resources
 from hpc_adapters.features import names_asked
 from infra.db.connection import Conn
 from pricing import service as pricing
-from pricing.model import JobSize, Offering, OfferingKind, Quote
+from pricing.model import JobSize, Offering, OfferingKind, Quote, ServiceTime
 from pricing.quoting import qpu_time_us
 from scheduler.core import fairshare
 from scheduler.core.model import JobKind
-from scheduler.errors import JobNotFound, KindMismatch, NotAtThisSite, UnsupportedFeature
+from scheduler.errors import DeviceLimit, JobNotFound, KindMismatch, NotAtThisSite, UnsupportedFeature
 from scheduler.options import check_begin, resources_within, shown
+from scheduler.store import devices as device_store
 from scheduler.submission import Submission, checked
 
 _MICRO_S = 1_000_000
@@ -42,13 +43,17 @@ async def estimate(
     capabilities: Mapping[str, Capabilities],
     ids: tuple[UUID, UUID],
     now: datetime,
+    service: ServiceTime | None = None,
 ) -> tuple[Quote, int]:
     """The quote of one job of the request, and how many jobs it would be. Keeps nothing. ids: of the job, of the quote.
 
+    service: what its device expects of a circuit; None: as its offering's model says.
     Refusals as those of submitting, but for what depends on the place in the queue.
     """
     clean = checked(request)
-    admitted = await admit(conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now)
+    admitted = await admit(
+        conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now, service=service
+    )
     return admitted.quote, count_of(clean)
 
 
@@ -65,6 +70,7 @@ async def admit(
     capabilities: Mapping[str, Capabilities],
     ids: tuple[UUID, UUID],
     now: datetime,
+    service: ServiceTime | None = None,
 ) -> Admitted:
     """A checked request against what its organisation may, its offering sells and its backend does."""
     organisation_id = organisation_of(principal)
@@ -73,7 +79,7 @@ async def admit(
     eligible = await accounts.require_eligible(conn, organisation_id, now=now)
     offering = await pricing.offering(conn, request.offering_id)
     _require_kind(request, offering)
-    size = size_of(request)
+    size = replace(size_of(request), service=service)
     quote = await pricing.quote(
         conn,
         quote_id=quote_id,
@@ -92,6 +98,8 @@ async def admit(
         memory_mb=request.memory_mb,
     )
     await _require_offered(conn, principal, request, offering, capabilities.get(offering.backend))
+    if request.kind is JobKind.QUANTUM:
+        await _require_device(conn, request, offering.backend)
     return Admitted(quote=quote, offering=offering, size=size, resources=resources)
 
 
@@ -115,6 +123,19 @@ async def _require_offered(
         )
 
 
+async def _require_device(conn: Conn, request: Submission, backend: str) -> None:
+    """Within what the device takes in one job. One that nobody has heard of says so itself, when it is handed over."""
+    known = await device_store.device(conn, backend, calibrated=False)
+    if known is None:
+        return
+    limits = {"circuits": (request.circuits, known.device.max_circuits)}
+    if request.circuits == 1:  # a document's shots are the sum over its PUBs
+        limits["shots"] = (request.shots, known.device.max_shots)
+    for unit, (requested, limit) in limits.items():
+        if requested > limit:
+            raise DeviceLimit(unit=unit, requested=requested, limit=limit, device=backend)
+
+
 def _require_names(request: Submission, offering: Offering, backend: Capabilities) -> None:
     for feature, asked in names_asked(request.placement).items():
         offered = backend.choices.get(feature, asked)
@@ -135,7 +156,13 @@ def _require_kind(request: Submission, offering: Offering) -> None:
 
 def size_of(request: Submission) -> JobSize:
     """The most that one job of it may use: each time-out that is continued may use the whole walltime again."""
-    return JobSize(walltime_s=request.walltime_s, gpus=request.gpus, shots=request.shots, runs=1 + request.max_timeouts)
+    return JobSize(
+        walltime_s=request.walltime_s,
+        gpus=request.gpus,
+        shots=request.shots,
+        runs=1 + request.max_timeouts,
+        max_cost_micro_yen=request.max_cost_micro_yen,
+    )
 
 
 def resources_of(offering: Offering, size: JobSize) -> Resources:

@@ -11,8 +11,10 @@ from accounts.model import Principal
 from hpc_adapters.contract import Capabilities, Feature, Resources
 from infra.db.connection import Conn
 from infra.refusal import Refusal
-from pricing.model import Quote
+from pricing import service as pricing
+from pricing.model import Quote, ServiceTime
 from pricing.phases import joined
+from pricing.quoting import cap_of
 from scheduler import policy
 from scheduler.core.model import JobKind
 from scheduler.errors import UnsupportedFeature
@@ -58,11 +60,18 @@ async def estimate(
     capabilities: Mapping[str, Capabilities],
     ids: tuple[UUID, UUID],
     now: datetime,
+    service: ServiceTime | None = None,
 ) -> tuple[Quote, int]:
     """admitting.estimate() of any request: the quote, and how many jobs it would be. Keeps nothing."""
     if not isinstance(request, Hybrid):
         return await admitting.estimate(
-            conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now
+            conn,
+            principal=principal,
+            request=request,
+            capabilities=capabilities,
+            ids=ids,
+            now=now,
+            service=service,
         )
     clean = checked(request)
     assert isinstance(clean, Hybrid)
@@ -95,6 +104,7 @@ async def admit_phases(
         known[wish.name] = one, nu
     steps = request.steps()
     quote = joined([(step.name, known[step.base][0].quote) for step, _ in steps])
+    pricing.require_within(quote, request.max_cost_micro_yen)
     phases = [
         NewPhase(
             name=step.name,
@@ -107,6 +117,7 @@ async def admit_phases(
             takes=step.takes,
             body_from=wish.program_from,
             skippable=wish.skippable,
+            max_qpu_us=cap_of(known[step.base][0].quote),
         )
         for step, wish in steps
     ]

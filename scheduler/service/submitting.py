@@ -12,7 +12,8 @@ from accounts.model import Principal, Scope
 from hpc_adapters.contract import Capabilities, Feature, Resources
 from infra.db.connection import Conn, notify
 from pricing import service as pricing
-from pricing.model import BillableAttempt, Quote
+from pricing.model import BillableAttempt, Quote, ServiceTime
+from pricing.quoting import cap_of
 from scheduler import policy
 from scheduler.core import quotas
 from scheduler.core.events import Queued
@@ -58,11 +59,13 @@ async def submit(
     now: datetime,
     capabilities: Mapping[str, Capabilities] = NO_CAPABILITIES,
     freeze: Freeze | None = None,
+    service: ServiceTime | None = None,
 ) -> tuple[JobView, bool]:
     """Steps 1–3 of the life of a job, in one transaction: job, quote, hold, attempt QUEUED. Wakes the dispatcher.
 
     An array is as many jobs, all or none of them, and its first task stands for it. capabilities: of the configured
-    backends. freeze: looks up its input files; None: there are no files here. The same key with the same request again:
+    backends. freeze: looks up its input files; None: there are no files here. service: what its
+    device expects of a circuit; None: as its offering's model says. The same key with the same request again:
     the earlier job, and False. Refusals: those of
     submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull, UnsupportedFeature, DependencyNotFound …;
     accounts' (ProjectNotFound, OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering,
@@ -81,7 +84,7 @@ async def submit(
     project = await accounts.project_by_slug(conn, organisation_id, clean.project)
     await _require_place(conn, organisation_id, asked=count_of(clean), now=now)
     ids = (job_id, quote_id)
-    admitted = await _admitted(conn, principal, clean, capabilities, ids, now)
+    admitted = await _admitted(conn, principal, clean, capabilities, ids, now, service)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
     first = NewJob(
         id=job_id,
@@ -93,6 +96,7 @@ async def submit(
         backend=admitted.backend,
         resources=admitted.resources,
         nu=admitted.nu,
+        max_qpu_us=None if admitted.phases else cap_of(admitted.quote),
         idempotency_key=key,
         request_sha256=digest,
         submitted_at=now,
@@ -126,6 +130,7 @@ async def _admitted(
     capabilities: Mapping[str, Capabilities],
     ids: tuple[UUID, UUID],
     now: datetime,
+    service: ServiceTime | None,
 ) -> _Admitted:
     if isinstance(request, Hybrid):
         all_ = await admit_phases(
@@ -133,7 +138,9 @@ async def _admitted(
         )
         backend = all_.phases[0].backend
         return _Admitted(quote=all_.quote, backend=backend, resources=all_.resources, nu=all_.nu, phases=all_.phases)
-    one = await admit(conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now)
+    one = await admit(
+        conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now, service=service
+    )
     nu = await _largest_nu(conn, one, now)
     return _Admitted(quote=one.quote, backend=one.offering.backend, resources=one.resources, nu=nu)
 

@@ -146,11 +146,11 @@ async def devices(conn: Conn) -> list[Registered]:
     return [_registered(row) for row in await conn.fetch(f"{_DEVICE} ORDER BY d.backend")]
 
 
-async def device(conn: Conn, backend: str) -> Registered | None:
-    """One, with the whole of its latest calibration."""
+async def device(conn: Conn, backend: str, *, calibrated: bool = True) -> Registered | None:
+    """One, with the whole of its latest calibration where that is asked for."""
     row = await conn.fetchrow(f"{_DEVICE} WHERE d.backend = $1", backend)
-    if row is None:
-        return None
+    if row is None or not calibrated:
+        return None if row is None else _registered(row)
     data = await conn.fetchval(
         "SELECT data FROM scheduler.device_calibration WHERE device = $1 AND id = $2", backend, row["calibration_id"]
     )

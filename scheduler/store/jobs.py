@@ -50,6 +50,8 @@ class NewJob:
     submitted_at: datetime
     array: NewArray | None = None
     array_index: int | None = None
+    max_qpu_us: int | None = None
+    """Of a circuit: the QPU time at which it is stopped, as quoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,9 @@ async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequ
     await conn.executemany(
         "INSERT INTO scheduler.job (id, organisation_id, project_id, person_id, name, kind, offering_id, backend, "
         "service_class, gpus, cpus, memory_mb, qpus, shots, walltime_s, max_attempts, nu, options, idempotency_key, "
-        "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index) "
+        "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index, max_qpu_us) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
-        "$22, $23, $24, $25, $26, $27)",
+        "$22, $23, $24, $25, $26, $27, $28)",
         [_row(job, {"project": job.request.project} if job is not first else options_of(job.request)) for job in jobs],
     )
     if first.request.kind is not JobKind.HYBRID:  # its phases have their own
@@ -187,6 +189,7 @@ def _row(job: NewJob, options: Mapping[str, object]) -> tuple[object, ...]:
         asked.begin_at,
         None if job.array is None else job.array.id,
         job.array_index,
+        job.max_qpu_us,
     )
 
 

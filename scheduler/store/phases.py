@@ -40,6 +40,8 @@ class NewPhase:
     takes: Sequence[str]
     body_from: str | None
     skippable: bool
+    max_qpu_us: int | None = None
+    """Of a circuit: the QPU time at which it is stopped, as quoted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +117,8 @@ async def insert(conn: Conn, job_id: UUID, organisation_id: UUID, phases: Sequen
     await conn.executemany(
         "INSERT INTO scheduler.job_phase (job_id, organisation_id, ordinal, name, base, kind, offering_id, backend, "
         "gpus, cpus, memory_mb, qpus, shots, nodes, walltime_s, nu, max_attempts, max_timeouts, options, body, "
-        "body_from, takes, skippable) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
-        "$17, $18, $19, $20, $21, $22, $23)",
+        "body_from, takes, skippable, max_qpu_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+        "$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
         [(job_id, organisation_id, ordinal, *_row(each)) for ordinal, each in enumerate(phases, start=1)],
     )
 
@@ -144,6 +146,7 @@ def _row(new: NewPhase) -> tuple[object, ...]:
         new.body_from,
         list(new.takes),
         new.skippable,
+        new.max_qpu_us,
     )
 
 

@@ -17,7 +17,7 @@ from scheduler.store.phases import HAS_INPUTS
 
 _REQUEST = f"""
     SELECT j.person_id, j.number, j.service_class, j.array_index, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s,
-           coalesce(s.shots, q.shots) AS shots, q.phase_ordinal IS NOT NULL AS is_phase,
+           q.max_qpu_us, coalesce(s.shots, q.shots) AS shots, q.phase_ordinal IS NOT NULL AS is_phase,
            CASE WHEN q.phase_ordinal IS NULL THEN h.options ELSE q.options END AS asked,
            coalesce(s.body, f.body, p.body) AS body,
            r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks, {HAS_INPUTS} AS has_inputs
@@ -66,7 +66,7 @@ async def request_of(conn: Conn, attempt: Attempt) -> Asked:
 
 def _payload(row: asyncpg.Record, kind: JobKind) -> Script | Circuit:
     if kind is JobKind.QUANTUM:
-        return Circuit(program=row["body"], shots=row["shots"])
+        return Circuit(program=row["body"], shots=row["shots"], max_qpu_us=row["max_qpu_us"])
     asked = row["asked"]
     launch = asked.get("launch")
     return Script(

@@ -7,13 +7,16 @@ from datetime import timedelta
 
 import pytest
 
+from accounts.model import Principal
+from hpc_adapters.contract import Resources
 from hpc_adapters.devices import DeviceState, OfflineWindow
 from infra.db.connection import Role, transaction
+from pricing.units import micro
 from scheduler import service
-from scheduler.core.model import State
+from scheduler.core.model import JobKind, State
 from scheduler.core.reasons import Why
 from scheduler.devices import NOT_CONFIGURED, UNAVAILABLE, Registered
-from scheduler.errors import BadCursor, BadLimit, CalibrationNotFound, DeviceNotFound
+from scheduler.errors import BadCursor, BadLimit, CalibrationNotFound, DeviceLimit, DeviceNotFound
 from scheduler.loops import devices
 from tests.support.database import Database
 from tests.support.devices import DeviceBackend, a_calibration, a_device, as_backend, gone
@@ -177,3 +180,45 @@ async def test_a_job_that_would_run_into_a_calibration_waits_for_its_end(databas
     world.clock.advance(30 * 60)
     await world.dispatch()
     assert (await world.job(long)).state is State.DISPATCHING
+
+
+CIRCUIT = {"kind": JobKind.QUANTUM, "offering_id": "qpu-local", "body": b"OPENQASM 3.0;", "gpus": 0, "shots": 1000}
+
+
+async def a_qpu(database: Database, **told: object) -> tuple[World, DeviceBackend, Principal]:
+    world = await open_world(database, size=Resources(gpus=8, cpus=16, memory_mb=64_000, qpus=1))
+    device = DeviceBackend(world.backend, a_device(**told))
+    world.backends = {CLUSTER: as_backend(device)}
+    await look(world)
+    return world, device, await world.member("alpha")
+
+
+async def test_a_circuit_is_handed_over_with_the_cap_that_was_quoted(database: Database) -> None:
+    world, _, who = await a_qpu(database)
+    plain = await world.submit(who, a_submission(**CIRCUIT))
+    capped = await world.submit(who, a_submission(**CIRCUIT, max_cost_micro_yen=micro("612.5")))
+    owner = database.owner
+    caps = {row["id"]: row["max_qpu_us"] for row in await owner.fetch("SELECT id, max_qpu_us FROM scheduler.job")}
+    assert caps == {plain.id: 2_250_000, capped.id: 4_000_000}  # 12.5 for its shots leave 600 for 4 s
+    held = await owner.fetchval("SELECT ceiling_micro_yen FROM pricing.hold WHERE job_id = $1", capped.id)
+    assert held == micro("612.5")
+
+
+async def test_what_is_more_than_the_device_takes_is_refused_at_submission(database: Database) -> None:
+    world, _, who = await a_qpu(database, max_shots=999)
+    with pytest.raises(DeviceLimit) as refused:
+        await world.submit(who, a_submission(**CIRCUIT))
+    assert refused.value.facts == {"unit": "shots", "requested": 1000, "limit": 999, "device": CLUSTER}
+
+
+async def test_a_circuit_for_a_device_in_calibration_waits_and_is_not_refused(database: Database) -> None:
+    world, device, who = await a_qpu(database, state=DeviceState.CALIBRATING)
+    job = await world.submit(who, a_submission(**CIRCUIT))
+    await world.dispatch()
+    waiting = (await world.job(job)).waiting
+    assert waiting is not None
+    assert (waiting.reason, waiting.facts["condition"]) == (Why.BACKEND_OFFLINE, "calibrating")
+    device.told = a_device()
+    await look(world)
+    await world.dispatch()
+    assert (await world.job(job)).state is State.DISPATCHING

@@ -95,7 +95,7 @@ async def test_simultaneous_submissions_never_spend_the_same_money(world: World)
         ({"gpus": 9}, TooManyGpus),
         ({"walltime_s": 8 * 86_400}, WalltimeTooLong),
         ({"walltime_s": 2**40}, WalltimeTooLong),
-        ({"kind": JobKind.QUANTUM, "gpus": 0, "shots": 1}, errors.KindMismatch),
+        ({"kind": JobKind.QUANTUM, "body": b"OPENQASM 3;", "gpus": 0, "shots": 1}, errors.KindMismatch),
         ({"offering_id": QPU}, errors.KindMismatch),
         ({"project": "other"}, ProjectNotFound),
         ({"service_class": ServiceClass.SPOT}, NoPrice),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -222,3 +223,60 @@ def test_a_cursor_comes_back_as_it_went() -> None:
 def test_a_made_up_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(errors.BadCursor):
         position_of(cursor)
+
+
+# -- documents of PUBs -------------------------------------------------------------------------------------------------
+
+
+def a_document(*shots: int) -> bytes:
+    """One Bell circuit, sampled so often in each PUB."""
+    text = 'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\nbit[2] c;\nh q[0];\ncx q[0], q[1];\nc = measure q;\n'
+    told = {
+        "format": "kyoyo.pubs/1",
+        "primitive": "sampler",
+        "circuits": [{"format": "openqasm3", "text": text}],
+        "pubs": [{"circuit": 0, "shots": each} for each in shots],
+    }
+    return json.dumps(told).encode()
+
+
+@pytest.mark.parametrize("shots", [0, 300])
+def test_a_document_says_itself_how_many_shots_it_asks_for(shots: int) -> None:
+    clean = checked(a_submission(**{**CIRCUIT, "body": a_document(100, 200), "shots": shots}))
+    assert (clean.shots, clean.circuits) == (300, 2)
+
+
+def test_other_shots_than_the_documents_are_refused_with_both_numbers() -> None:
+    with pytest.raises(errors.ShotsDiffer) as refused:
+        checked(a_submission(**{**CIRCUIT, "body": a_document(100), "shots": 99}))
+    assert refused.value.facts == {"requested": 99, "executions": 100}
+
+
+def test_openqasm_2_is_taken_too() -> None:
+    assert checked(a_submission(**{**CIRCUIT, "body": b"OPENQASM 2.0;\nqreg q[1];"})).shots == 100
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"print('hello')", "unknown-format"),
+        (b"{}", "malformed-document"),
+        (b'{"format": "kyoyo.pubs/1"', "malformed-document"),
+        (b"OPENQASM 9;", "unknown-format"),
+        (a_document(10**12), "invalid-shots"),
+    ],
+)
+def test_what_is_no_program_is_refused_by_name(body: bytes, problem: str) -> None:
+    with pytest.raises(errors.ProgramNotRead) as refused:
+        checked(a_submission(**{**CIRCUIT, "body": body}))
+    assert refused.value.facts["problem"] == problem
+
+
+@pytest.mark.parametrize("cap", [0, -1])
+def test_a_cap_of_nothing_is_refused(cap: int) -> None:
+    with pytest.raises(errors.CostCapNotPositive):
+        checked(a_submission(max_cost_micro_yen=cap))
+
+
+def test_another_cap_is_another_request() -> None:
+    assert request_sha256(a_submission(max_cost_micro_yen=1)) != request_sha256(a_submission())

@@ -13,7 +13,7 @@ from uuid import UUID
 from hpc_adapters.contract import Seen, UsageRow, Window
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.jobhead.spool import FOLDER_AWAY, End, Spool, Start
-from hpc_adapters.slurm import accounting, ownership, telling
+from hpc_adapters.slurm import accounting, ownership, telling, unrecorded
 from hpc_adapters.slurm.calls import Slurm
 from hpc_adapters.slurm.figures import Figures
 from hpc_adapters.slurm.models import DbJob
@@ -63,7 +63,8 @@ class Usage:
         """Every record of our partition that touches the window, each once. Unavailable."""
         wider = Window(window.since - _SECOND, window.until + 2 * _SECOND)
         found = await self._slurm.db_jobs_in(wider)
-        jobs = [job for job in accounting.newest(found.items) if self._is_here(job)]
+        recorded = [*found.items, *await self._never_recorded(found.items, wider)]
+        jobs = [job for job in accounting.newest(recorded) if self._is_here(job)]
         runaways = await self._runaways(jobs)
         try:
             left = await asyncio.to_thread(lambda: [self._left(job) for job in jobs])
@@ -156,6 +157,17 @@ class Usage:
             found[place] = replace(each, gpu=each.gpu if told in ({}, _NOT_MEASURED) else told, asks_site=False)
             self._kept[(job.job_id, job.submit_at)] = found[place]
         return found
+
+    async def _never_recorded(self, recorded: Sequence[DbJob], window: Window) -> list[DbJob]:
+        """Of our own jobs, by slurmctld's word: it has nothing left to tell slurmdbd, which does not list them."""
+        queue = await self._view.recent(self._settings.accounting_lag_s)
+        before = self._clock() - timedelta(seconds=self._settings.accounting_lag_s)
+        ours = [job for jobs in queue.by_attempt.values() for job in jobs]
+        ended = unrecorded.ended_long_enough(ours, window=window, before=before)
+        missing = unrecorded.missing_from(recorded, ended)
+        if not missing or (await self._slurm.ping()).accounting_queue > 0:
+            return []
+        return unrecorded.as_records(missing)
 
     async def _runaways(self, jobs: Sequence[DbJob]) -> frozenset[int]:
         """Ids that slurmdbd waits for, and slurmctld, up to date with it, does not know any more."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from infra.slurm.records import Row
 from tests.support.database import Database
 
 _NAME = re.compile(r"ky-([0-9a-f]{32})")
+_ALIVE = {"PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING"}
 TURNED_AWAY_WITHIN_S = 30
 SAME_START_S = 2
 
@@ -26,6 +28,46 @@ def attempt_of(row: Row) -> UUID | None:
 def ours(cluster: Cluster) -> list[Row]:
     """Every record of a job that we sent."""
     return [row for row in cluster.sacct() if attempt_of(row) is not None]
+
+
+def remembered(cluster: Cluster) -> list[Row]:
+    """The ended jobs that slurmctld itself still knows, by `scontrol`: also those that slurmdbd was never told of."""
+    printed = cluster.exec("scontrol", "--oneliner", "show", "jobs", check=True).stdout
+    told = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in printed.splitlines()]
+    return [
+        _remembered(job) for job in told if _NAME.fullmatch(job.get("JobName", "")) and job["JobState"] not in _ALIVE
+    ]
+
+
+def _remembered(job: Mapping[str, str]) -> Row:
+    submitted, started, ended = (_local(job[name]) for name in ("SubmitTime", "StartTime", "EndTime"))
+    ran = started is not None and ended is not None
+    tres = dict(each.split("=") for each in job.get("AllocTRES", "").split(",") if each.count("=") == 1)
+    return Row(
+        job_id=int(job["JobId"]),
+        array_task=None,
+        name=job["JobName"],
+        user=job["UserId"].partition("(")[0],
+        account=job["Account"],
+        qos=job["QOS"],
+        submitted_at=submitted,
+        started_at=started,
+        ended_at=ended,
+        elapsed_s=int((ended - started).total_seconds()) if ran and ended and started else 0,
+        suspended_s=0,
+        state=(job["JobState"],),
+        exit_code=None,
+        signal=None,
+        tres={name: int(amount) for name, amount in tres.items() if amount.isdigit()},
+        restarts=0,
+        nodes=job.get("NodeList", ""),
+        comment=job.get("Comment", ""),
+    )
+
+
+def _local(text: str) -> datetime | None:
+    """The clusters' clock is UTC, as the daemons print it."""
+    return None if text == "Unknown" else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def has_ended(row: Row) -> bool:

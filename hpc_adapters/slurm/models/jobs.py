@@ -99,6 +99,8 @@ class LiveJob(_Job):
 
     node_count: int
     suspended_since: datetime | None = None
+    was_suspended: bool = False
+    """Now or ever."""
     failed_node: str = ""
     priority: int | None = None
     tres_req: Mapping[str, int] = field(default_factory=dict)
@@ -199,6 +201,7 @@ def live_job(raw: Json) -> LiveJob:
         time_limit_s=_minutes(raw.get("time_limit")),
         node_count=count(raw.get("node_count")),
         suspended_since=instant(raw.get("suspend_time")) if "SUSPENDED" in state else None,
+        was_suspended=instant(raw.get("suspend_time")) is not None,
         failed_node=text(raw.get("failed_node")),
         priority=number(raw.get("priority")),
         tres_req=tres(raw.get("tres_req_str")),

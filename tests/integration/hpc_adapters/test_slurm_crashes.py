@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
-from hpc_adapters.contract import JobRequest, Observation, Ref, Seen, Window
+from hpc_adapters.contract import JobRequest, Observation, Ref, Seen, UsageRow, Window
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.jobhead.places import native
 from hpc_adapters.slurm.adapter import SlurmBackend
@@ -18,6 +20,9 @@ from tests.support.slurm import StartCluster
 from tests.support.slurm_site import job, printed, site, until, until_ended, until_printed
 
 pytestmark = [pytest.mark.slurm, pytest.mark.root]
+
+SAVED_S = 8
+"""By then slurmctld has saved what it knows."""
 
 
 def is_over(seen: Observation | Forgotten) -> bool:
@@ -114,6 +119,41 @@ async def test_without_slurmdbd_what_lives_is_seen_and_nothing_is_called_gone(
         assert (end.seen, end.exit_code) == (Seen.SUCCEEDED, 0)
         await backend.cancel(lives)
         await until_ended(backend, lives)
+
+
+async def test_what_slurmdbd_was_never_told_is_told_by_slurmctld_and_counts_once(
+    release: str, own_cluster: StartCluster
+) -> None:
+    cluster = own_cluster(release, nodes=1)
+    async with site(cluster, accounting_lag_s=1) as backend:
+        cluster.kill("slurmdbd")
+        ref = await backend.submit(job("sleep 3"))
+        end = await until_ended(backend, ref)
+        await asyncio.sleep(SAVED_S)
+        cluster.kill("slurmctld")  # with it goes what it had still to tell
+        cluster.start_daemon("slurmdbd")
+        cluster.start_daemon("slurmctld")
+        rows = [row for row in await told_of(backend) if row.attempt_id == ref.attempt_id]
+        assert not any(row.name.endswith(ref.attempt_id.hex) for row in cluster.sacct())
+        assert end.started_at is not None
+        assert end.ended_at is not None
+        assert [(row.started_at, row.ended_at, row.ending) for row in rows] == [
+            (end.started_at, end.ended_at, Seen.SUCCEEDED)
+        ]
+        assert rows[0].final
+        assert rows[0].components["gpu_s"] == int((end.ended_at - end.started_at).total_seconds())
+        assert [row for row in await told_of(backend) if row.attempt_id == ref.attempt_id] == rows
+
+
+async def told_of(backend: SlurmBackend) -> Sequence[UsageRow]:
+    """The accounting of the last hour, when Slurm can tell it again."""
+    for _ in range(100):
+        with suppress(Unavailable):
+            rows = await backend.accounting(Window(utc_now() - timedelta(hours=1), utc_now()))
+            if rows:
+                return rows
+        await asyncio.sleep(0.2)
+    raise AssertionError("never told")
 
 
 async def test_a_dead_rest_server_is_unavailable_and_a_submission_is_never_guessed(

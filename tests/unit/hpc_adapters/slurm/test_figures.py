@@ -16,7 +16,7 @@ import pytest
 from hpc_adapters.contract import UsageRow, Window
 from hpc_adapters.jobhead.places import job_name, work_of
 from hpc_adapters.jobhead.spool import Spool
-from hpc_adapters.slurm.calls import Slurm
+from hpc_adapters.slurm.calls import LiveJobs, Slurm
 from hpc_adapters.slurm.figures import Figures
 from hpc_adapters.slurm.models import DbJob, Records
 from hpc_adapters.slurm.models.jobs import db_job
@@ -55,6 +55,9 @@ class Slurmdbd:
 
     async def db_jobs_in(self, window: Window) -> Records[DbJob]:
         return Records(self.jobs, ())
+
+    async def live_jobs(self, since: datetime | None = None, *, known: object = None) -> LiveJobs:
+        return LiveJobs(jobs=(), unreadable=(), updated_at=T0)
 
 
 def ran(folder: Path, job_id: int, *, gpus: int = 1) -> DbJob:

@@ -13,6 +13,7 @@ import structlog
 
 from accounts.sealing import BadKeyRing, Sealer, keys_of
 from hpc_adapters.contract import Backend, Isolation, Resources
+from hpc_adapters.devices import DeviceState, OfflineWindow
 from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.local.adapter import LocalBackend
 from hpc_adapters.local.software import this_python
@@ -20,6 +21,7 @@ from hpc_adapters.pbs.adapter import PbsBackend
 from hpc_adapters.pbs.commands import LocalCommands
 from hpc_adapters.pbs.settings import PbsSettings
 from hpc_adapters.quantum.aer.adapter import AerBackend
+from hpc_adapters.quantum.aer.calibrations import CalibrationUnreadable, calibration_like, qubits_in
 from hpc_adapters.quantum.aer.device import DeviceSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.slurm.adapter import SlurmBackend
@@ -106,8 +108,7 @@ def _backend(name: str, machine: AnyMachine, settings: Settings) -> Backend:
         case LocalMachine():
             return _local(name, machine, root, settings)
         case AerDevice():
-            told = machine.model_dump(exclude={"kind", "root"})
-            return AerBackend(name=name, root=root, device=DeviceSettings(name=name, **told), clock=utc_now)
+            return _aer(name, machine, root)
         case _:
             assert_never(machine)
 
@@ -126,6 +127,19 @@ def _local(name: str, machine: LocalMachine, root: Path, settings: Settings) -> 
             "allow user namespaces), and production must not run without that"
         )
     return backend
+
+
+def _aer(name: str, machine: AerDevice, root: Path) -> Backend:
+    told = machine.model_dump(exclude={"kind", "root", "like", "windows"})
+    windows = [OfflineWindow(each.since, each.until, DeviceState(each.kind)) for each in machine.windows]
+    try:
+        if machine.like is not None and machine.calibration is None:
+            told["calibration"] = calibration_like(machine.like, root)
+            told["qubits"] = qubits_in(told["calibration"])
+        device = DeviceSettings(name=name, windows=windows, **told)
+        return AerBackend(name=name, root=root, device=device, clock=utc_now)
+    except (ValueError, CalibrationUnreadable) as wrong:
+        raise SettingsWrong(f"backend {name}: {wrong}") from wrong
 
 
 def _pbs(name: str, machine: PbsSite) -> Backend:

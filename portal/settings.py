@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PORTAL_LOGIN = "kyoyo_portal"
@@ -43,8 +43,21 @@ class LocalMachine(BaseModel):
     """Where its jobs live; default: backends/<name> in the data folder."""
 
 
+class DeviceWindow(BaseModel):
+    """A quantum device takes no work in [since, until)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    since: AwareDatetime
+    until: AwareDatetime
+    kind: Literal["calibrating", "maintenance"] = "maintenance"
+
+
 class AerDevice(BaseModel):
-    """A simulated quantum device; the same words as hpc_adapters.quantum.aer.device.DeviceSettings."""
+    """A simulated quantum device; the same words as hpc_adapters.quantum.aer.device.DeviceSettings.
+
+    like: a device of qiskit-ibm-runtime ('fake_manila') whose remembered properties are its calibration, where no file
+    is named; qubits, gates and couplings are then the device's own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["aer"]
@@ -56,6 +69,24 @@ class AerDevice(BaseModel):
     paced: bool = True
     memory_mb: int = Field(default=1024, ge=1)
     cpus: int = Field(default=1, ge=1)
+    basis_gates: tuple[str, ...] = ("rz", "sx", "x", "cx")
+    coupling: tuple[tuple[int, int], ...] | None = None
+    domestic: bool = True
+    max_operations: int = Field(default=100_000, ge=1)
+    methods: tuple[Literal["automatic", "statevector", "matrix_product_state", "stabilizer"], ...] = (
+        "automatic",
+        "statevector",
+        "matrix_product_state",
+        "stabilizer",
+    )
+    gpu: bool = False
+    noise: bool = True
+    calibration: Path | None = None
+    like: str | None = Field(default=None, pattern="^fake_[a-z0-9_]{1,40}$")
+    technology: str = "simulator"
+    rep_delay_us: int = Field(default=250, ge=0)
+    windows: tuple[DeviceWindow, ...] = ()
+    estimate_s: float = Field(default=20.0, gt=0)
     root: Path | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -117,6 +117,32 @@ def counts_of(machine: Machine, circuit: QuantumCircuit) -> dict[str, int]:
     if not outcome.success:
         raise CircuitRefused("device-failed", message=plain(outcome.status))
     return {str(bits): int(count) for bits, count in sorted(outcome.get_counts().items())}
+
+
+def needed(machine: Machine, circuits: Sequence[tuple[QuantumCircuit, int]]) -> dict[str, Any]:
+    """What these translated circuits take, each so often: figures of the largest, and QPU time without the overheads.
+
+    `execution_us`: circuit duration and the device's delay, for every execution; null where a duration is not known.
+    """
+    largest = max((circuit for circuit, _ in circuits), key=lambda circuit: circuit.size())
+    durations = [duration_us(circuit, machine) for circuit, _ in circuits]
+    total = None
+    if all(duration is not None for duration in durations):
+        total = sum((us or 0.0) * times for us, (_, times) in zip(durations, circuits, strict=True))
+        total += machine.job.delay_us * sum(times for _, times in circuits)
+    qubits = max(busy_qubits(circuit) for circuit, _ in circuits)
+    return {"estimate": figures(largest) | {"qubits": qubits, "execution_us": total}}
+
+
+def duration_us(circuit: QuantumCircuit, machine: Machine) -> float | None:
+    """Of one execution, by the gates' durations, with its read-out. None: they are not all known."""
+    if machine.job.calibration is None:
+        return None
+    measured = circuit if "measure" in circuit.count_ops() else circuit.measure_all(inplace=False)
+    try:
+        return float(measured.estimate_duration(machine.target, unit="s")) * 1e6
+    except (QiskitError, TypeError, ValueError):  # control flow, or a duration that is a parameter
+        return None
 
 
 def busy_qubits(circuit: QuantumCircuit) -> int:

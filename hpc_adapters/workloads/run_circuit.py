@@ -82,6 +82,8 @@ def _run_text(job: CircuitJob, text: str) -> dict[str, Any]:
     tell("checked", qubits=read.size.qubits, operations=read.size.operations)
     circuit = machine.translate(read.circuit)
     tell("translated", depth=circuit.depth(), operations=circuit.size())
+    if job.estimate:
+        return circuit_run.needed(machine, [(circuit, job.shots)])
     with Execution(job):
         counts = circuit_run.counts_of(machine, circuit)
     tell("measured", executions=job.shots, outcomes=len(counts))
@@ -111,6 +113,8 @@ def _run_document(job: CircuitJob, document: Document) -> dict[str, Any]:
     pubs_run.check_result(ready, RESULT_BYTES)
     largest = max((each.size for each in ready), key=lambda size: size.operations)
     tell("checked", pubs=len(ready), qubits=largest.qubits, operations=largest.operations)
+    if job.estimate:
+        return circuit_run.needed(machine, [(each.circuit, each.pub.executions) for each in ready])
     with Execution(job) as execution:
         pubs = pubs_run.run_pubs(ready, machine, tell)
         execution.taken = sum(pub["executions"] for pub in pubs)

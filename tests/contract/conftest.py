@@ -3,5 +3,8 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "hpc_adapters.conformance.suite", "hpc_adapters.conformance.secrecy", "hpc_adapters.conformance.harness"
+    "hpc_adapters.conformance.suite",
+    "hpc_adapters.conformance.secrecy",
+    "hpc_adapters.conformance.sessions",
+    "hpc_adapters.conformance.harness",
 )

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from hpc_adapters.conformance.harness import Act, Harness
+from hpc_adapters.conformance.sessions import SessionConformance
 from hpc_adapters.conformance.suite import BackendConformance
 from hpc_adapters.contract import Circuit, JobRequest, Ref, Resources, Stream
 from hpc_adapters.quantum.aer.adapter import AerBackend
@@ -76,6 +77,12 @@ class AerHarness(Harness):
 
 
 class TestAer(BackendConformance):
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> AerHarness:
+        return AerHarness(tmp_path / "aer")
+
+
+class TestAerSessions(SessionConformance):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> AerHarness:
         return AerHarness(tmp_path / "aer")

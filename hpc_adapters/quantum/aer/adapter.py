@@ -1,13 +1,11 @@
-"""Circuits on qiskit-aer, each in a confined process of its own, behind the port. Nothing of qiskit is loaded here."""
+"""Circuits and sessions on qiskit-aer, each in a confined process, behind the port. Loads nothing of qiskit."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +16,7 @@ from hpc_adapters.contract import (
     Capabilities,
     Capacity,
     Circuit,
+    Feature,
     Health,
     Isolation,
     JobRequest,
@@ -26,30 +25,28 @@ from hpc_adapters.contract import (
     Ref,
     Resources,
     Seen,
+    SessionHold,
     Stream,
     UsageRow,
     Window,
 )
+from hpc_adapters.devices import Calibration, DeviceState, ServiceEstimate
+from hpc_adapters.devices import Device as DeviceNow
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
-from hpc_adapters.pubs import Document, ProgramRefused, work_in
-from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime, used
-from hpc_adapters.quantum.aer.translate import execution_began, refusal_code, seen
-from hpc_adapters.quantum.confining import workload
-from hpc_adapters.workloads.circuit_job import CircuitJob
-from hpc_adapters.workloads.program_text import check_any
+from hpc_adapters.pubs import MAX_CIRCUITS
+from hpc_adapters.quantum.aer import sessions
+from hpc_adapters.quantum.aer.calibrations import CalibrationFile
+from hpc_adapters.quantum.aer.device import DeviceSettings
+from hpc_adapters.quantum.aer.estimating import Estimator
+from hpc_adapters.quantum.aer.requests import Device, check_size, circuit_run, seed_of, session_run
+from hpc_adapters.quantum.aer.translate import refusal_code, seen
+from hpc_adapters.quantum.aer.usage import circuit_row, session_row
 
-_MODULE = "run_circuit"
-_START_UP_S = 2  # of a job's walltime before it reaches the device
+__all__ = ["AerBackend", "seed_of"]
+
 _HEAD_BYTES = 65_536  # of stdout: the program prints a handful of lines
-
-
-def seed_of(attempt_id: UUID) -> int:
-    """The seed of translation and sampling: the first 31 bits of SHA-256 of the attempt id's 16 bytes.
-
-    The same attempt has the same counts wherever and how often it is computed.
-    """
-    return int.from_bytes(sha256(attempt_id.bytes).digest()[:4], "big") >> 1
+_ESTIMATES, _CALIBRATIONS = ".estimates", ".calibrations"
 
 
 class AerBackend:
@@ -65,41 +62,50 @@ class AerBackend:
         grace_s: float = 2.0,
         sandbox: str | None = None,
     ) -> None:
-        """`sandbox`: a kind of `confined.sandbox` instead of the best that works here."""
+        """`sandbox`: a kind of `confined.sandbox` instead of the best that works here. CalibrationUnreadable."""
         self.name = name
-        self.device = device
+        self.device_settings = device
         self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
+        self._estimator = Estimator(root / _ESTIMATES, clock=clock, sandbox=sandbox)
+        kept = root / _CALIBRATIONS
+        self._file = None
+        if device.calibration is not None:
+            self._file = CalibrationFile(device.calibration, kept, qubits=device.qubits)
         self._clock = clock
         self._grace_s = grace_s
         self._rows: dict[UUID, UsageRow | None] = {}
-        """Of ended runs, which never change; None: it never started."""
+        """Of ended circuits, which never change; None: it never started."""
         self._details: dict[UUID, str] = {}
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
             name=self.name,
             isolation=self._runs.isolation,
-            payloads=frozenset({Circuit}),
-            components=frozenset({"qpu_s", "shot"}),
+            payloads=frozenset({Circuit, SessionHold}),
+            components=frozenset({"qpu_s", "shot", "session_s"}),
             settle_window_s=0.0,
             accounting_lag_s=1.0,
+            features=frozenset({Feature.SESSION}),
         )
 
     async def capacity(self) -> Capacity:
-        now = self._clock()
-        busy = sum(not state.is_over for state in await asyncio.to_thread(self._states))
-        free = max(0, self.device.slots - busy)
-        return Capacity(at=now, total=Resources(qpus=self.device.slots), free=Resources(qpus=free))
+        """While a session has the device for itself nothing is free but for circuits in it."""
+        now, total = self._clock(), self.device_settings.slots
+        states = await asyncio.to_thread(self._states)
+        taken = total if sessions.dedicated_in(states, now) else sessions.busy(states)
+        online = self.device_settings.state_at(now) is DeviceState.ONLINE
+        return Capacity(at=now, total=Resources(qpus=total), free=Resources(qpus=max(0, total - taken)), online=online)
 
     async def submit(self, request: JobRequest) -> Ref:
-        """`Rejected` codes: those of `circuit_refusals` that the text alone shows, and 'unsupported-payload',
-        'too-large', 'invalid-resources', 'invalid-shots', 'invalid-walltime', 'walltime-too-short',
-        'single-tenant-backend'.
+        """`Rejected` codes: those of `circuit_refusals` that the program alone shows, and 'unsupported-payload',
+        'too-large', 'invalid-resources', 'invalid-walltime', 'walltime-too-short', 'session-over',
+        'single-tenant-backend'. `Unavailable`: 'no-room', also while a session has the device; 'calibrating',
+        'maintenance'.
         """
         if await self._runs.state(request.attempt_id) is None:
-            spec = self._checked(request)
+            spec = await asyncio.to_thread(self._checked, request)
             try:
-                await asyncio.to_thread(self._accept, spec)
+                await asyncio.to_thread(self._accept, request, spec)
             except OSError as error:
                 raise Unavailable(f"os-error-{error.errno}", maybe_done=False) from error
         try:
@@ -116,11 +122,15 @@ class AerBackend:
         return [await self._observation(ref, state) for ref, state in zip(refs, states, strict=True)]
 
     async def cancel(self, ref: Ref) -> None:
+        """Of a session: it is closed, and the circuits in it end with it."""
         if ref != self._ref(ref.attempt_id) or not await self._runs.cancel(ref.attempt_id):
             raise Forgotten(ref.attempt_id)
+        state = await self._runs.state(ref.attempt_id)
+        if state is not None and sessions.is_session(state):
+            await self._end_circuits_of(ref.attempt_id)
 
     async def accounting(self, window: Window) -> Sequence[UsageRow]:
-        """One record for each circuit that started; `components` as `device.used` says."""
+        """One record for each circuit that started, `components` as `device.used` says, and for each opened session."""
         rows = [await self._row(attempt_id) for attempt_id in await self._runs.all_ids()]
         return [
             row
@@ -142,19 +152,68 @@ class AerBackend:
         detail = "" if self._runs.isolation is Isolation.PER_ATTEMPT else "no-isolation: one organisation only"
         try:
             await self._runs.all_ids()
+            await asyncio.to_thread(self._device)
         except OSError as error:
             return Health(ok=False, checked_at=self._clock(), detail=str(error))
+        if self._file is not None and self._file.problem:
+            detail = f"calibration: {self._file.problem}"  # the one before it stays in use
         return Health(ok=True, checked_at=self._clock(), detail=detail)
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    # -- the device ---------------------------------------------------------------------------------------------------
+
+    async def device(self) -> DeviceNow:
+        settings, now = self.device_settings, self._clock()
+        current = await asyncio.to_thread(self._device)
+        return DeviceNow(
+            name=settings.name,
+            vendor="aer",
+            technology=settings.technology,
+            qubits=settings.qubits,
+            basis_gates=current.basis_gates,
+            coupling=current.coupling,
+            simulator=True,
+            domestic=settings.domestic,
+            sessions=True,
+            max_shots=settings.max_shots,
+            max_circuits=MAX_CIRCUITS,
+            state=settings.state_at(now),
+            detail="gpu" if settings.gpu else "",
+            queue=0,
+            windows=tuple(window for window in settings.windows if window.until > now),
+            calibration=current.calibration,
+            observed_at=now,
+        )
+
+    async def estimate(self, circuit: Circuit) -> ServiceEstimate:
+        return await self._estimator.estimate(circuit, await asyncio.to_thread(self._device))
+
+    async def calibrations(self) -> Sequence[Calibration]:
+        """Every calibration that was ever in use, the oldest first."""
+        return [] if self._file is None else await asyncio.to_thread(self._file.history)
+
+    def _device(self) -> Device:
+        return Device(self.device_settings, None if self._file is None else self._file.current())
 
     # -- one's own affairs --------------------------------------------------------------------------------------------
 
     def _ref(self, attempt_id: UUID) -> Ref:
         return Ref(self.name, attempt_id, str(attempt_id))
 
-    def _accept(self, spec: RunSpec) -> None:
+    def _checked(self, request: JobRequest) -> RunSpec:
+        """What can be known without parsing. The rest is refused inside the confined process."""
+        payload = request.payload
+        if not isinstance(payload, Circuit | SessionHold):
+            raise Rejected("unsupported-payload", payload=type(payload).__name__.lower())
+        refuse_unoffered(request, self.capabilities())
+        check_size(request, self.device_settings)
+        if isinstance(payload, SessionHold):
+            return session_run(request, payload)
+        return circuit_run(request, payload, self._device(), grace_s=self._grace_s)
+
+    def _accept(self, request: JobRequest, spec: RunSpec) -> None:
         """Count what is busy and add one, behind the machine's door. In a thread."""
         with admission(self._runs.root):
             if self._runs.isolation is Isolation.SINGLE_TENANT:
@@ -162,72 +221,50 @@ class AerBackend:
             states = self._states()
             if any(state.attempt_id == spec.attempt_id for state in states):
                 return  # a twin of this call was quicker
-            if sum(not state.is_over for state in states) >= self.device.slots:
-                raise Unavailable("no-room", maybe_done=False)
-            self._runs.accept_now(spec)
+            now = self._clock()
+            left_s = self._left_of_session(request, states, now)
+            if (offline := self.device_settings.state_at(now)) is not DeviceState.ONLINE:
+                raise Unavailable(offline.value, maybe_done=False)
+            self._check_room(request, states, now)
+            self._runs.accept_now(spec if left_s is None else replace(spec, walltime_s=min(spec.walltime_s, left_s)))
+
+    def _left_of_session(self, request: JobRequest, states: Sequence[RunState], now: datetime) -> float | None:
+        """How long the session that it names is still open. None: it names none."""
+        if request.session is None:
+            return None
+        found = [each for each in sessions.sessions_in(states, now) if each.state.attempt_id == request.session]
+        if not found or found[0].state.tenant != request.tenant:
+            raise Rejected("session-over")
+        if found[0].is_waiting:
+            raise Unavailable("session-not-open", maybe_done=False)
+        if not found[0].is_open:
+            raise Rejected("session-over")
+        return sessions.left_s(found[0], now)
+
+    def _check_room(self, request: JobRequest, states: Sequence[RunState], now: datetime) -> None:
+        holder = sessions.dedicated_in(states, now)
+        if holder is not None and holder.state.attempt_id != request.session:
+            raise Unavailable("no-room", maybe_done=False)
+        wanted = self.device_settings.slots
+        if isinstance(request.payload, SessionHold):  # alone on the device, or beside whoever is there
+            wanted = 1 if request.payload.dedicated else len(states) + 1
+        if sessions.busy(states) >= wanted:
+            raise Unavailable("no-room", maybe_done=False)
 
     def _states(self) -> list[RunState]:
         states = self._runs.states_now(self._runs.all_ids_now(), resume=False)
         return [state for state in states if state is not None]
 
-    def _checked(self, request: JobRequest) -> RunSpec:
-        """What can be known without parsing. The rest is refused inside the confined process."""
-        circuit = request.payload
-        if not isinstance(circuit, Circuit):
-            raise Rejected("unsupported-payload", payload=type(circuit).__name__.lower())
-        refuse_unoffered(request, self.capabilities())
-        self._check_size(request)
-        self._check_program(circuit)
-        service = self.device.service_time(circuit.shots)
-        needed_s = _START_UP_S + -(-service.full_us // 1_000_000)
-        if self.device.paced and needed_s > request.walltime_s:
-            raise Rejected("walltime-too-short", needed_s=needed_s, walltime_s=request.walltime_s)
-        return self._spec(request, circuit, service)
-
-    def _check_program(self, circuit: Circuit) -> None:
-        most = self.device.max_shots
-        try:
-            told = check_any(circuit.program)
-        except ProgramRefused as refused:
-            raise Rejected(refused.code, **refused.facts) from refused
-        shots = circuit.shots
-        if isinstance(told, Document):
-            executions = work_in(told).executions
-            if executions != circuit.shots:
-                raise Rejected("executions-differ", asked=executions, declared=circuit.shots)
-            shots = max(pub.shots for pub in told.pubs)
-        if not 1 <= shots <= most:
-            raise Rejected("invalid-shots", shots=shots, max_shots=most)
-
-    def _check_size(self, request: JobRequest) -> None:
-        """A circuit takes a QPU and nothing else; more cannot be asked for."""
-        for unit, limit in (("gpus", 0), ("cpus", 0), ("memory_mb", 0), ("qpus", self.device.slots)):
-            asked = getattr(request.resources, unit)
-            if asked < 0:
-                raise Rejected("invalid-resources", unit=unit, asked=asked)
-            if asked > limit:
-                raise Rejected("too-large", unit=unit, asked=asked, limit=limit)
-        if request.walltime_s <= 0:
-            raise Rejected("invalid-walltime", walltime_s=request.walltime_s)
-
-    def _spec(self, request: JobRequest, circuit: Circuit, service: ServiceTime) -> RunSpec:
-        job = _job(self.device, shots=circuit.shots, seed=seed_of(request.attempt_id), service=service)
-        return workload(
-            _MODULE,
-            attempt_id=request.attempt_id,
-            tenant=request.tenant,
-            job=json.dumps(asdict(job)).encode(),
-            program=circuit.program,
-            walltime_s=request.walltime_s,
-            memory_mb=self.device.memory_mb,
-            cpus=self.device.cpus,
-            grace_s=self._grace_s,
-            facts=asdict(service),
-        )
+    async def _end_circuits_of(self, session: UUID) -> None:
+        for state in await asyncio.to_thread(self._states):
+            if sessions.session_of(state) == session and not state.is_over:
+                await self._runs.cancel(state.attempt_id)
 
     async def _observation(self, ref: Ref, state: RunState | None) -> Observation | Forgotten:
         if state is None or ref != self._ref(ref.attempt_id):
             return Forgotten(ref.attempt_id)
+        if sessions.is_session(state):
+            return await self._observed_session(ref, state)
         return Observation(
             ref=ref,
             seen=seen(state),
@@ -236,6 +273,22 @@ class AerBackend:
             ended_at=state.ended_at,
             exit_code=state.exit_code,
             detail=state.detail or await self._refusal(state),
+        )
+
+    async def _observed_session(self, ref: Ref, state: RunState) -> Observation:
+        session = sessions.look(state, await asyncio.to_thread(self._states), self._clock())
+        if session.ended_at is not None:
+            await self._end_circuits_of(state.attempt_id)
+            if not state.is_over:
+                await self._runs.cancel(state.attempt_id)  # idle for too long: what is left of it is a sleeping process
+        return Observation(
+            ref=ref,
+            seen=session.seen(),
+            observed_at=self._clock(),
+            started_at=state.started_at,
+            ended_at=session.ended_at,
+            exit_code=0 if session.why else state.exit_code,
+            detail=session.why or state.detail,
         )
 
     async def _refusal(self, state: RunState) -> str:
@@ -249,56 +302,15 @@ class AerBackend:
     async def _row(self, attempt_id: UUID) -> UsageRow | None:
         if attempt_id in self._rows:
             return self._rows[attempt_id]
-        state = await self._runs.state(attempt_id)
-        row = None if state is None else await self._row_of(state)
-        if state is not None and state.is_over:
+        state, now, name = await self._runs.state(attempt_id), self._clock(), self.device_settings.name
+        if state is None:
+            return None
+        if sessions.is_session(state):
+            session = sessions.look(state, await asyncio.to_thread(self._states), now)
+            return session_row(session, device=name, now=now)
+        chunk = await self._runs.read(attempt_id, Stream.STDOUT, 0, _HEAD_BYTES)
+        stdout = b"" if chunk is None else chunk.data
+        row = circuit_row(state, stdout, device=name, refusal=await self._refusal(state), now=now)
+        if state.is_over:
             self._rows[attempt_id] = row
         return row
-
-    async def _row_of(self, state: RunState) -> UsageRow | None:
-        if state.started_at is None:
-            return None
-        ending = seen(state)
-        began = await self._execution_began(state)
-        executed = None if began is None else (state.ended_at or self._clock()) - max(began, state.started_at)
-        facts: dict[str, str | int | float] = {"qpus": 1, "device": self.device.name}
-        if state.cpu_used_s is not None:
-            facts["cpu_used_s"] = state.cpu_used_s
-        if state.peak_memory_mb is not None:
-            facts["peak_memory_mb"] = state.peak_memory_mb
-        return UsageRow(
-            natural_key=f"{state.attempt_id}:1",
-            attempt_id=state.attempt_id,
-            started_at=state.started_at,
-            ended_at=state.ended_at,
-            final=state.is_over,
-            ending=ending,
-            components=used(ServiceTime(**_numbers(state)), ending, executed),
-            facts=facts,
-        )
-
-    async def _execution_began(self, state: RunState) -> datetime | None:
-        chunk = await self._runs.read(state.attempt_id, Stream.STDOUT, 0, _HEAD_BYTES)
-        return None if chunk is None else execution_began(chunk.data)
-
-
-def _job(device: DeviceSettings, *, shots: int, seed: int, service: ServiceTime) -> CircuitJob:
-    return CircuitJob(
-        device=device.name,
-        qubits=device.qubits,
-        memory_mb=device.memory_mb,
-        cpus=device.cpus,
-        basis_gates=tuple(device.basis_gates),
-        coupling=None if device.coupling is None else tuple(device.coupling),
-        max_operations=device.max_operations,
-        shots=shots,
-        seed=seed,
-        service_us=service.full_us,
-        base_us=service.base_us,
-        max_shots=device.max_shots,
-        paced=device.paced,
-    )
-
-
-def _numbers(state: RunState) -> dict[str, int]:
-    return {name: value for name, value in state.facts.items() if isinstance(value, int)}

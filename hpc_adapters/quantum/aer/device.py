@@ -7,14 +7,18 @@ shots of each circuit. It is in whole microseconds, rounded down: exact, and nev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from hpc_adapters.contract import Seen
+from hpc_adapters.devices import DeviceState, OfflineWindow
+from hpc_adapters.programs import METHODS
 
 _KSHOT = 1000
 _MICROSECOND = timedelta(microseconds=1)
+_STATE_VECTOR = "statevector"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ class DeviceSettings:
     name: str
     qubits: int
     max_shots: int
+    """Of one circuit with one set of parameters."""
     base_us: int
     per_kshot_us: int
     basis_gates: Sequence[str] = ("rz", "sx", "x", "cx")
@@ -60,31 +65,66 @@ class DeviceSettings:
     memory_mb: int = 1024
     """For the state vector; 2^26 amplitudes fill it."""
     cpus: int = 1
+    methods: Sequence[str] = METHODS
+    """Of simulation; the first is taken where a program names none. Without 'statevector' there may be more qubits
+    than the memory has room for."""
+    gpu: bool = False
+    """Simulate on a GPU. Where the simulator has none, every program ends as 'no-gpu'."""
+    noise: bool = True
+    """Simulate the errors of the calibration, where there is one and the program does not say otherwise."""
+    calibration: Path | None = None
+    """A TOML or JSON file, see `calibrations`; read again when it changes."""
+    technology: str = "simulator"
+    rep_delay_us: int = 250
+    """Between two shots; of estimates by durations."""
+    windows: Sequence[OfflineWindow] = ()
+    cap_slack_s: float = 5.0
+    """A program's cap of QPU time ends its simulation so long after it: it may be slower than what it simulates."""
+    estimate_s: float = 20.0
+    """So long an estimate may take by translation, before the model answers alone."""
 
     def __post_init__(self) -> None:
         if min(self.qubits, self.max_shots, self.slots, self.memory_mb, self.cpus, self.max_operations) < 1:
             raise ValueError("qubits, max_shots, slots, memory_mb, cpus and max_operations are at least 1")
-        if min(self.base_us, self.per_kshot_us) < 0:
+        if min(self.base_us, self.per_kshot_us, self.rep_delay_us) < 0:
             raise ValueError("a service time is not negative")
-        if 16 * 2**self.qubits > self.memory_mb * 2**20:
+        if not self.methods or set(self.methods) - set(METHODS):
+            raise ValueError(f"methods are some of {', '.join(METHODS)}")
+        if _STATE_VECTOR in self.methods and 16 * 2**self.qubits > self.memory_mb * 2**20:
             raise ValueError(f"the state vector of {self.qubits} qubits does not fit into {self.memory_mb} MB")
 
     def service_time(self, shots: int) -> ServiceTime:
         return ServiceTime(base_us=self.base_us, per_kshot_us=self.per_kshot_us, shots=shots)
 
+    def state_at(self, now: datetime) -> DeviceState:
+        """By the configured windows."""
+        within = (window.kind for window in self.windows if window.since <= now < window.until)
+        return next(within, DeviceState.ONLINE)
 
-def used(service: ServiceTime, ending: Seen, executed: timedelta | None) -> Mapping[str, Decimal]:
+
+def used(
+    service: ServiceTime,
+    ending: Seen,
+    executed: timedelta | None,
+    *,
+    taken: int | None = None,
+    cap_us: int | None = None,
+) -> Mapping[str, Decimal]:
     """What a job used of the device.
 
     `executed`: how long its execution phase has lasted, None when it never reached the device. Succeeded: the whole
-    model. Stopped (cancelled, out of walltime) or still running: the wall time of the execution phase up to the whole
-    model, and the shots of that time. Any other end is the program's error, or the device's own failure, and leaves no
-    counts: nothing.
+    model, of the executions that were `taken` (fewer than declared where observables were measured together). Stopped
+    (cancelled, out of walltime, at its cap of QPU time) or still running: the wall time of the execution phase up to
+    the whole model and the cap, and the shots of that time. Any other end is the program's error, or the device's own
+    failure, and leaves no counts: nothing.
     """
     if ending is Seen.SUCCEEDED:
+        if taken is not None and 0 <= taken < service.shots:
+            service = replace(service, shots=taken)
         used_us = service.full_us
     elif executed is not None and ending in {Seen.CANCELLED, Seen.TIMED_OUT, Seen.RUNNING}:
         used_us = min(max(0, executed // _MICROSECOND), service.full_us)
+        used_us = used_us if cap_us is None else min(used_us, cap_us)
     else:
         return {"qpu_s": Decimal(0), "shot": Decimal(0)}
     return {"qpu_s": Decimal(used_us) / 1_000_000, "shot": Decimal(service.shots_within(used_us))}

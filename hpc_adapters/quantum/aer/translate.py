@@ -9,7 +9,9 @@ from hpc_adapters.confined.model import Phase, RunState
 from hpc_adapters.contract import Seen
 from hpc_adapters.workloads.circuit_refusals import CODES
 
-_EXECUTING = "executing"
+_EXECUTING, _MEASURED = "executing", "measured"
+_MEASURED_WORDS = 2
+_DIGITS = 12
 
 
 def seen(state: RunState) -> Seen:
@@ -36,6 +38,16 @@ def execution_began(stdout: bytes) -> datetime | None:
             except ValueError:
                 return None
             return began if began.tzinfo is not None else None
+    return None
+
+
+def executions_taken(stdout: bytes) -> int | None:
+    """How many executions the program said it had taken, when it was through. None: it did not say."""
+    for line in reversed(stdout.decode(errors="replace").splitlines()):
+        words = line.split(" ")
+        if words[1:2] == [_MEASURED]:
+            digits = words[2].removeprefix("executions=") if len(words) > _MEASURED_WORDS else ""
+            return int(digits) if digits.isdecimal() and len(digits) <= _DIGITS else None
     return None
 
 

@@ -1,0 +1,98 @@
+"""What a program will need of a device, by translating it in a confined process; else by the model.
+
+A translation is a run in a root of its own, under an id made of the program, the settings and the calibration: looked
+for before it is started, so the same question is answered once, by this process and by all after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from hpc_adapters.confined.model import RunSpec, RunState
+from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
+from hpc_adapters.contract import Circuit, Seen, Stream
+from hpc_adapters.devices import EstimateSource, ServiceEstimate
+from hpc_adapters.errors import Rejected
+from hpc_adapters.quantum.aer.device import ServiceTime
+from hpc_adapters.quantum.aer.requests import Device, check_circuit, estimate_run
+from hpc_adapters.workloads.circuit_refusals import CODES, DEVICE_CODES
+
+_AT_ONCE: Final = 2
+_KEPT: Final = 256
+_LOOK_S: Final = 0.05
+_RESULT_BYTES: Final = 65_536
+
+
+class Estimator:
+    """Of one device."""
+
+    def __init__(self, root: Path, *, clock: Callable[[], datetime], sandbox: str | None) -> None:
+        self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
+        self._free = asyncio.Semaphore(_AT_ONCE)
+
+    async def estimate(self, circuit: Circuit, device: Device) -> ServiceEstimate:
+        """`Rejected`: it could not run here."""
+        service = check_circuit(circuit, device.settings)
+        told = await self._translated(estimate_run(circuit, service, device), device.settings.estimate_s)
+        error = told.get("error")
+        if isinstance(error, dict) and error.get("code") in CODES and error["code"] not in DEVICE_CODES:
+            facts = error.get("facts")
+            raise Rejected(str(error["code"]), **(facts if isinstance(facts, dict) else {}))
+        return estimate_of(told.get("estimate"), service, device)
+
+    async def _translated(self, spec: RunSpec, patience_s: float) -> dict[str, Any]:
+        """What the program said; empty where it could not say anything in time."""
+        async with self._free:
+            if await self._runs.state(spec.attempt_id) is None:
+                await asyncio.to_thread(self._make_room)
+            with suppress(OSError, StartInterrupted):
+                await self._runs.start(spec)
+            state = await self._ended(spec, patience_s)
+        if state is None or state.ending not in {Seen.SUCCEEDED, Seen.FAILED}:
+            return {}
+        chunk = await self._runs.read(spec.attempt_id, Stream.RESULT, 0, _RESULT_BYTES)
+        with suppress(ValueError, RecursionError):
+            told = json.loads(b"" if chunk is None else chunk.data)
+            return told if isinstance(told, dict) else {}
+        return {}
+
+    async def _ended(self, spec: RunSpec, patience_s: float) -> RunState | None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_s
+        while loop.time() < until:
+            state = await self._runs.state(spec.attempt_id)
+            if state is None or state.is_over:
+                return state
+            await asyncio.sleep(_LOOK_S)
+        return None
+
+    def _make_room(self) -> None:
+        """Forget the oldest that are over; nobody's accounting depends on them."""
+        states = [state for state in self._runs.states_now(self._runs.all_ids_now()) if state is not None]
+        over = sorted((state for state in states if state.is_over), key=lambda state: state.accepted_at)
+        for state in over[: max(0, len(states) - _KEPT)]:
+            shutil.rmtree(self._runs.root / str(state.attempt_id), ignore_errors=True)
+
+
+def estimate_of(told: object, service: ServiceTime, device: Device) -> ServiceEstimate:
+    """From what the translation said. The device charges by its model, so the range always holds it."""
+    figures: dict[str, Any] = told if isinstance(told, dict) else {}
+    model_us, execution_us = service.full_us, figures.get("execution_us")
+    by_durations = isinstance(execution_us, int | float)
+    other_us = service.base_us + round(execution_us) if isinstance(execution_us, int | float) else model_us
+    return ServiceEstimate(
+        low_us=min(model_us, other_us),
+        high_us=max(model_us, other_us),
+        source=EstimateSource.DURATIONS if by_durations else EstimateSource.MODEL,
+        qubits=figures.get("qubits"),
+        depth=figures.get("depth"),
+        two_qubit_gates=figures.get("two_qubit_gates"),
+        calibration_id=None if device.calibration is None else device.calibration.id,
+    )

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable
-from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import pytest
 
 from hpc_adapters.confined import sandbox
 from hpc_adapters.contract import (
-    Circuit,
     Isolation,
-    JobRequest,
-    Observation,
-    Ref,
     Resources,
     Seen,
-    Stream,
-    UsageRow,
-    Window,
 )
 from hpc_adapters.errors import Rejected
-from hpc_adapters.quantum.aer.adapter import AerBackend, seed_of
+from hpc_adapters.quantum.aer.adapter import seed_of
 from hpc_adapters.quantum.aer.device import DeviceSettings
-from infra.clock import new_id, utc_now
+from tests.support.aer_device import Device, Outcome
 
 pytestmark = [pytest.mark.quantum, pytest.mark.sandbox]
 
@@ -45,59 +34,9 @@ GHZ = HEAD + "h q[0];\ncx q[0], q[1];\ncx q[1], q[2];\n" + END
 SLOW = HEAD + "c = measure q; if (c[0]) { x q[0]; } for int i in [1:5000] { rx(0.1) q; cx q[0], q[1]; }" + END
 
 
-@dataclass(frozen=True)
-class Outcome:
-    end: Observation
-    result: dict[str, Any]
-    row: UsageRow
-    streams: bytes
-
-
-class Device:
-    """A backend and what a test wants to know of a job on it."""
-
-    def __init__(self, root: Path, *, sandbox: str | None = None) -> None:
-        self.backend = AerBackend(name="aer", root=root, device=DEVICE, clock=utc_now, grace_s=1.0, sandbox=sandbox)
-
-    async def submit(
-        self, program: str | bytes, *, shots: int = 1000, walltime_s: int = 60, tenant: str = "tenant-a"
-    ) -> Ref:
-        body = program.encode() if isinstance(program, str) else program
-        return await self.backend.submit(
-            JobRequest(
-                attempt_id=new_id(),
-                tenant=tenant,
-                resources=Resources(qpus=1),
-                walltime_s=walltime_s,
-                payload=Circuit(program=body, shots=shots),
-            )
-        )
-
-    async def outcome(self, ref: Ref) -> Outcome:
-        deadline = monotonic() + 60
-        while monotonic() < deadline:
-            [end] = await self.backend.observe([ref])
-            assert isinstance(end, Observation)
-            if end.seen.is_end:
-                break
-            await asyncio.sleep(0.05)
-        streams = {stream: (await self.backend.logs(ref, stream)).data for stream in Stream}
-        result = json.loads(streams[Stream.RESULT] or b"{}")
-        return Outcome(end, result, await self.row(ref), b"".join(streams.values()))
-
-    async def row(self, ref: Ref) -> UsageRow:
-        rows = await self.backend.accounting(Window(utc_now() - timedelta(hours=1), utc_now() + timedelta(hours=1)))
-        [row] = [row for row in rows if row.attempt_id == ref.attempt_id]
-        return row
-
-    async def said(self, ref: Ref, word: bytes) -> None:
-        while word not in (await self.backend.logs(ref, Stream.STDOUT)).data:  # noqa: ASYNC110  another process writes
-            await asyncio.sleep(0.05)
-
-
 @pytest.fixture
 def device(tmp_path: Path) -> Device:
-    return Device(tmp_path / "aer")
+    return Device(tmp_path / "aer", DEVICE)
 
 
 DOUBLING = "gate g0 a { h a; h a; }" + "".join(f"gate g{n} a {{ g{n - 1} a; g{n - 1} a; }}" for n in range(1, 31))
@@ -196,7 +135,7 @@ async def test_a_ghz_state_is_all_zeros_or_all_ones_in_equal_parts(device: Devic
 
 
 async def test_without_walls_it_works_for_one_organisation_and_says_so(tmp_path: Path) -> None:
-    device = Device(tmp_path / "aer", sandbox=sandbox.NONE)
+    device = Device(tmp_path / "aer", DEVICE, sandbox=sandbox.NONE)
     assert device.backend.capabilities().isolation is Isolation.SINGLE_TENANT
     assert "one organisation" in (await device.backend.health()).detail
     outcome = await device.outcome(await device.submit(GHZ, shots=10))

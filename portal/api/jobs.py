@@ -34,13 +34,14 @@ from portal.auth.caller import Caller, JobsReader, JobsWriter
 from portal.auth.idempotency import IdempotencyKey
 from portal.data import service as data
 from pricing import service as pricing
-from pricing.units import decimal, yen_text
+from pricing.model import Component, PriceVersion, Quote
+from pricing.units import amount_down, micro, yen_text
 from scheduler import service as scheduler
 from scheduler.core.model import State
 
 router = APIRouter(tags=["jobs"])
 _PAGE = 50
-_RANGE = ("low", "expected", "high", "cap")
+_RANGE = ("low_us", "expected_us", "high_us", "cap_us")
 _ArrayNumber = Annotated[int, Query(ge=0, le=2**63 - 1, description="Only the tasks of this array.")]
 
 
@@ -53,17 +54,20 @@ class EstimateLine(Out):
     foreign: ForeignPriceOut | None
 
 
-class ServiceOut(Out):
-    """QPU time in seconds: at least, probably, at most, and where the device stops. `source` says how it is known.
+class QpuOut(Out):
+    """QPU time in microseconds, and what it all costs: at least, probably, at most; `cap_us`: where the device stops.
 
     'durations': of the program's gates on the device; 'model': the device's own; 'offering': the model that is sold.
     """
 
     source: str
-    low_s: str
-    expected_s: str
-    high_s: str
-    cap_s: str
+    low_us: int
+    expected_us: int
+    high_us: int
+    cap_us: int
+    low_yen: Yen
+    expected_yen: Yen
+    high_yen: Yen
     calibration_id: str | None
 
 
@@ -77,7 +81,7 @@ class EstimateOut(Out):
     ceiling_with_tax_yen: YenWithTax
     expected_yen: Yen
     low_yen: Yen
-    service: ServiceOut | None
+    qpu: QpuOut | None
     lines: list[EstimateLine]
     needed_yen: Annotated[str, Field(description="What would be held: grants without tax, the rest with it.")]
     available_yen: Annotated[str, Field(description="What the wallet could hold now, counted in the same way.")]
@@ -113,7 +117,7 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
         ceiling_with_tax_yen=yen_text(jobs * quote.ceiling_with_tax_micro_yen),
         expected_yen=yen_text(jobs * quote.expected_micro_yen),
         low_yen=yen_text(jobs * (quote.expected_micro_yen if quote.low_micro_yen is None else quote.low_micro_yen)),
-        service=_service_out(quote.basis),
+        qpu=_qpu_out(quote, version),
         lines=[
             EstimateLine(
                 component=line.component.value,
@@ -130,12 +134,30 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
     )
 
 
-def _service_out(basis: Mapping[str, object]) -> ServiceOut | None:
+def _qpu_out(quote: Quote, version: PriceVersion) -> QpuOut | None:
+    """Of one circuit. What its source does not tell is not there."""
+    basis = quote.basis
     if not basis:
         return None
-    seconds = {f"{name}_s": number_text(decimal(int(str(basis[f"{name}_us"])))) for name in _RANGE}
+    times = {name: int(str(basis[name])) for name in _RANGE}
     known = basis.get("calibration_id")
-    return ServiceOut(source=str(basis["source"]), calibration_id=None if known is None else str(known), **seconds)
+    over = times["cap_us"] - times["high_us"]
+    return QpuOut(
+        source=str(basis["source"]),
+        **times,
+        low_yen=yen_text(quote.low_micro_yen or 0),
+        expected_yen=yen_text(quote.expected_micro_yen),
+        high_yen=yen_text(quote.ceiling_micro_yen - _worth(over, version)),
+        calibration_id=None if known is None else str(known),
+    )
+
+
+def _worth(qpu_us: int, version: PriceVersion) -> int:
+    """Of QPU time, rounded down."""
+    price = version.component(Component.QPU_S)
+    if price is None:
+        return 0
+    return amount_down(qpu_us, price_micro_yen=price.price_micro_yen, per_micro=micro(price.per))
 
 
 @router.post("/jobs", status_code=HTTPStatus.CREATED)

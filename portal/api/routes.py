@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from portal.api import (
     data,
+    devices,
     jobs,
     kpi,
     me,
@@ -27,7 +28,7 @@ API = "/api/v1"
 def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
-    own = (me, offerings, jobs, output, data, transfers, money, tokens, secrets)
+    own = (me, offerings, devices, jobs, output, data, transfers, money, tokens, secrets)
     for part in (*own, members, organisations, operations, kpi):
         router.include_router(part.router)
     return router

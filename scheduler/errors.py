@@ -221,7 +221,8 @@ class TooManyPhases(Refusal):
 
 class BadPhase(Refusal):
     """Facts: phase ('' for the job as a whole), problem ('no_phases' | 'name' | 'twice' | 'no_such_phase' | 'kind' |
-    'program_from' | 'two_programs' | 'nothing_to_take' | 'input_name' | 'array'), name (where one is meant).
+    'program_from' | 'two_programs' | 'nothing_to_take' | 'input_name' | 'array' |
+    'not_hybrid' | 'of_a_phase'), name (where one is meant).
     """
 
     code: ClassVar[str] = "bad-phase"

@@ -31,6 +31,7 @@ from kyoyo.spec import Choices, JobSpec
 
 if TYPE_CHECKING:
     from kyoyo.executor import AutoExecutor
+    from kyoyo.hybrid import Done, HybridJob, Phase, Repeat, hybrid_job
 
 __all__ = [
     "AutoExecutor",
@@ -39,7 +40,9 @@ __all__ = [
     "Client",
     "Conflict",
     "Cost",
+    "Done",
     "Estimate",
+    "HybridJob",
     "Job",
     "JobPage",
     "JobRecord",
@@ -47,13 +50,19 @@ __all__ = [
     "KyoyoError",
     "NotFound",
     "Offering",
+    "Phase",
     "Price",
     "Problem",
     "Refused",
+    "Repeat",
     "Unauthorised",
     "Unavailable",
     "UsageError",
+    "hybrid_job",
 ]
+
+
+_HYBRID = frozenset({"Done", "HybridJob", "Phase", "Repeat", "hybrid_job"})
 
 
 def __getattr__(name: str) -> Any:
@@ -62,4 +71,8 @@ def __getattr__(name: str) -> Any:
         from kyoyo.executor import AutoExecutor  # noqa: PLC0415  see above
 
         return AutoExecutor
+    if name in _HYBRID:
+        from kyoyo import hybrid  # noqa: PLC0415  see above
+
+        return getattr(hybrid, name)
     raise AttributeError(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -237,13 +237,13 @@ class Client:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _complete(self, asked: JobSpec) -> JobSpec:
-        spec = asked.settled(self._now(), self._environment)
-        if spec.offering is not None:
-            return spec
-        fitting = [offering.id for offering in self.offerings() if offering.kind == spec.offering_kind]
+        return asked.settled(self._now(), self._environment).offered(self._only_offering)
+
+    def _only_offering(self, kind: str) -> str:
+        fitting = [offering.id for offering in self.offerings() if offering.kind == kind]
         if len(fitting) != 1:
             raise UsageError(key="wrong.offering", fitting=", ".join(sorted(fitting)) or "-")
-        return replace(spec, offering=fitting[0])
+        return fitting[0]
 
     def _in_full(self, device: Device) -> Device:
         try:

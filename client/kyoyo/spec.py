@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from errno import EISDIR, ENOENT
@@ -91,6 +91,10 @@ class JobSpec:
             begin_at=begin.at(now) if begin and self.begin_at is None else self.begin_at,
             environment={**exported, **self.environment},
         )
+
+    def offered(self, choose: Callable[[str], str]) -> JobSpec:
+        """The same with its offering, where it names none: `choose` knows the only one of a kind. UsageError."""
+        return self if self.offering is not None else replace(self, offering=choose(self.offering_kind))
 
     def to_json(self) -> Mapping[str, object]:
         """The request body. What was not asked for is left out, so that an older portal understands it, too."""

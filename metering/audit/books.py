@@ -40,6 +40,7 @@ class Attempt:
     id: UUID
     ending: str | None
     accounting_final_at: datetime | None
+    phase: str = "main"
 
     @property
     def is_rated(self) -> bool:
@@ -84,6 +85,19 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What was promised of one phase of a job, and the prices of its own offering."""
+
+    phase: str
+    gpus: int
+    shots: int
+    walltime_s: int
+    ceiling: int
+    promised: Mapping[str, tuple[Decimal, int]]
+    prices: Mapping[str, Price]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
     """Everything about one job's money."""
 
@@ -102,6 +116,8 @@ class Book:
     rated: Mapping[UUID, Rated]
     charged_on_lines: int
     posted: Posted
+    parts: Sequence[Part] = ()
+    """Of a job with phases: its ceiling is the sum of theirs, and each attempt has the prices of its phase."""
 
 
 def check(book: Book) -> list[Difference]:
@@ -113,21 +129,29 @@ def check(book: Book) -> list[Difference]:
 
 
 def _promise(book: Book) -> Iterable[Difference]:
-    """Ceiling: each component's most quantity at its price, rounded up, added up."""
-    most = {name: quantity for name, (quantity, _) in book.promised.items()}
-    wanted = {"gpu_s": Decimal(book.gpus * book.walltime_s), "shot": Decimal(book.shots)}
-    for name, quantity in wanted.items():
-        if name in book.prices and most.get(name, Decimal(0)) != quantity:
-            yield _of(book, "promised-quantity-differs", f"{quantity} {name}", most.get(name, 0))
-    if unpriced := sorted(most.keys() - book.prices.keys()):
-        yield _of(book, "promised-without-price", "a price for each component", ", ".join(unpriced))
-        return
-    ceiling = sum(ceil(_worth(quantity, book.prices[name], "price")) for name, quantity in most.items())
-    if ceiling != book.ceiling:
-        yield _of(book, "ceiling-differs", ceiling, book.ceiling)
+    """Ceiling: each component's most quantity at its price, rounded up, added up; so of each phase."""
+    parts: Sequence[Part | Book] = book.parts or [book]
+    for part in parts:
+        yield from _part(book, part)
+    if book.parts and sum(part.ceiling for part in book.parts) != book.ceiling:
+        yield _of(book, "ceiling-differs", sum(part.ceiling for part in book.parts), book.ceiling)
     claimed, wanted_claim = sum(book.posted.claimed.values()), _cover(book, book.ceiling).total
     if claimed != wanted_claim:
         yield _of(book, "hold-differs", wanted_claim, claimed)
+
+
+def _part(book: Book, part: Part | Book) -> Iterable[Difference]:
+    most = {name: quantity for name, (quantity, _) in part.promised.items()}
+    wanted = {"gpu_s": Decimal(part.gpus * part.walltime_s), "shot": Decimal(part.shots)}
+    for name, quantity in wanted.items():
+        if name in part.prices and most.get(name, Decimal(0)) != quantity:
+            yield _of(book, "promised-quantity-differs", f"{quantity} {name}", most.get(name, 0))
+    if unpriced := sorted(most.keys() - part.prices.keys()):
+        yield _of(book, "promised-without-price", "a price for each component", ", ".join(unpriced))
+        return
+    ceiling = sum(ceil(_worth(quantity, part.prices[name], "price")) for name, quantity in most.items())
+    if ceiling != part.ceiling:
+        yield _of(book, "ceiling-differs", ceiling, part.ceiling)
 
 
 # --- rated lines ----------------------------------------------------------------------------------------------------
@@ -137,7 +161,7 @@ def _lines(book: Book) -> Iterable[Difference]:
     """Each record that counts stands rated in full at the frozen price; every other one stands at nothing."""
     standing = {usage.id for usage in _counting(book.usages) if _attempt(book, usage).is_rated}
     for usage in book.usages:
-        price = book.prices.get(usage.component)
+        price = _prices(book, usage).get(usage.component)
         wanted = Rated() if usage.id not in standing or price is None else _rated(usage.quantity, price)
         found = book.rated.get(usage.id, Rated())
         if found != wanted:
@@ -255,10 +279,16 @@ def _arrangements(rows: list[list[Usage]]) -> Iterable[Sequence[list[Usage]]]:
 def _used(book: Book, counting: Iterable[Usage]) -> int:
     """Worth of what is charged, before the ceiling."""
     return sum(
-        floor(_worth(usage.quantity, book.prices[usage.component], "price"))
+        floor(_worth(usage.quantity, _prices(book, usage)[usage.component], "price"))
         for usage in counting
-        if usage.component in book.prices and _attempt(book, usage).is_charged
+        if usage.component in _prices(book, usage) and _attempt(book, usage).is_charged
     )
+
+
+def _prices(book: Book, usage: Usage) -> Mapping[str, Price]:
+    """Those of its attempt's phase."""
+    phase = _attempt(book, usage).phase
+    return next((part.prices for part in book.parts if part.phase == phase), book.prices)
 
 
 # --- who pays -------------------------------------------------------------------------------------------------------

@@ -10,11 +10,15 @@ from uuid import UUID
 from pydantic import Field
 
 from portal.api.wire import Out, Yen, number_text
+from portal.jobphases import PhaseTold, Rest
 from portal.language import Language
 from pricing.model import AttemptMoney, JobMoney
 from pricing.units import yen_text
 from scheduler.core.explain import Sentence
+from scheduler.core.model import JobKind
 from scheduler.views import ArrayView, AttemptView, DependencyView, JobView, StoryLine, WaitingView
+
+PhaseName = Annotated[str, Field(description="Of a hybrid job; 'main' of all others.")]
 
 
 class ArrayOut(Out):
@@ -56,6 +60,7 @@ class JobOut(Out):
     max_timeouts: int
     begin_at: datetime | None
     array: ArrayOut | None
+    phase: Annotated[str | None, Field(description="Of a hybrid job: the phase that it has come to.")]
     person_id: Annotated[UUID, Field(description="Who submitted it.")]
     submitted_at: datetime
     started_at: datetime | None
@@ -74,7 +79,8 @@ class AttemptOut(Out):
     """One try. `ending`: what its end means for money; preempted and lost ones cost nothing."""
 
     id: UUID
-    ordinal: int
+    ordinal: Annotated[int, Field(description="1, 2, … over all phases of the job.")]
+    phase: PhaseName
     backend: str
     state: str
     queued_at: datetime
@@ -91,6 +97,7 @@ class AttemptOut(Out):
 class StoryOut(Out):
     at: datetime
     attempt: int
+    phase: PhaseName
     kind: str
     state: str
     facts: dict[str, Any]
@@ -123,9 +130,46 @@ class OutputOut(Out):
     problem: str | None
 
 
-class JobDetail(JobOut):
-    """A job with its attempts and everything that happened to it, oldest first."""
+class PhaseOut(Out):
+    """A phase of a hybrid job. `state`: of its newest attempt; null: it has not come to it, or never will."""
 
+    ordinal: int
+    name: str
+    kind: str
+    offering: str
+    backend: str
+    gpus: int
+    shots: int
+    walltime_s: int
+    takes: list[str]
+    program_from: str | None
+    skippable: bool
+    state: str | None
+    attempts: Annotated[int, Field(description="How often it was tried.")]
+    started_at: datetime | None
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str | None
+    quote_yen: Yen
+    charge_yen: Annotated[str | None, Field(description="Without tax; null until it is final.")]
+    usage: dict[str, str]
+
+
+class RestOut(Out):
+    """Of a hybrid job that ended before its last phase: which one ended it, and what the others would have cost."""
+
+    phase: str
+    attempts: int
+    phases: Annotated[int, Field(description="How many did not run.")]
+    quote_yen: Yen
+    sentence: str
+
+
+class JobDetail(JobOut):
+    """A job with its attempts and everything that happened to it, oldest first. `phases`: of a hybrid job."""
+
+    phases: list[PhaseOut]
+    rest: RestOut | None
     dependencies: list[DependencyOut]
     attempts: list[AttemptOut]
     story: list[StoryOut]
@@ -164,6 +208,7 @@ def job_facts(job: JobView, money: JobMoney | None) -> dict[str, Any]:
         "max_timeouts": job.max_timeouts,
         "begin_at": job.begin_at,
         "array": array_out(job.array),
+        "phase": job.phase if job.kind is JobKind.HYBRID else None,
         "person_id": job.person_id,
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,
@@ -200,6 +245,7 @@ def attempt_out(attempt: AttemptView, money: AttemptMoney | None) -> AttemptOut:
     return AttemptOut(
         id=attempt.id,
         ordinal=attempt.ordinal,
+        phase=attempt.phase,
         backend=attempt.backend,
         state=attempt.state.value,
         queued_at=attempt.queued_at,
@@ -220,6 +266,7 @@ def story_out(story: Sequence[StoryLine], language: Language) -> list[StoryOut]:
         StoryOut(
             at=line.at,
             attempt=line.attempt,
+            phase=line.phase,
             kind=line.kind,
             state=line.state.value,
             facts=dict(line.facts),
@@ -227,6 +274,46 @@ def story_out(story: Sequence[StoryLine], language: Language) -> list[StoryOut]:
         )
         for line in story
     ]
+
+
+def phase_out(told: PhaseTold) -> PhaseOut:
+    """A phase with its money."""
+    view = told.view
+    return PhaseOut(
+        ordinal=view.ordinal,
+        name=view.name,
+        kind=view.kind.value,
+        offering=view.offering_id,
+        backend=view.backend,
+        gpus=view.gpus,
+        shots=view.shots,
+        walltime_s=view.walltime_s,
+        takes=list(view.takes),
+        program_from=view.body_from,
+        skippable=view.skippable,
+        state=None if view.state is None else view.state.value,
+        attempts=len(view.attempts),
+        started_at=view.started_at,
+        ended_at=view.ended_at,
+        exit_code=view.exit_code,
+        reason=view.reason,
+        quote_yen=yen_text(told.ceiling_micro_yen),
+        charge_yen=yen_text(told.charged_micro_yen) if told.settled else None,
+        usage={name: number_text(quantity) for name, quantity in told.usage.items()},
+    )
+
+
+def rest_out(rest: Rest | None, language: Language) -> RestOut | None:
+    """What did not run, in the reader's language."""
+    if rest is None:
+        return None
+    return RestOut(
+        phase=rest.phase,
+        attempts=rest.attempts,
+        phases=rest.phases,
+        quote_yen=yen_text(rest.ceiling_micro_yen),
+        sentence=in_language(rest.sentence, language),
+    )
 
 
 def waiting_out(waiting: WaitingView | None, language: Language) -> WaitingOut | None:

@@ -23,6 +23,8 @@ from portal.api.jobrecord import (
     attempt_out,
     dependency_out,
     job_facts,
+    phase_out,
+    rest_out,
     story_out,
     waiting_out,
 )
@@ -33,6 +35,7 @@ from portal.api.wire import Count, Out, Yen, YenWithTax, number_text
 from portal.auth.caller import Caller, JobsReader, JobsWriter
 from portal.auth.idempotency import IdempotencyKey
 from portal.data import service as data
+from portal.jobphases import phases_of
 from pricing import service as pricing
 from pricing.model import Component, PriceVersion, Quote
 from pricing.units import amount_down, micro, yen_text
@@ -71,6 +74,16 @@ class QpuOut(Out):
     calibration_id: str | None
 
 
+class EstimatePhase(Out):
+    """The part of an estimate that is for one phase of a hybrid job, at its own offering's price."""
+
+    phase: str
+    offering: str
+    price_version_id: UUID
+    ceiling_yen: Yen
+    expected_yen: Yen
+
+
 class EstimateOut(Out):
     """`ceiling_yen` is never exceeded. `admissible`: the wallet covers it at this moment. An array: all its tasks."""
 
@@ -83,6 +96,7 @@ class EstimateOut(Out):
     low_yen: Yen
     qpu: QpuOut | None
     lines: list[EstimateLine]
+    phases: Annotated[list[EstimatePhase], Field(description="Of a hybrid job; the ceiling is the sum of theirs.")]
     needed_yen: Annotated[str, Field(description="What would be held: grants without tax, the rest with it.")]
     available_yen: Annotated[str, Field(description="What the wallet could hold now, counted in the same way.")]
     admissible: bool
@@ -126,6 +140,16 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
                 foreign=foreign_out(price.foreign) if (price := version.component(line.component)) else None,
             )
             for line in quote.lines
+        ],
+        phases=[
+            EstimatePhase(
+                phase=each.phase,
+                offering=each.offering_id,
+                price_version_id=each.price_version_id,
+                ceiling_yen=yen_text(each.ceiling_micro_yen),
+                expected_yen=yen_text(each.expected_micro_yen),
+            )
+            for each in quote.phases
         ],
         needed_yen=yen_text(admission.needed_micro_yen),
         available_yen=yen_text(admission.available_micro_yen),
@@ -245,8 +269,11 @@ async def job_detail(conn: Conn, caller: Caller, job_id: UUID) -> JobDetail:
     money = await pricing.charges_by_job(conn, [job_id])
     usage = await pricing.usage_by_job(conn, [job_id])
     by_attempt = await pricing.attempts_of_job(conn, job_id)
+    phases = await phases_of(conn, job_id, by_attempt)
     return JobDetail(
         **job_facts(job, money.get(job_id)),
+        phases=[phase_out(each) for each in phases.rows],
+        rest=rest_out(phases.rest, caller.language),
         dependencies=[dependency_out(each) for each in dependencies],
         attempts=[attempt_out(each, by_attempt.get(each.id)) for each in attempts],
         story=story_out(story, caller.language),

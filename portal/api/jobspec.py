@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import fields, replace
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from hpc_adapters.contract import Placement, Signal, Torchrun
 from portal.api.wire import Count, In, Word
 from pricing.model import ServiceClass
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import JobKind
+from scheduler.core.phases import Repeat
+from scheduler.errors import BadPhase
 from scheduler.files import InputWish
+from scheduler.hybrid import Hybrid, PhaseWish
 from scheduler.options import MAX_ARRAY_TASKS, ArrayWish, Dependency
 from scheduler.submission import Submission
 
@@ -53,17 +57,16 @@ class InputSpec(In):
     name: Word | None = None
 
 
-class JobSpec(In):
-    """What to run. `script` for batch and training, `program` (OpenQASM 3) for quantum; both are text.
+class WorkSpec(In):
+    """What runs, on what: a job by itself, or a phase of one.
 
-    What is not named is as usual. The machine behind the offering may not do all of it: then it says so by name.
+    `script` for batch and training, `program` (OpenQASM or a document of PUBs) for quantum; both are text. What is not
+    named is as usual. The machine behind the offering may not do all of it: then it says so by name.
     """
 
     name: Annotated[str, Field(max_length=1000, examples=["digits"])]
     kind: JobKind
     offering: Annotated[Word, Field(examples=["gpu-demo"])]
-    project: Word = "default"
-    service_class: ServiceClass = ServiceClass.STANDARD
     gpus: Annotated[Count, Field(description="Over all nodes.")] = 0
     walltime_s: Annotated[Count, Field(examples=[600])]
     shots: Count = 0
@@ -86,10 +89,6 @@ class JobSpec(In):
     image: Word | None = None
     secrets: Annotated[list[Word], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
     launch: TorchrunSpec | None = None
-    begin_at: AwareDatetime | None = None
-    dependencies: Annotated[list[DependencySpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
-    array: ArraySpec | None = None
-    inputs: Annotated[list[InputSpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
     outputs: Annotated[
         list[Word],
         Field(
@@ -99,8 +98,8 @@ class JobSpec(In):
         ),
     ] = Field(default_factory=list)
 
-    def submission(self) -> Submission:
-        """As the scheduler is asked."""
+    def work(self) -> Submission:
+        """As the scheduler is asked, but for what only a whole job is asked for."""
         text = self.program if self.kind is JobKind.QUANTUM else self.script
         return Submission(
             name=self.name,
@@ -110,8 +109,6 @@ class JobSpec(In):
             walltime_s=self.walltime_s,
             gpus=self.gpus,
             shots=self.shots,
-            project=self.project,
-            service_class=self.service_class,
             arguments=tuple(self.arguments),
             environment=dict(self.environment),
             max_attempts=self.max_attempts,
@@ -121,12 +118,6 @@ class JobSpec(In):
             memory_mb=self.memory_mb,
             secrets=tuple(self.secrets),
             launch=None if self.launch is None else Torchrun(processes_per_node=self.launch.processes_per_node),
-            begin_at=self.begin_at,
-            dependencies=tuple(Dependency(kind=each.kind, job=str(each.job)) for each in self.dependencies),
-            array=self._array(),
-            inputs=tuple(
-                InputWish(name=each.key if each.name is None else each.name, key=each.key) for each in self.inputs
-            ),
             outputs=tuple(self.outputs),
         )
 
@@ -142,6 +133,84 @@ class JobSpec(In):
             signal=None if self.signal is None else Signal(name=self.signal.name, before_s=self.signal.before_s),
             image=self.image,
         )
+
+
+class PhaseSpec(WorkSpec):
+    """A phase of a hybrid job. It finds what a phase that it takes from has left in KYOYO_INPUT_DIR/NAME/….
+
+    Without `takes` it takes from the phase before it and, in a loop, from itself a round ago. A quantum phase may have
+    its program from a file of one of these: `program_from`.
+    """
+
+    takes: Annotated[list[Word] | None, Field(max_length=_MAX_ITEMS)] = None
+    program_from: Annotated[Word | None, Field(examples=["circuit.json"])] = None
+    skippable: Annotated[bool, Field(description="The job goes on if it fails.")] = False
+
+    def wish(self) -> PhaseWish:
+        """As the scheduler is asked."""
+        return PhaseWish(
+            request=self.work(),
+            takes=None if self.takes is None else tuple(self.takes),
+            program_from=self.program_from,
+            skippable=self.skippable,
+        )
+
+
+class RepeatSpec(In):
+    """The phases from `first` to `last`, so many times: they become NAME-1, NAME-2, … and are quoted as such."""
+
+    first: Word
+    last: Word
+    times: Count
+
+
+class JobSpec(WorkSpec):
+    """A job to run. A hybrid one has `phases`, one after the other; its own offering and walltime are ignored."""
+
+    project: Word = "default"
+    service_class: ServiceClass = ServiceClass.STANDARD
+    begin_at: AwareDatetime | None = None
+    dependencies: Annotated[list[DependencySpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
+    array: ArraySpec | None = None
+    inputs: Annotated[list[InputSpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
+    phases: Annotated[list[PhaseSpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
+    repeat: RepeatSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hybrid(cls, told: Any) -> Any:
+        """What its phases say need not be said of a hybrid job."""
+        if isinstance(told, dict) and told.get("kind") == JobKind.HYBRID.value:
+            return {"offering": "", "walltime_s": 1, **told}
+        return told
+
+    def submission(self) -> Submission:
+        """As the scheduler is asked. BadPhase."""
+        whole = replace(
+            self.work(),
+            project=self.project,
+            service_class=self.service_class,
+            begin_at=self.begin_at,
+            dependencies=tuple(Dependency(kind=each.kind, job=str(each.job)) for each in self.dependencies),
+            array=self._array(),
+            inputs=tuple(
+                InputWish(name=each.key if each.name is None else each.name, key=each.key) for each in self.inputs
+            ),
+        )
+        return self._with_phases(whole)
+
+    def _with_phases(self, whole: Submission) -> Submission:
+        if self.kind is not JobKind.HYBRID:
+            if self.phases or self.repeat is not None:
+                raise BadPhase(phase="", problem="not_hybrid")
+            return whole
+        usual = JobSpec(name=self.name, kind=self.kind, offering=self.offering, walltime_s=self.walltime_s)
+        for name in sorted(WorkSpec.model_fields):
+            if getattr(self, name) != getattr(usual, name):
+                raise BadPhase(phase="", problem="of_a_phase", name=name)
+        repeat = None if self.repeat is None else Repeat(**self.repeat.model_dump())
+        told = {each.name: getattr(whole, each.name) for each in fields(whole)}
+        return Hybrid(**told, phases=tuple(each.wish() for each in self.phases), repeat=repeat)
 
     def _array(self) -> ArrayWish | None:
         wish = self.array

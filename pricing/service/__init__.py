@@ -24,7 +24,15 @@ from pricing.service.documents import (
     usage_by_job,
     waiting,
 )
-from pricing.service.jobs import admission, billing_of, open_attempt, open_attempts, place_hold, place_holds
+from pricing.service.jobs import (
+    admission,
+    billing_of,
+    open_attempt,
+    open_attempts,
+    place_hold,
+    place_holds,
+    quote_phases,
+)
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
     balance,
@@ -66,6 +74,7 @@ __all__ = [
     "price_version",
     "publish_price",
     "quote",
+    "quote_phases",
     "receive_payment",
     "record_market_reference",
     "record_usage",

@@ -9,7 +9,7 @@ from uuid import UUID
 from infra.db.connection import Conn
 from pricing.errors import HoldClosed, InsufficientFunds, LedgerConflict
 from pricing.ledger import balances, templates
-from pricing.model import Admission, BillableAttempt, Quote
+from pricing.model import Admission, BillableAttempt, Quote, QuotePhase
 from pricing.store import jobs as store
 from pricing.store import ledger as ledger_store
 from pricing.units import yen_text
@@ -112,6 +112,12 @@ async def open_attempts(conn: Conn, *, attempts: Sequence[BillableAttempt]) -> N
         known = await store.attempt(conn, new.attempt_id)
         if known is None or known.job_id != new.job_id or known.organisation_id != new.organisation_id:
             raise LedgerConflict(f"attempt {new.attempt_id} belongs to another job")
+
+
+async def quote_phases(conn: Conn, job_id: UUID) -> Sequence[QuotePhase]:
+    """The parts of a job's quote, in the order of its phases; none of a job that has none."""
+    quote = await store.quote_of(conn, job_id)
+    return () if quote is None else quote.phases
 
 
 async def billing_of(conn: Conn, attempt_id: UUID) -> BillableAttempt | None:

@@ -14,7 +14,7 @@ from infra.tokyo import TOKYO
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.refused import ASKED, advice
-from scheduler.core.wording import AT_VENDOR, ENDS, EVENTS, UNITS, WAITS, WORDS
+from scheduler.core.wording import AT_VENDOR, ENDS, EVENTS, LEFT, UNITS, WAITS, WORDS
 
 _LISTED = 5
 
@@ -58,6 +58,11 @@ def how_it_ended(state: State, reason: str | None, facts: Mapping[str, object]) 
     known = explained or ENDS.get((state, cause)) or ENDS[(state, "")]
     told = _filled(known, {**facts, "code": code})
     return _advised(told, code, facts) if cause == "refused" else told
+
+
+def what_is_left(state: State, *, phase: str, attempts: int, phases: int, amount: str) -> Sentence:
+    """Of a job that ended before its last phase. phase: which one ended it; amount: yen that the others were quoted."""
+    return _filled(LEFT[state], {"phase": phase, "attempts": attempts, "phases": phases, "amount": amount})
 
 
 def _advised(told: Sentence, code: str, facts: Mapping[str, object]) -> Sentence:

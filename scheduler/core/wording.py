@@ -203,3 +203,22 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     ),
 }
 """By state and the cause in the attempt's reason."""
+
+_STOPPED = (
+    "フェーズ {phase} が{attempts}回目の実行で終わり、残り{phases}フェーズ(上限 {amount}円)は実行も課金もされません。",
+    "Phase {phase} ended in attempt {attempts}. The {phases} phases left ({amount} yen at most) neither run nor cost.",
+)
+LEFT: Mapping[State, tuple[str, str]] = {
+    State.SUCCEEDED: (
+        "フェーズ {phase} が目的を達したため、残りの{phases}フェーズ(上限 {amount}円)は実行も課金もされません。",
+        "Phase {phase} found it. The {phases} phases left ({amount} yen at most) neither run nor cost.",
+    ),
+    State.CANCELLED: (
+        "フェーズ {phase} で取り消されたため、残りの{phases}フェーズ(上限 {amount}円)は実行も課金もされません。",
+        "Cancelled in phase {phase}. The {phases} phases left ({amount} yen at most) neither run nor cost.",
+    ),
+    State.FAILED: _STOPPED,
+    State.LOST: _STOPPED,
+    State.PREEMPTED: _STOPPED,
+}
+"""Of a job with phases that ended before the last of them: by its state."""

@@ -28,6 +28,20 @@ QUESTIONS: Sequence[Question] = (
             FROM scheduler.attempt WHERE state < 'SUCCEEDED' GROUP BY job_id, phase HAVING count(*) > 1""",
     ),
     Question(
+        # One after the other in their order, each begun only when the one before had succeeded or may be passed over.
+        check="phase-out-of-turn",
+        sql="""
+            SELECT format('job:%s/%s', a.job_id, a.phase) AS subject, 'the phase before is over' AS expected,
+                   coalesce(format('%s %s', b.phase, b.state), 'it never began') AS found
+            FROM scheduler.attempt a
+            JOIN scheduler.job_phase p ON p.job_id = a.job_id AND p.name = a.phase AND p.ordinal > 1
+            JOIN scheduler.job_phase q ON q.job_id = p.job_id AND q.ordinal = p.ordinal - 1
+            LEFT JOIN LATERAL (SELECT n.phase, n.state FROM scheduler.attempt n
+                               WHERE n.job_id = q.job_id AND n.phase = q.name ORDER BY n.ordinal DESC LIMIT 1) b ON true
+            WHERE b.state IS DISTINCT FROM 'SUCCEEDED'
+              AND NOT (q.skippable AND coalesce(b.state IN ('FAILED', 'LOST', 'PREEMPTED'), false))""",
+    ),
+    Question(
         check="attempt-of-no-job",
         sql="""
             SELECT 'attempt:' || a.id AS subject, 'a job of the same organisation' AS expected,
@@ -72,14 +86,16 @@ QUESTIONS: Sequence[Question] = (
         check="attempt-not-billable",
         sql="""
             SELECT 'attempt:' || coalesce(a.id, b.attempt_id) AS subject,
-                   format('%s/%s/%s/%s/%s', j.id, j.organisation_id, j.project_id, j.person_id, j.offering_id)
-                       AS expected,
-                   format('%s/%s/%s/%s/%s', b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id)
-                       AS found
+                   format('%s/%s/%s/%s/%s/%s', j.id, j.organisation_id, j.project_id, j.person_id,
+                          coalesce(p.offering_id, j.offering_id), a.phase) AS expected,
+                   format('%s/%s/%s/%s/%s/%s', b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id,
+                          b.phase) AS found
             FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id
+            LEFT JOIN scheduler.job_phase p ON p.job_id = a.job_id AND p.name = a.phase
             FULL JOIN pricing.billable_attempt b ON b.attempt_id = a.id
-            WHERE (j.id, j.organisation_id, j.project_id, j.person_id, j.offering_id)
-                  IS DISTINCT FROM (b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id)""",
+            WHERE (j.id, j.organisation_id, j.project_id, j.person_id, coalesce(p.offering_id, j.offering_id), a.phase)
+                  IS DISTINCT FROM
+                  (b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id, b.phase)""",
     ),
     Question(
         check="ending-differs",
@@ -88,6 +104,7 @@ QUESTIONS: Sequence[Question] = (
             FROM scheduler.attempt a JOIN pricing.billable_attempt b ON b.attempt_id = a.id
             WHERE NOT CASE
                 WHEN a.state < 'SUCCEEDED' THEN b.ending IS NULL
+                WHEN a.state = 'SUCCEEDED' AND a.reason = 'done_early' THEN b.ending IS NOT DISTINCT FROM 'never_ran'
                 WHEN a.state = 'SUCCEEDED' THEN b.ending IS NOT DISTINCT FROM 'succeeded'
                 WHEN a.state = 'PREEMPTED' THEN coalesce(b.ending IN ('preempted', 'never_ran'), false)
                 WHEN a.state = 'LOST' THEN coalesce(b.ending IN ('lost', 'never_ran'), false)

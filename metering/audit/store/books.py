@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from infra.db.connection import Conn
-from metering.audit.books import Attempt, Book, Posted, Price, Rated, Usage
+from metering.audit.books import Attempt, Book, Part, Posted, Price, Rated, Usage
 
 _JOBS = """
     SELECT j.id, j.gpus, j.shots, j.walltime_s, q.ceiling_micro_yen, q.tax_rate_bp, q.lines, q.price_version_id,
@@ -19,8 +20,12 @@ _PRICES = """
     SELECT price_version_id, component, per, price_micro_yen, list_micro_yen, market_micro_yen
     FROM pricing.price_component"""
 _ATTEMPTS = """
-    SELECT job_id, attempt_id, ending::text, accounting_final_at
+    SELECT job_id, attempt_id, ending::text, accounting_final_at, phase
     FROM pricing.billable_attempt"""
+_PARTS = """
+    SELECT p.job_id, p.name AS phase, p.gpus, p.shots, p.walltime_s, p.max_timeouts, q.ceiling_micro_yen, q.lines,
+           q.price_version_id
+    FROM scheduler.job_phase p JOIN pricing.quote_phase q ON q.job_id = p.job_id AND q.phase = p.name"""
 _USAGES = """
     SELECT b.job_id, u.id, u.accounting_row_id, u.attempt_id, u.component, u.quantity, u.supersedes, u.recorded_at
     FROM metering.usage_record u JOIN pricing.billable_attempt b ON b.attempt_id = u.attempt_id"""
@@ -46,6 +51,7 @@ async def books(conn: Conn) -> list[Book]:
             per=row["per"], price=row["price_micro_yen"], list=row["list_micro_yen"], market=row["market_micro_yen"]
         )
     attempts = await _by_job(conn, _ATTEMPTS)
+    parts = await _by_job(conn, _PARTS)
     usages = await _by_job(conn, _USAGES)
     rated = await _by_job(conn, _RATED)
     posted = await _by_job(conn, _POSTED)
@@ -58,9 +64,8 @@ async def books(conn: Conn) -> list[Book]:
             walltime_s=job["walltime_s"],
             ceiling=job["ceiling_micro_yen"],
             tax_rate_bp=job["tax_rate_bp"],
-            promised={
-                name: (Decimal(line["quantity"]), line["amount_micro_yen"]) for name, line in job["lines"].items()
-            },
+            promised=_promised(job["lines"]),
+            parts=[_part(row, prices) for row in parts[job["id"]]],
             closed_at=job["closed_at"],
             prices=prices.get(job["price_version_id"], {}),
             attempts=[_attempt(row) for row in attempts[job["id"]]],
@@ -83,8 +88,29 @@ async def _by_job(conn: Conn, sql: str) -> defaultdict[UUID, list[Any]]:
     return grouped
 
 
+def _promised(lines: Any) -> dict[str, tuple[Decimal, int]]:
+    return {name: (Decimal(line["quantity"]), line["amount_micro_yen"]) for name, line in lines.items()}
+
+
+def _part(row: Any, prices: Mapping[UUID, Mapping[str, Price]]) -> Part:
+    return Part(
+        phase=row["phase"],
+        gpus=row["gpus"],
+        shots=row["shots"],
+        walltime_s=row["walltime_s"] * (1 + row["max_timeouts"]),
+        ceiling=row["ceiling_micro_yen"],
+        promised=_promised(row["lines"]),
+        prices=prices.get(row["price_version_id"], {}),
+    )
+
+
 def _attempt(row: Any) -> Attempt:
-    return Attempt(id=row["attempt_id"], ending=row["ending"], accounting_final_at=row["accounting_final_at"])
+    return Attempt(
+        id=row["attempt_id"],
+        ending=row["ending"],
+        accounting_final_at=row["accounting_final_at"],
+        phase=row["phase"],
+    )
 
 
 def _usage(row: Any) -> Usage:

@@ -47,6 +47,26 @@ QUESTIONS: Sequence[Question] = (
             WHERE right_one.id IS DISTINCT FROM q.price_version_id OR q.quoted_at <> j.submitted_at""",
     ),
     Question(
+        # A hybrid job's quote is the sum of its phases', each at the version that was in force for its own offering.
+        check="phases-differ-from-quote",
+        sql="""
+            SELECT 'job:' || q.job_id AS subject,
+                   format('%s of %s', q.ceiling_micro_yen, coalesce(asked.phases, '')) AS expected,
+                   format('%s of %s', coalesce(parts.ceiling, 0), coalesce(parts.phases, '')) AS found
+            FROM pricing.quote q JOIN scheduler.job j ON j.id = q.job_id
+            LEFT JOIN LATERAL (
+                SELECT string_agg(format('%s/%s', p.name, p.offering_id), ' ' ORDER BY p.ordinal) AS phases
+                FROM scheduler.job_phase p WHERE p.job_id = j.id) AS asked ON true
+            LEFT JOIN LATERAL (
+                SELECT sum(p.ceiling_micro_yen) AS ceiling,
+                       string_agg(format('%s/%s', p.phase, v.offering_id), ' ' ORDER BY p.ordinal) AS phases
+                FROM pricing.quote_phase p JOIN pricing.price_version v ON v.id = p.price_version_id
+                     AND v.valid_from <= q.quoted_at AND v.service_class = j.service_class
+                WHERE p.job_id = q.job_id) AS parts ON true
+            WHERE (j.kind::text = 'hybrid' OR parts.phases IS NOT NULL)
+              AND (q.ceiling_micro_yen, asked.phases) IS DISTINCT FROM (parts.ceiling, parts.phases)""",
+    ),
+    Question(
         check="tax-rate-differs",
         sql="""
             SELECT 'job:' || q.job_id AS subject, v.tax_rate_bp AS expected, q.tax_rate_bp AS found

@@ -11,16 +11,18 @@ QUESTIONS: Sequence[Question] = (
         check="rated-line-of-another-attempt",
         sql="""
             SELECT 'rated-line:' || l.id AS subject,
-                   format('%s/%s/%s/%s/%s', u.attempt_id, b.organisation_id, b.person_id, q.price_version_id,
+                   format('%s/%s/%s/%s/%s', u.attempt_id, b.organisation_id, b.person_id,
+                          coalesce(p.price_version_id, q.price_version_id),
                           u.component) AS expected,
                    format('%s/%s/%s/%s/%s', l.attempt_id, l.organisation_id, l.person_id, l.price_version_id,
                           l.component) AS found
             FROM pricing.rated_line l
             LEFT JOIN pricing.billable_attempt b ON b.attempt_id = l.attempt_id
             LEFT JOIN pricing.quote q ON q.job_id = b.job_id
+            LEFT JOIN pricing.quote_phase p ON p.job_id = b.job_id AND p.phase = b.phase
             LEFT JOIN metering.usage_record u ON u.id = l.usage_record_id
             WHERE (u.attempt_id, b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id,
-                   q.price_version_id, u.component)
+                   coalesce(p.price_version_id, q.price_version_id), u.component)
                   IS DISTINCT FROM (l.attempt_id, l.job_id, l.organisation_id, l.project_id, l.person_id,
                                     l.offering_id, l.price_version_id, l.component)""",
     ),

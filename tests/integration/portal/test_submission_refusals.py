@@ -149,7 +149,7 @@ async def test_a_malformed_body_names_its_fields_and_not_its_values(http: httpx2
 async def test_a_word_that_a_field_cannot_be_is_answered_with_those_that_it_can(http: httpx2.AsyncClient) -> None:
     answer = await http.post(f"{API}/jobs", json=training(kind="secret-value"), headers=key())
     assert refused(answer) == (422, "invalid-request")
-    assert "'batch', 'training' or 'quantum'" in answer.json()["detail"]
+    assert "'batch', 'training', 'quantum' or 'hybrid'" in answer.json()["detail"]
     assert "secret-value" not in answer.text
 
 

@@ -1,0 +1,257 @@
+"""Hybrid jobs: GPUs and QPUs in turn, under one quote, one hold and one bill. No GPU is held while a circuit waits.
+
+    job = client.submit(
+        kyoyo.HybridJob(
+            name="vqe",
+            phases=[
+                Phase.gpu("propose.py", name="propose", gpus=1, time="5m"),
+                Phase.qpu(name="measure", program_from="circuit.json", shots=27_000, offering="qpu-demo"),
+            ],
+            repeat=Repeat("propose", "measure", 30),
+        ),
+        max_cost_yen=30_000,
+    )
+
+A phase finds what the phases that it takes from have left in KYOYO_INPUT_DIR/NAME/…, and leaves its own files in
+KYOYO_OUTPUT_DIR. A file `kyoyo-done` among them ends the job; what would have come costs nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from kyoyo import rounds
+from kyoyo.client import Client
+from kyoyo.errors import UsageError
+from kyoyo.executor import payload
+from kyoyo.executor.delayed import DelayedSubmission
+from kyoyo.jobs import Job
+from kyoyo.rounds import Done
+from kyoyo.script.times import walltime_s
+from kyoyo.spec import JobSpec, read_text
+
+__all__ = ["Done", "HybridFunction", "HybridJob", "Phase", "Repeat", "hybrid_job"]
+
+PROPOSE, MEASURE = "propose", "measure"
+_PYTHON = "/usr/bin/env python3"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The phases from `first` to `last`, so many times. All rounds are quoted; those that do not run cost nothing."""
+
+    first: str
+    last: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One phase. `gpu` and `qpu` make one; offering None: the only one that fits."""
+
+    name: str
+    kind: str
+    walltime_s: int
+    offering: str | None = None
+    body: str = ""
+    program_from: str | None = None
+    gpus: int = 0
+    shots: int = 0
+    takes: Sequence[str] | None = None
+    skippable: bool = False
+    max_attempts: int = 1
+    arguments: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+
+    @classmethod
+    def gpu(
+        cls, script: str | Path, *, name: str | None = None, gpus: int = 1, time: str | int = "10:00", **more: Any
+    ) -> Phase:
+        """A script: a file, or its text when it begins with `#!`. time: as sbatch's. UsageError."""
+        is_text = isinstance(script, str) and script.startswith("#!")
+        body = str(script) if is_text else read_text(Path(script))
+        named = name or (Path(str(script)).stem.lower() if not is_text else "gpu")
+        return cls(name=named, kind="batch", body=body, gpus=gpus, walltime_s=_seconds(time), **more)
+
+    @classmethod
+    def qpu(
+        cls,
+        program: str | Path | None = None,
+        *,
+        shots: int,
+        program_from: str | None = None,
+        name: str = "qpu",
+        time: str | int = "10:00",
+        **more: Any,
+    ) -> Phase:
+        """A program: a file of it, or the name of a file that an earlier phase leaves. shots: executions at most."""
+        if (program is None) == (program_from is None):
+            raise UsageError(key="wrong.script_or_command")
+        body = "" if program is None else read_text(Path(program))
+        return cls(
+            name=name,
+            kind="quantum",
+            body=body,
+            program_from=program_from,
+            shots=shots,
+            walltime_s=_seconds(time),
+            **more,
+        )
+
+    def to_json(self) -> Mapping[str, object]:
+        """As the API takes it."""
+        wishes: Mapping[str, object] = {
+            "program" if self.kind == "quantum" else "script": self.body,
+            "program_from": self.program_from,
+            "gpus": self.gpus,
+            "shots": self.shots,
+            "skippable": self.skippable,
+            "arguments": list(self.arguments),
+            "environment": dict(self.environment),
+            "secrets": list(self.secrets),
+            "outputs": list(self.outputs),
+        }
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "offering": self.offering,
+            "walltime_s": self.walltime_s,
+            "max_attempts": self.max_attempts,
+            **({} if self.takes is None else {"takes": list(self.takes)}),
+            **{name: value for name, value in wishes.items() if value},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HybridJob(JobSpec):
+    """Phases one after the other; `Client.submit` and `Client.estimate` take it as any other spec."""
+
+    kind: str = "hybrid"
+    body: str = ""
+    walltime_s: int = 1
+    offering: str | None = ""
+    phases: Sequence[Phase] = ()
+    repeat: Repeat | None = None
+
+    def offered(self, choose: Callable[[str], str]) -> HybridJob:
+        """Each phase with its offering."""
+        named = [
+            each
+            if each.offering is not None
+            else replace(each, offering=choose("quantum" if each.kind == "quantum" else "gpu"))
+            for each in self.phases
+        ]
+        return replace(self, phases=tuple(named))
+
+    def to_json(self) -> Mapping[str, object]:
+        """The request body."""
+        common = JobSpec.to_json(self)
+        shared = ("name", "kind", "project", "service_class", "inputs", "begin_at", "dependencies")
+        told = {name: common[name] for name in shared if name in common}
+        loop = self.repeat
+        repeat = {} if loop is None else {"repeat": {"first": loop.first, "last": loop.last, "times": loop.times}}
+        return {**told, "phases": [each.to_json() for each in self.phases], **repeat}
+
+
+class HybridFunction:
+    """A propose function as a loop of GPU and QPU phases. Calling it submits it."""
+
+    def __init__(self, propose: Callable[[Any, Any], Any], **said: Any) -> None:
+        self.propose = propose
+        self._said = said
+
+    def __call__(self, *, client: Client | None = None, **changed: Any) -> Job:
+        """Submit it. `changed`: anything that the decorator takes."""
+        said = {**self._said, **changed}
+        limit = said.pop("max_cost")
+        spec = self._spec(**said)
+        return (client or Client()).submit(spec, max_cost_yen=None if limit is None else Decimal(limit))
+
+    def spec(self, **changed: Any) -> HybridJob:
+        """What would be submitted."""
+        said = {**self._said, **changed}
+        said.pop("max_cost")
+        return self._spec(**said)
+
+    def _spec(
+        self,
+        *,
+        gpus: int,
+        qpu: str | None,
+        shots: int,
+        rounds_: int,
+        time: str | int,
+        gpu_offering: str | None,
+        python: str,
+        **more: Any,
+    ) -> HybridJob:
+        call = DelayedSubmission(rounds.one_round, self.propose, PROPOSE, MEASURE)
+        own = sys.modules.get(getattr(self.propose, "__module__", ""))
+        by_value = (rounds,) if own is None or own.__name__ == "__main__" else (rounds, own)
+        script = payload.script_of(
+            [payload.dumped(call, by_value)], key=secrets.token_bytes(32), signal=None, pickled=True, python=python
+        )
+        name = getattr(self.propose, "__name__", None) or type(self.propose).__name__
+        return HybridJob(
+            name=name,
+            phases=(
+                Phase.gpu(script, name=PROPOSE, gpus=gpus, time=time, offering=gpu_offering),
+                Phase.qpu(name=MEASURE, program_from=rounds.PROGRAM, shots=shots, time=time, offering=qpu),
+            ),
+            repeat=Repeat(PROPOSE, MEASURE, rounds_),
+            **more,
+        )
+
+
+def hybrid_job(
+    *,
+    shots: int,
+    gpus: int = 1,
+    qpu: str | None = None,
+    rounds: int = 30,
+    max_cost: Decimal | int | None = None,
+    time: str | int = "10:00",
+    gpu_offering: str | None = None,
+    python: str = _PYTHON,
+    **more: Any,
+) -> Callable[[Callable[..., Any] | type], HybridFunction]:
+    """Make a loop of a function propose(state, result) -> (state, program), or of a class with such a method.
+
+        @kyoyo.hybrid_job(gpus=1, qpu="qpu-demo", shots=27_000, max_cost=30_000)
+        def vqe(state, result):
+            ...
+            return state, circuit        # or: return state, kyoyo.Done(energy)
+
+        job = vqe()
+
+    shots: executions of one round at most. qpu: a quantum offering. max_cost: yen with tax, for all rounds together.
+    """
+
+    def made(what: Callable[..., Any] | type) -> HybridFunction:
+        propose = what().propose if isinstance(what, type) else what
+        return HybridFunction(
+            propose,
+            gpus=gpus,
+            qpu=qpu,
+            shots=shots,
+            rounds_=rounds,
+            max_cost=max_cost,
+            time=time,
+            gpu_offering=gpu_offering,
+            python=python,
+            **more,
+        )
+
+    return made
+
+
+def _seconds(time: str | int) -> int:
+    return walltime_s(time) if isinstance(time, str) else time

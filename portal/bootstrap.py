@@ -23,6 +23,8 @@ from hpc_adapters.pbs.settings import PbsSettings
 from hpc_adapters.quantum.aer.adapter import AerBackend
 from hpc_adapters.quantum.aer.calibrations import CalibrationUnreadable, calibration_like, qubits_in
 from hpc_adapters.quantum.aer.device import DeviceSettings
+from hpc_adapters.quantum.ibm_runtime.adapter import IbmBackend
+from hpc_adapters.quantum.ibm_runtime.settings import IbmSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.directory import Directory
@@ -41,6 +43,7 @@ from portal.deps import PortalDeps
 from portal.settings import (
     AerDevice,
     AnyMachine,
+    IbmRuntime,
     LocalMachine,
     PbsSite,
     Settings,
@@ -109,6 +112,8 @@ def _backend(name: str, machine: AnyMachine, settings: Settings) -> Backend:
             return _local(name, machine, root, settings)
         case AerDevice():
             return _aer(name, machine, root)
+        case IbmRuntime():
+            return _ibm(name, machine, root, settings)
         case _:
             assert_never(machine)
 
@@ -140,6 +145,19 @@ def _aer(name: str, machine: AerDevice, root: Path) -> Backend:
         return AerBackend(name=name, root=root, device=device, clock=utc_now)
     except (ValueError, CalibrationUnreadable) as wrong:
         raise SettingsWrong(f"backend {name}: {wrong}") from wrong
+
+
+def _ibm(name: str, machine: IbmRuntime, root: Path, settings: Settings) -> Backend:
+    try:
+        if settings.is_production:
+            machine.require_safe(name)
+    except OSError as wrong:
+        raise SettingsWrong(f"backend {name}: {wrong}") from wrong
+    told = machine.model_dump(exclude={"kind", "root"})
+    backend = IbmBackend(IbmSettings(name=name, **told), root=root, clock=utc_now)
+    if settings.is_production and backend.capabilities().isolation is Isolation.SINGLE_TENANT:
+        raise SettingsWrong(f"backend {name}: programs cannot be translated apart here (install bubblewrap)")
+    return backend
 
 
 def _pbs(name: str, machine: PbsSite) -> Backend:

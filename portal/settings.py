@@ -184,8 +184,50 @@ class PbsSite(BaseModel):
     group_id: int | None = None
 
 
-Machine = Annotated[LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite, Field(discriminator="kind")]
-AnyMachine = LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite
+class IbmRuntime(BaseModel):
+    """One device of IBM Quantum; the words of hpc_adapters.quantum.ibm_runtime.settings.IbmSettings.
+
+    credentials_file: JSON with "token" (an IBM Cloud API key) and "instance" (its CRN), read when the bridge starts.
+    python: of an environment with qiskit-ibm-runtime 0.51.0, where ours has none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["ibm_runtime"]
+    device: str = Field(pattern="^[a-z0-9_-]{1,64}$")
+    credentials_file: Path
+    python: str | None = None
+    domestic: bool = False
+    slots: int = Field(default=3, ge=1)
+    sessions: bool = True
+    max_operations: int = Field(default=100_000, ge=1)
+    max_shots: int = Field(default=100_000, ge=1)
+    translate_s: int = Field(default=60, ge=1)
+    translate_mb: int = Field(default=2048, ge=512)
+    base_us: int = Field(default=2_000_000, ge=0)
+    per_kshot_us: int = Field(default=300_000, ge=0)
+    proxy_url: str | None = None
+    api_url: str | None = None
+    iam_url: str | None = None
+    settle_window_s: float = Field(default=60.0, ge=0)
+    accounting_lag_s: float = Field(default=900.0, ge=0)
+    result_patience_s: float = Field(default=900.0, ge=0)
+    root: Path | None = None
+    """Where results and translations live; default: backends/<name> in the data folder."""
+
+    def require_safe(self, name: str) -> None:
+        """SettingsWrong: production must not run like this."""
+        if self.credentials_file.stat().st_mode & 0o077:
+            raise SettingsWrong(f"backend {name}: others may read {self.credentials_file}")
+        for url in (self.api_url, self.iam_url):
+            address = urlsplit(url or "https://")
+            if address.scheme != "https" and address.hostname not in _THIS_MACHINE:
+                raise SettingsWrong(f"backend {name}: the key would cross the network in clear: use https")
+
+
+Machine = Annotated[
+    LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite | IbmRuntime, Field(discriminator="kind")
+]
+AnyMachine = LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite | IbmRuntime
 _FILE = TypeAdapter(dict[str, dict[str, Machine]])
 DEFAULT_MACHINES: Mapping[str, AnyMachine] = {
     "local": LocalMachine(kind="local"),

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from hpc_adapters.slurm.settings import ImageHook, ImageKind
-from portal.bootstrap import load_sealer, slurm_settings
-from portal.settings import AerDevice, LocalMachine, Settings, SettingsWrong, SlurmSite, as_login
+from portal.bootstrap import build_backends, load_sealer, slurm_settings
+from portal.settings import AerDevice, IbmRuntime, LocalMachine, Settings, SettingsWrong, SlurmSite, as_login
 
 URL = "postgresql://kyoyo_owner:hunter2@db.example:5432/kyoyo?sslmode=require"
 
@@ -94,6 +94,25 @@ def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsWrong, match=r"missing\.toml"):
         Settings(backends_file=tmp_path / "missing.toml").machines()
+
+
+def test_an_ibm_device_says_all_that_its_adapter_asks(tmp_path: Path) -> None:
+    secret = tmp_path / "ibm.json"
+    secret.write_text("{}")
+    secret.chmod(0o644)
+    path = tmp_path / "backends.toml"
+    path.write_text(f'[backends.qpu]\nkind = "ibm_runtime"\ndevice = "ibm_torino"\ncredentials_file = "{secret}"\n')
+    settings = Settings(backends_file=path, data_dir=tmp_path)
+    [(name, backend)] = build_backends(settings).items()
+    assert (name, backend.capabilities().name) == ("qpu", "qpu")
+    machine = settings.machines()["qpu"]
+    assert isinstance(machine, IbmRuntime)
+    with pytest.raises(SettingsWrong, match="others may read"):
+        machine.require_safe("qpu")
+    secret.chmod(0o600)
+    machine.require_safe("qpu")
+    with pytest.raises(SettingsWrong, match="https"):
+        machine.model_copy(update={"api_url": "http://quantum.example"}).require_safe("qpu")
 
 
 def test_a_slurm_site_says_all_that_its_adapter_asks(tmp_path: Path) -> None:

@@ -71,6 +71,26 @@ class ShotsDiffer(Refusal):
     code: ClassVar[str] = "shots-differ"
 
 
+class BadSession(Refusal):
+    """Facts: problem ('session_kind' | 'session_both' | 'session_program' | 'session_array' | 'session_idle' |
+    'session_name').
+    """
+
+    code: ClassVar[str] = "bad-session"
+
+
+class SessionNotFound(Refusal):
+    """No session of this organisation on this offering. Facts: session (as it was named), offering."""
+
+    code: ClassVar[str] = "session-not-found"
+
+
+class SessionOver(Refusal):
+    """It was closed, was idle for too long, or has reached its end. Facts: session (as it was named)."""
+
+    code: ClassVar[str] = "session-over"
+
+
 class DeviceLimit(Refusal):
     """More than the device takes in one job. Facts: unit ('shots' | 'circuits'), requested, limit, device."""
 

@@ -20,6 +20,7 @@ from scheduler.errors import (
     ArgumentsNotOffered,
     AttemptsOutOfRange,
     BadArgument,
+    BadSession,
     BadVariable,
     CostCapNotPositive,
     GpusNotOffered,
@@ -62,8 +63,17 @@ MAX_SECRETS = 24
 """Each of 32 KiB at most, together within SECRETS_BYTES: what every machine takes."""
 _NOT_FOR_CIRCUITS = ("cpus", "memory_mb", "secrets", "launch", "max_timeouts", "inputs", "outputs")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_JOB = re.compile(r"[0-9A-Fa-f-]{1,40}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """Control characters; tab and newline may stand in a value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionWish:
+    """A quantum device, or a vendor's session on it, held for circuits to come. dedicated False: a batch."""
+
+    idle_s: int
+    dedicated: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +113,10 @@ class Submission:
     """The most that its owner will pay, without tax: a circuit is stopped before it costs more."""
     circuits: int = 1
     """PUBs of a document; known once it was checked."""
+    session: SessionWish | None = None
+    """It is no program but a session, of kind QUANTUM and without a body, open for its walltime at most."""
+    session_job: str | None = None
+    """Of a circuit: the session job in which it runs, by its number or id."""
 
     def features(self) -> frozenset[Feature]:
         """What its backend must offer."""
@@ -110,6 +124,7 @@ class Submission:
         asked |= {Feature.SECRETS} if self.secrets else set()
         asked |= {Feature.TORCHRUN} if self.launch else set()
         asked |= {Feature.FILES} if self.inputs or self.outputs else set()
+        asked |= {Feature.SESSION} if self.session is not None or self.session_job is not None else set()
         return frozenset(asked)
 
 
@@ -117,10 +132,12 @@ def checked(request: Submission) -> Submission:
     """The request with a clean name, or the first refusal: InvalidName and those of the functions below."""
     clean = replace(request, name=clean_name(request.name, field="name"))
     _check_amounts(clean)
-    _check_body(clean)
+    _check_session(clean)
+    if clean.session is None:
+        _check_body(clean)
     if clean.kind is JobKind.QUANTUM:
         _check_circuit(clean)
-        clean = _measured(clean)
+        clean = clean if clean.session is not None else _measured(clean)
     _check_arguments(clean.arguments)
     _check_environment(clean.environment, clean.secrets)
     _check_together(clean)
@@ -181,6 +198,8 @@ def options_told(request: Submission) -> dict[str, Any]:
         "inputs": sorted([each.name, each.key] for each in request.inputs),
         "outputs": sorted(request.outputs),
         "max_cost_micro_yen": None if request.max_cost_micro_yen is None else str(request.max_cost_micro_yen),
+        "session": None if request.session is None else [request.session.idle_s, request.session.dedicated],
+        "session_job": request.session_job,
         "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
     }
     return {name: value for name, value in told.items() if value}
@@ -228,6 +247,24 @@ def _check_circuit(request: Submission) -> None:
     for option, value in wanted.items():
         if value:
             raise OptionNotForCircuits(option=option)
+
+
+def _check_session(request: Submission) -> None:
+    """BadSession."""
+    wish, inside = request.session, request.session_job
+    if wish is None and inside is None:
+        return
+    problems = {
+        "session_kind": request.kind is not JobKind.QUANTUM,
+        "session_both": wish is not None and inside is not None,
+        "session_program": wish is not None and bool(request.body.strip() or request.shots),
+        "session_array": wish is not None and request.array is not None,
+        "session_idle": wish is not None and wish.idle_s < 1,
+        "session_name": inside is not None and _JOB.fullmatch(inside) is None,
+    }
+    for problem, is_so in problems.items():
+        if is_so:
+            raise BadSession(problem=problem)
 
 
 def _measured(request: Submission) -> Submission:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from hpc_adapters.contract import Placement, Signal, Torchrun
-from portal.api.wire import Count, In, Word
+from portal.api.wire import Count, In, Word, YenIn
 from pricing.model import ServiceClass
+from pricing.units import micro
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import JobKind
 from scheduler.core.phases import Repeat
@@ -17,7 +18,7 @@ from scheduler.errors import BadPhase
 from scheduler.files import InputWish
 from scheduler.hybrid import Hybrid, PhaseWish
 from scheduler.options import MAX_ARRAY_TASKS, ArrayWish, Dependency
-from scheduler.submission import Submission
+from scheduler.submission import SessionWish, Submission
 
 _MAX_ITEMS = 10_000
 
@@ -70,6 +71,11 @@ class WorkSpec(In):
     gpus: Annotated[Count, Field(description="Over all nodes.")] = 0
     walltime_s: Annotated[Count, Field(examples=[600])]
     shots: Count = 0
+    max_cost_yen: Annotated[
+        YenIn | None, Field(description="The most that you will pay, without tax. A circuit is stopped before it.")
+    ] = None
+    session: Annotated[SessionSpec | None, Field(description="It is no program but a session.")] = None
+    session_job: Annotated[Word | Count | None, Field(description="The session job in which a circuit runs.")] = None
     script: Annotated[str | None, Field(examples=["#!/bin/sh\necho hello\n"])] = None
     program: str | None = None
     arguments: list[str] = Field(default_factory=list)
@@ -107,6 +113,9 @@ class WorkSpec(In):
             offering_id=self.offering,
             body=(text or "").encode("utf-8", "surrogatepass"),
             walltime_s=self.walltime_s,
+            max_cost_micro_yen=None if self.max_cost_yen is None else micro(self.max_cost_yen),
+            session=None if self.session is None else self.session.wish(),
+            session_job=None if self.session_job is None else str(self.session_job),
             gpus=self.gpus,
             shots=self.shots,
             arguments=tuple(self.arguments),
@@ -162,6 +171,20 @@ class RepeatSpec(In):
     first: Word
     last: Word
     times: Count
+
+
+class SessionSpec(In):
+    """A quantum device held for circuits to come: closed when it was idle for `idle_s`, or at its time limit.
+
+    `dedicated` false: a batch, whose jobs run one after the other and whose idle time holds nobody up.
+    """
+
+    idle_s: Annotated[Count, Field(examples=[120])]
+    dedicated: bool = True
+
+    def wish(self) -> SessionWish:
+        """As the scheduler is asked."""
+        return SessionWish(idle_s=self.idle_s, dedicated=self.dedicated)
 
 
 class JobSpec(WorkSpec):

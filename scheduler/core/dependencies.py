@@ -34,7 +34,8 @@ class Fate(StrEnum):
 class Prerequisite:
     """One job that another waits for. state: of its newest attempt; started: one of its attempts has started."""
 
-    kind: DependencyKind
+    kind: DependencyKind | None
+    """None: a session, in which it runs."""
     job: str
     """Its number or id, as its owner knows it."""
     state: State
@@ -55,6 +56,9 @@ READY = Outlook(Fate.MET)
 
 def fate(one: Prerequisite) -> Fate:
     """What has become of one condition."""
+    if one.kind is None:
+        over = one.state.is_terminal or one.state is State.CANCELLING
+        return Fate.NEVER if over else Fate.MET if one.state is State.RUNNING else Fate.OPEN
     if one.kind is DependencyKind.AFTER:
         return Fate.MET if one.started or one.state.is_terminal else Fate.OPEN
     if not one.state.is_terminal:

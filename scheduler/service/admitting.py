@@ -100,6 +100,8 @@ async def admit(
     await _require_offered(conn, principal, request, offering, capabilities.get(offering.backend))
     if request.kind is JobKind.QUANTUM:
         await _require_device(conn, request, offering.backend)
+    if request.session_job is not None:  # its session holds the device for it
+        resources = Resources()
     return Admitted(quote=quote, offering=offering, size=size, resources=resources)
 
 
@@ -162,6 +164,7 @@ def size_of(request: Submission) -> JobSize:
         shots=request.shots,
         runs=1 + request.max_timeouts,
         max_cost_micro_yen=request.max_cost_micro_yen,
+        session_idle_s=None if request.session is None else request.session.idle_s,
     )
 
 
@@ -176,6 +179,8 @@ def resources_of(offering: Offering, size: JobSize) -> Resources:
 
 def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float) -> float:
     """Normalised units of one run of its full walltime; of a circuit those of its service time."""
+    if size.session_idle_s is not None:
+        return fairshare.nu_of(units=1, seconds=size.walltime_s, nu_per_hour=nu_per_hour)
     if offering.kind is OfferingKind.QUANTUM:
         seconds = qpu_time_us(offering, size) / _MICRO_S
         return fairshare.nu_of(units=1, seconds=seconds, nu_per_hour=nu_per_hour)

@@ -17,12 +17,14 @@ from pricing.quoting import cap_of
 from scheduler import policy
 from scheduler.core import quotas
 from scheduler.core.events import Queued
-from scheduler.core.model import Attempt
+from scheduler.core.model import Attempt, State
 from scheduler.errors import (
     ArrayNotFound,
     DependencyNotFound,
     IdempotencyKeyReused,
     QueueFull,
+    SessionNotFound,
+    SessionOver,
     TooManyDependencies,
     UnsupportedFeature,
 )
@@ -86,6 +88,7 @@ async def submit(
     ids = (job_id, quote_id)
     admitted = await _admitted(conn, principal, clean, capabilities, ids, now, service)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
+    session_job_id = await _session(conn, organisation_id, clean)
     first = NewJob(
         id=job_id,
         number=await job_store.next_number(conn, organisation_id),
@@ -96,6 +99,7 @@ async def submit(
         backend=admitted.backend,
         resources=admitted.resources,
         nu=admitted.nu,
+        session_job_id=session_job_id,
         max_qpu_us=None if admitted.phases else cap_of(admitted.quote),
         idempotency_key=key,
         request_sha256=digest,
@@ -163,6 +167,20 @@ async def _require_place(conn: Conn, organisation_id: UUID, *, asked: int, now: 
 async def _largest_nu(conn: Conn, admitted: Admitted, now: datetime) -> float:
     rate = await job_store.nu_per_hour(conn, admitted.offering.resource_type, at=now)
     return largest_nu(admitted.offering, admitted.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
+
+
+async def _session(conn: Conn, organisation_id: UUID, request: Submission) -> UUID | None:
+    """The session in which it runs. SessionNotFound, SessionOver."""
+    name = request.session_job
+    if name is None:
+        return None
+    meant = await job_ids_of(conn, organisation_id=organisation_id, name=name)
+    found = await job_store.session_of(conn, meant[0]) if len(meant) == 1 else None
+    if found is None or found[0] != request.offering_id:
+        raise SessionNotFound(session=shown(name), offering=request.offering_id)
+    if found[1].is_terminal or found[1] is State.CANCELLING:
+        raise SessionOver(session=shown(name))
+    return meant[0]
 
 
 async def _prerequisites(

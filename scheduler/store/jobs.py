@@ -11,7 +11,7 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from infra.db.connection import Conn
 from scheduler.core.dependencies import DependencyKind
-from scheduler.core.model import JobKind
+from scheduler.core.model import JobKind, State
 from scheduler.core.quotas import Share
 from scheduler.submission import Submission
 
@@ -52,6 +52,8 @@ class NewJob:
     array_index: int | None = None
     max_qpu_us: int | None = None
     """Of a circuit: the QPU time at which it is stopped, as quoted."""
+    session_job_id: UUID | None = None
+    """Of a circuit: the session in which it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,10 @@ async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequ
     await conn.executemany(
         "INSERT INTO scheduler.job (id, organisation_id, project_id, person_id, name, kind, offering_id, backend, "
         "service_class, gpus, cpus, memory_mb, qpus, shots, walltime_s, max_attempts, nu, options, idempotency_key, "
-        "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index, max_qpu_us) "
+        "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index, max_qpu_us, "
+        "session_idle_s, session_dedicated, session_job_id) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
-        "$22, $23, $24, $25, $26, $27, $28)",
+        "$22, $23, $24, $25, $26, $27, $28, $29, $30, $31)",
         [_row(job, {"project": job.request.project} if job is not first else options_of(job.request)) for job in jobs],
     )
     if first.request.kind is not JobKind.HYBRID:  # its phases have their own
@@ -190,6 +193,9 @@ def _row(job: NewJob, options: Mapping[str, object]) -> tuple[object, ...]:
         None if job.array is None else job.array.id,
         job.array_index,
         job.max_qpu_us,
+        None if asked.session is None else asked.session.idle_s,
+        None if asked.session is None else asked.session.dedicated,
+        job.session_job_id,
     )
 
 
@@ -204,6 +210,16 @@ def options_of(asked: Submission) -> dict[str, object]:
         **({"outputs": list(asked.outputs)} if asked.outputs else {}),
         "launch": None if asked.launch is None else asdict(asked.launch),
     }
+
+
+async def session_of(conn: Conn, job_id: UUID) -> tuple[str, State] | None:
+    """The offering of a session job, and the state of its newest attempt; None: it is no session."""
+    row = await conn.fetchrow(
+        "SELECT j.offering_id, a.state FROM scheduler.job j JOIN LATERAL (SELECT state FROM scheduler.attempt "
+        "WHERE job_id = j.id ORDER BY ordinal DESC LIMIT 1) a ON true WHERE j.id = $1 AND j.session_idle_s IS NOT NULL",
+        job_id,
+    )
+    return None if row is None else (row["offering_id"], State(row["state"]))
 
 
 async def request_cancel(

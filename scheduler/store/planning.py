@@ -47,6 +47,7 @@ async def line(conn: Conn) -> Line:
         "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, q.gpus, q.cpus, "  # noqa: S608  our own words
         "q.memory_mb, q.qpus, q.walltime_s, q.nu, j.submitted_at, j.service_class, j.begin_at, "
         "j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head, "
+        "j.session_job_id IS NOT NULL OR "
         "EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends, "
         f"CASE WHEN {LACKS_ITS_START} OR (f.staged_at IS NULL AND {HAS_INPUTS}) "
         "THEN coalesce(f.problem, '') END AS staging, "
@@ -66,8 +67,11 @@ async def line(conn: Conn) -> Line:
 async def _outlooks(conn: Conn) -> dict[UUID, Outlook]:
     """Of everything that waits and was asked to wait for other jobs."""
     rows = await conn.fetch(
-        "SELECT d.job_id AS head, d.kind::text AS kind, coalesce(o.number::text, o.id::text) AS job, n.state, "
-        "n.started FROM scheduler.dependency d JOIN scheduler.job o ON o.id = d.on_job_id "
+        "SELECT d.job_id AS head, d.kind, coalesce(o.number::text, o.id::text) AS job, n.state, n.started "
+        "FROM (SELECT job_id, on_job_id, kind::text AS kind FROM scheduler.dependency UNION ALL "
+        "SELECT coalesce(array_id, id), session_job_id, NULL FROM scheduler.job "
+        "WHERE session_job_id IS NOT NULL AND (array_id IS NULL OR array_id = id)) d "
+        "JOIN scheduler.job o ON o.id = d.on_job_id "
         "JOIN LATERAL (SELECT (array_agg(a.state ORDER BY a.ordinal DESC))[1] AS state, "
         "bool_or(a.started_at IS NOT NULL) AS started FROM scheduler.attempt a WHERE a.job_id = o.id) n ON true "
         "WHERE d.job_id IN (SELECT coalesce(j.array_id, j.id) FROM scheduler.attempt w "
@@ -75,7 +79,8 @@ async def _outlooks(conn: Conn) -> dict[UUID, Outlook]:
     )
     conditions: dict[UUID, list[Prerequisite]] = {}
     for row in rows:
-        one = Prerequisite(DependencyKind(row["kind"]), row["job"], State(row["state"]), row["started"])
+        kind = None if row["kind"] is None else DependencyKind(row["kind"])
+        one = Prerequisite(kind, row["job"], State(row["state"]), row["started"])
         conditions.setdefault(row["head"], []).append(one)
     return {head: outlook(each) for head, each in conditions.items()}
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
-from hpc_adapters.contract import ArrayTask, Circuit, JobRequest, Placement, Script, Signal, Torchrun
+from hpc_adapters.contract import ArrayTask, Circuit, JobRequest, Placement, Script, SessionHold, Signal, Torchrun
 from infra.db.connection import Conn
 from scheduler.core.model import Attempt, JobKind
 from scheduler.store.attempts import resources_of
@@ -17,7 +17,9 @@ from scheduler.store.phases import HAS_INPUTS
 
 _REQUEST = f"""
     SELECT j.person_id, j.number, j.service_class, j.array_index, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s,
-           q.max_qpu_us, coalesce(s.shots, q.shots) AS shots, q.phase_ordinal IS NOT NULL AS is_phase,
+           q.max_qpu_us, j.session_idle_s, j.session_dedicated, j.session_job_id,
+           (SELECT e.id FROM scheduler.attempt e WHERE e.job_id = j.session_job_id ORDER BY e.ordinal DESC LIMIT 1)
+               AS session, coalesce(s.shots, q.shots) AS shots, q.phase_ordinal IS NOT NULL AS is_phase,
            CASE WHEN q.phase_ordinal IS NULL THEN h.options ELSE q.options END AS asked,
            coalesce(s.body, f.body, p.body) AS body,
            r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks, {HAS_INPUTS} AS has_inputs
@@ -60,11 +62,14 @@ async def request_of(conn: Conn, attempt: Attempt) -> Asked:
         placement=placement_of(row["asked"].get("placement", {})),
         array=_array(row),
         has_inputs=row["has_inputs"],
+        session=row["session"],
     )
     return Asked(request, row["person_id"], tuple(row["asked"].get("secrets", ())))
 
 
-def _payload(row: asyncpg.Record, kind: JobKind) -> Script | Circuit:
+def _payload(row: asyncpg.Record, kind: JobKind) -> Script | Circuit | SessionHold:
+    if row["session_idle_s"] is not None:
+        return SessionHold(idle_s=row["session_idle_s"], dedicated=row["session_dedicated"])
     if kind is JobKind.QUANTUM:
         return Circuit(program=row["body"], shots=row["shots"], max_qpu_us=row["max_qpu_us"])
     asked = row["asked"]

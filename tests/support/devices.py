@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from hpc_adapters.contract import Backend, Capacity, Circuit
+from hpc_adapters.contract import Backend, Capabilities, Capacity, Circuit, Feature, JobRequest, Ref, SessionHold
 from hpc_adapters.devices import (
     Calibration,
     Device,
@@ -17,6 +17,7 @@ from hpc_adapters.devices import (
 )
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.simulated.adapter import SimulatedBackend
+from hpc_adapters.simulated.behaviour import Behaviour
 from tests.support.market import NOW
 
 LINE = ((0, 1), (1, 2), (2, 3), (3, 4), (1, 5), (5, 6))
@@ -79,6 +80,7 @@ class DeviceBackend:
     )
     circuits: list[Circuit] = field(default_factory=list)
     """What estimates were asked for."""
+    submitted: list[JobRequest] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
@@ -93,6 +95,19 @@ class DeviceBackend:
         if isinstance(self.estimated, Exception):
             raise self.estimated
         return self.estimated
+
+    def capabilities(self) -> Capabilities:
+        told = self.inner.capabilities()
+        sessions = frozenset({Feature.SESSION}) if self.told.sessions else frozenset()
+        return replace(told, features=told.features | sessions, payloads=told.payloads | {SessionHold})
+
+    async def submit(self, request: JobRequest) -> Ref:
+        """A session runs for ten minutes; whether a circuit is in one makes no difference to the cluster below."""
+        self.submitted.append(request)
+        plain = replace(request, session=None)
+        if isinstance(request.payload, SessionHold):
+            plain = replace(plain, payload=Behaviour(run_s=600).script())
+        return await self.inner.submit(plain)
 
     async def capacity(self) -> Capacity:
         found = await self.inner.capacity()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any, cast
 
@@ -176,3 +177,23 @@ async def test_the_pages_show_devices_in_both_languages(world: World, language: 
     assert shown.text.count("<line") == 6 + 5  # couplings, and the legend
     assert 'class="link grade-0"' in shown.text
     assert "<b>odd" not in shown.text
+
+
+async def test_a_cap_on_cost_is_quoted_as_the_ceiling_and_told_when_it_is_too_small(world: World) -> None:
+    await with_device(world)
+    await world.market.grant("10000")
+    told = await estimated(world, max_cost_yen="650")
+    assert (told["ceiling_yen"], told["qpu"]["cap_us"]) == ("650", 4_000_000)
+    small = await estimated(world, max_cost_yen="60")
+    assert (small["code"], small["facts"]) == ("cost-cap-too-small", {"max_cost_yen": "60", "needed_yen": "185"})
+
+
+async def test_a_document_of_another_number_of_shots_is_refused(world: World) -> None:
+    document = {
+        "format": "kyoyo.pubs/1",
+        "primitive": "sampler",
+        "circuits": [{"format": "openqasm3", "text": circuit()["program"]}],
+        "pubs": [{"circuit": 0, "shots": 1024}],
+    }
+    told = await estimated(world, program=json.dumps(document))
+    assert (told["code"], told["facts"]) == ("shots-differ", {"requested": 4000, "executions": 1024})

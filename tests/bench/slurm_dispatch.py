@@ -6,9 +6,13 @@
    very same jobs, head and all, into folders that were prepared before, and makes as many calls for each as we did in
    this run. Beside it: one that only posts them, and one that only posts the program without the head.
 
-The nodes are this machine, too: what the head costs them is a cost of ours, and shows between the last two. The site is
-one of second-long jobs: Slurm's default MinJobAge, and a look-ahead of 64, so that its queue does not run dry between
-two looks. Exactly one Slurm job stands behind each submission, or the benchmark fails. Needs root and the Debian roots.
+3. The same of jobs that last three seconds, so that GPUs and not this machine's processors are what there is too little
+   of: whether Kyoyo keeps the cluster as busy as a client that hands Slurm everything at once.
+
+The nodes are this machine, too: what the head costs them is a cost of ours, and shows between the last two of 2. The
+site is one of second-long jobs: Slurm's default MinJobAge, and a look-ahead of 64, so that its queue does not run dry
+between two looks. Exactly one Slurm job stands behind each submission, or the benchmark fails. Needs root and the
+Debian roots.
 """
 
 from __future__ import annotations
@@ -58,6 +62,8 @@ from tests.support.slurm_house import BACKEND, OFFERING, Tenant
 _ONE_BY_ONE, _MANY, _CALLERS = 40, 400, 4
 _RELEASE = "24.11"
 _PROGRAM = "#!/bin/bash\ndate +%s%N\n"
+_LASTING, _LASTS_S = 256, 3
+_LASTING_PROGRAM = f"{_PROGRAM}sleep {_LASTS_S}\n"
 _PATIENCE_S = 180
 _SITE: dict[str, Any] = {"nodes": 4, "gpus": 8, "min_job_age_s": 300}
 _LOOK_AHEAD = 64
@@ -73,13 +79,16 @@ async def run() -> Result:
 
 async def _measure(database: Database, cluster: Cluster, folder: Path) -> Result:
     """The peers while none of our loops runs: what these ask for would slow them down."""
-    one, many = sized(_ONE_BY_ONE), sized(_MANY)
+    one, many, lasting = sized(_ONE_BY_ONE), sized(_MANY), sized(_LASTING)
     async with _house(database, cluster, folder) as house:
         accepted, running = await house.one_by_one(one)
         before, began_s = house.calls.total(), process_time()
         ours_per_s = await house.many(many)
         own_ms = 1000 * (process_time() - began_s) / many
         calls = (house.calls.total() - before) / many
+        before = house.calls.total()
+        ours_lasting_per_s = await house.many(lasting, _LASTING_PROGRAM)
+        lasting_calls = (house.calls.total() - before) / lasting
     bare = _Bare(cluster, house)
     await bare.open()
     raw_accepted, raw_running = await bare.one_by_one(one)
@@ -87,6 +96,7 @@ async def _measure(database: Database, cluster: Cluster, folder: Path) -> Result
     same_per_s = await bare.many_jobs(many, calls=round(calls))
     posted_per_s = await bare.many_jobs(many, calls=1)
     program_per_s = await bare.many_programs(many)
+    lasting_per_s = await bare.many_jobs(lasting, calls=round(lasting_calls), program=_LASTING_PROGRAM)
     await bare.close()
     _require_one_each(cluster, house.attempts)
     overhead_ms = _p50(accepted) - _p50(raw_accepted)
@@ -111,6 +121,9 @@ async def _measure(database: Database, cluster: Cluster, folder: Path) -> Result
             "own_processor_ms_per_job": round(own_ms, 1),
             "head_costs_ms": round(1000 / posted_per_s - 1000 / program_per_s, 1),
             "jobs": many,
+            "lasting": {"job_s": _LASTS_S, "jobs": lasting, "calls_per_job": round(lasting_calls, 2),
+                        "kyoyo": round(ours_lasting_per_s, 2), "same_jobs_and_calls": round(lasting_per_s, 2),
+                        "of_same_jobs_and_calls": round(ours_lasting_per_s / lasting_per_s, 3)},
         },
     )  # fmt: skip
 
@@ -153,19 +166,19 @@ class _House:
             running.append((await self._first_line_ns(attempt) - began_ns) / 1e6)
         return accepted, running
 
-    async def many(self, count: int) -> float:
+    async def many(self, count: int, program: str = _PROGRAM) -> float:
         began = perf_counter()
         left = iter(range(count))
 
         async def caller() -> None:
             for _ in left:
-                await self._submit()
+                await self._submit(program)
 
         await asyncio.gather(*(caller() for _ in range(_CALLERS)))
         await _all_there([self._work(attempt) / "end.json" for attempt in self.attempts[-count:]])
         return count / (perf_counter() - began)
 
-    async def _submit(self) -> UUID:
+    async def _submit(self, program: str = _PROGRAM) -> UUID:
         attempt = new_id()
         principal = Principal(
             person_id=self.tenant.person_id,
@@ -177,7 +190,7 @@ class _House:
             token_id=new_id(),
         )
         request = Submission(
-            name="bench", kind=JobKind.BATCH, offering_id=OFFERING, body=_PROGRAM.encode(), gpus=1, walltime_s=60
+            name="bench", kind=JobKind.BATCH, offering_id=OFFERING, body=program.encode(), gpus=1, walltime_s=60
         )
         async with transaction(
             self._database.portal, role=Role.TENANT, organisation_id=self.tenant.organisation_id
@@ -283,9 +296,9 @@ class _Bare:
         ends = [self._folder / f"many{number}.out" for number in range(count)]
         return await self._many(bodies, ends, _has_printed, calls=1)
 
-    async def many_jobs(self, count: int, *, calls: int) -> float:
+    async def many_jobs(self, count: int, *, calls: int, program: str = _PROGRAM) -> float:
         """The same when each is the job that the adapter would post, and so many calls are made for it."""
-        requests = [self._request() for _ in range(count)]
+        requests = [self._request(program) for _ in range(count)]
         bodies = [self._as_posted(request) for request in requests]
         ends = [work_of(self._site.folder, self._user, request.attempt_id) / "end.json" for request in requests]
         return await self._many(bodies, ends, calls=calls)
@@ -311,14 +324,14 @@ class _Bare:
         await _all_there(ends, has_ended)
         return len(bodies) / (perf_counter() - began)
 
-    def _request(self) -> JobRequest:
+    def _request(self, program: str) -> JobRequest:
         return JobRequest(
             attempt_id=new_id(),
             tenant=self._tenant.slug,
             identity=Identity(self._user, self._tenant.slug),
             resources=Resources(gpus=1, cpus=4, memory_mb=4_096),
             walltime_s=60,
-            payload=Script(body=_PROGRAM.encode()),
+            payload=Script(body=program.encode()),
         )
 
     def _as_posted(self, request: JobRequest) -> Json:

@@ -87,6 +87,10 @@ class IbmWorld:
         found: list[dict[str, Any]] = self.tell("jobs")
         return found
 
+    def sessions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.tell("sessions")
+        return found
+
     def change_job(self, job_id: str, **fields: Any) -> None:
         self.tell("change", job=job_id, fields=fields)
 
@@ -236,7 +240,11 @@ def _backend(instance: _Instance, _query: object, _asked: object, name: str, wha
 
 def _usage(instance: _Instance, *_: object) -> tuple[int, Any]:
     consumed = sum(job.usage_s for job in instance.world.jobs.values())
-    return 200, {"usage_consumed_seconds": consumed, "usage_limit_seconds": 36_000, "usage_limit_reached": False}
+    return 200, {
+        "usage_consumed_seconds": consumed,
+        "usage_limit_seconds": 36_000,
+        "usage_limit_reached": instance.world.out_of_time,
+    }
 
 
 def _jobs(instance: _Instance, query: dict[str, list[str]], *_: object) -> tuple[int, Any]:
@@ -348,6 +356,9 @@ _WORDS: dict[str, Any] = {
     "forget": lambda instance, job: instance.world.jobs.pop(job).told(),
     "expire-tokens": lambda instance: instance.tokens.clear(),
     "cancel": _wish,
+    "fail": lambda instance, job, **why: instance.world.fail(instance.world.jobs[job], **why),
+    "close-session": lambda instance, session: instance.world.close_session(session),
+    "sessions": lambda instance: [session.told() for session in instance.world.sessions.values()],
     "requests": lambda instance: instance.requests,
     "close": lambda instance: setattr(instance.world, "closed", True),
 }

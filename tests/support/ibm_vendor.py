@@ -153,6 +153,7 @@ class World:
     """A new job is not in the list for so long."""
     listing_twice: bool = False
     operational: bool = True
+    out_of_time: bool = False
     jobs: dict[str, Job] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
@@ -279,6 +280,11 @@ class World:
             job.end("Cancelled", reason=reason, code=code)
             job.usage_final = not self.usage_waits
             return 204
+
+    def fail(self, job: Job, *, code: int, reason: str) -> None:
+        with self.lock:
+            job.end("Failed", code=code, reason=reason)
+            job.usage_final = not self.usage_waits
 
     def create_session(self, asked: dict[str, Any]) -> dict[str, Any]:
         session = Session(

@@ -41,7 +41,6 @@ from hpc_adapters.quantum.ibm_runtime.usage import Accounts
 _DEADLINE_S = 60.0
 """Of a call of the bridge: some have several requests, each with its own limit."""
 _FRESH_S = 15.0
-_ESTIMATE_S = 8.0
 _ESTIMATES = 256
 
 
@@ -186,7 +185,7 @@ class IbmBackend:
                     shots=circuit.shots,
                     seed=1,
                     target=device.target_of(await self._parts.device()),
-                    wait_s=_ESTIMATE_S,
+                    wait_s=self.settings.translate_wait_s,
                 )
             except Unavailable:
                 model = {"base_us": self.settings.base_us, "per_kshot_us": self.settings.per_kshot_us}

@@ -21,8 +21,7 @@ from hpc_adapters.quantum.ibm_runtime.translation import Translator
 ASKED: Final = "asked"
 WALLTIME: Final = "walltime"
 _FIND_S: Final = 6.0
-_TRANSLATE_S: Final = 8.0
-"""Together shorter than the time limit of whoever calls `submit`."""
+"""With what follows shorter than the time limit of whoever calls `submit`."""
 _LOOK_S: Final = 0.3
 _RESULT_MISSING: Final = "result-missing"
 
@@ -93,7 +92,7 @@ class Jobs:
             shots=circuit.shots,
             seed=int.from_bytes(request.attempt_id.bytes[:4], "big") >> 1,
             target=device.target_of(await parts.device()),
-            wait_s=_TRANSLATE_S,
+            wait_s=parts.settings.translate_wait_s,
         )
         needed_us = self.estimate(isa, None).low_us
         if circuit.max_qpu_us is not None and needed_us > circuit.max_qpu_us:

@@ -41,6 +41,8 @@ class IbmSettings:
     translate_s: int = 60
     """So long may a program take to be translated for the device."""
     translate_mb: int = 2048
+    translate_wait_s: float = 8.0
+    """So long does `submit` wait for that; with its other calls shorter than its caller's time limit."""
     base_us: int = 2_000_000
     """QPU time of a job beside its circuits, for estimates."""
     per_kshot_us: int = 300_000

@@ -9,6 +9,8 @@ from decimal import Decimal
 from pricing.errors import MixedTaxRates
 from pricing.model import Component, Quote, QuoteLine, QuotePhase
 
+_ORDER = list(Component)
+
 
 def joined(parts: Sequence[tuple[str, Quote]]) -> Quote:
     """One quote of a job from those of its phases, each with its name. Its ceiling is the sum of theirs.
@@ -54,5 +56,5 @@ def _summed(lines: Sequence[QuoteLine]) -> tuple[QuoteLine, ...]:
         amounts[line.component] = amounts.get(line.component, 0) + line.amount_micro_yen
     return tuple(
         QuoteLine(component=component, quantity=quantity, amount_micro_yen=amounts[component])
-        for component, quantity in quantities.items()
+        for component, quantity in sorted(quantities.items(), key=lambda each: _ORDER.index(each[0]))
     )

@@ -44,12 +44,16 @@ def _quote(row: Record, phases: Sequence[QuotePhase]) -> Quote:
     return Quote(**{**row, "lines": _lines(row["lines"]), "basis": row["basis"] or {}, "phases": tuple(phases)})
 
 
+_ORDER = list(Component)
+
+
 def _lines(told: Mapping[str, Any]) -> tuple[QuoteLine, ...]:
+    """In the order in which they are quoted: the database has an order of its own."""
     return tuple(
         QuoteLine(
             component=Component(name), quantity=Decimal(line["quantity"]), amount_micro_yen=line["amount_micro_yen"]
         )
-        for name, line in told.items()
+        for name, line in sorted(told.items(), key=lambda each: _ORDER.index(Component(each[0])))
     )
 
 

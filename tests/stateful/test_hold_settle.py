@@ -28,10 +28,10 @@ from hypothesis.stateful import (
 
 from pricing.model import BillableAttempt, Ending, JobSize, LotKind, Quote, UsageToRate
 from pricing.units import micro
-from tests.support.books import VERSION, Books, JobPicture, Picture, PostgresBooks, PureBooks, TwinBooks
+from tests.support.books import QPU_VERSION, VERSION, Books, JobPicture, Picture, PostgresBooks, PureBooks, TwinBooks
 from tests.support.database import fresh_database
-from tests.support.market import GPU, NOW, Market, an_id, gpu_usage, open_market
-from tests.support.prices import a_quote
+from tests.support.market import GPU, NOW, QPU, Market, an_id, gpu_usage, open_market
+from tests.support.prices import a_hybrid_quote, a_quote
 
 _NUMBERS = count()
 YEN = st.integers(1, 2_000 * 1_000_000)
@@ -43,6 +43,7 @@ PICK = st.integers(0, 10**6)
 class _Attempt:
     id: UUID
     opened_at: datetime
+    offering: str = GPU
     ended: bool = False
     records: list[UsageToRate] = field(default_factory=list)
 
@@ -127,9 +128,18 @@ class HoldSettle(RuleBasedStateMachine):
 
     @rule(gpus=st.integers(1, 2), walltime_s=st.integers(300, 1_800), runs=st.integers(1, 3), life=LIVES)
     def submit(self, gpus: int, walltime_s: int, runs: int, life: Life) -> None:
-        key = self._key()
-        quote = a_quote(key, size=JobSize(gpus=gpus, walltime_s=walltime_s, runs=runs), version=VERSION, now=self.now)
-        quote = replace(quote, organisation_id=self.organisation)
+        key, size = self._key(), JobSize(gpus=gpus, walltime_s=walltime_s, runs=runs)
+        self._submit(a_quote(key, size=size, version=VERSION, now=self.now), life)
+
+    @rule(gpus=st.integers(1, 2), walltime_s=st.integers(300, 1_800), shots=st.integers(1, 9_000), life=LIVES)
+    def submit_hybrid(self, gpus: int, walltime_s: int, shots: int, life: Life) -> None:
+        """A job with two offerings: its attempts are of one and the other in turn, under one hold."""
+        sizes = (JobSize(gpus=gpus, walltime_s=walltime_s), JobSize(shots=shots, walltime_s=60))
+        parts = list(zip((VERSION, QPU_VERSION), sizes, strict=True))
+        self._submit(a_hybrid_quote(self._key(), parts, now=self.now), life)
+
+    def _submit(self, told: Quote, life: Life) -> None:
+        quote = replace(told, organisation_id=self.organisation)
         if self.books.submit(quote, self.now):
             self.told.append(lambda now: self._must_admit(quote, now))
             self.jobs.append(_Job(quote))
@@ -140,7 +150,8 @@ class HoldSettle(RuleBasedStateMachine):
         assert self.books.submit(quote, now)
 
     def _open_attempt(self, job: _Job) -> None:
-        attempt = _Attempt(an_id("attempt", job.quote.job_id, len(job.attempts)), self.now)
+        offering = QPU if job.quote.phases and len(job.attempts) % 2 else GPU
+        attempt = _Attempt(an_id("attempt", job.quote.job_id, len(job.attempts)), self.now, offering)
         job.attempts.append(attempt)
         self.books.open_attempt(
             BillableAttempt(
@@ -149,7 +160,8 @@ class HoldSettle(RuleBasedStateMachine):
                 organisation_id=self.organisation,
                 project_id=an_id("project"),
                 person_id=an_id("person"),
-                offering_id=GPU,
+                offering_id=offering,
+                phase=str(len(job.attempts) % 2) if job.quote.phases else "main",
                 opened_at=self.now,
             )
         )
@@ -193,8 +205,10 @@ class HoldSettle(RuleBasedStateMachine):
         self._use(job, job.attempts[pick % len(job.attempts)], share, final=final)
 
     def _use(self, job: _Job, attempt: _Attempt, share: int, *, final: bool) -> None:
-        seconds = int(job.quote.lines[0].quantity) * share // 100
-        usage = gpu_usage(self._key(), seconds, started_at=attempt.opened_at, ended_at=self.now)
+        component = "gpu_s" if attempt.offering == GPU else "qpu_s"
+        most = next(line.quantity for line in job.quote.lines if line.component == component)
+        seconds, opened_at = int(most) * share // 100, attempt.opened_at
+        usage = gpu_usage(self._key(), seconds, component=component, started_at=opened_at, ended_at=self.now)
         attempt.records.append(usage)
         self._tell(lambda now: self.books.use(attempt.id, [usage], now, final=final))
 
@@ -205,7 +219,13 @@ class HoldSettle(RuleBasedStateMachine):
         wrong = attempt.records.pop(pick % len(attempt.records))
         seconds = int(wrong.quantity) * share // 100
         right = replace(
-            gpu_usage(self._key(), seconds, started_at=wrong.started_at, ended_at=wrong.ended_at),
+            gpu_usage(
+                self._key(),
+                seconds,
+                component="gpu_s" if attempt.offering == GPU else "qpu_s",
+                started_at=wrong.started_at,
+                ended_at=wrong.ended_at,
+            ),
             supersedes=wrong.usage_record_id,
         )
         attempt.records.append(right)
@@ -219,7 +239,8 @@ class HoldSettle(RuleBasedStateMachine):
             self._tell(lambda now: self.books.waive(record, now))
         elif not waive:
             attempt = self._attempts()[pick % len(self._attempts())]
-            usage = gpu_usage(self._key(), 5, component="qpu_s", started_at=attempt.opened_at, ended_at=self.now)
+            strange = "qpu_s" if attempt.offering == GPU else "gpu_s"
+            usage = gpu_usage(self._key(), 5, component=strange, started_at=attempt.opened_at, ended_at=self.now)
             self.parked.append(usage.usage_record_id)
             attempt.records.append(usage)
             self._tell(lambda now: self.books.use(attempt.id, [usage], now, final=False))

@@ -22,10 +22,12 @@ from pricing.ledger.balances import LotBalance, Part
 from pricing.ledger.entries import Account, Bucket, Transaction
 from pricing.ledger.templates import ChargeMove
 from pricing.model import BillableAttempt, Ending, LotKind, Quote, UsageToRate
-from tests.support.market import GPU, Market, an_id, gpu_price
+from tests.support.market import GPU, QPU, QPU_OFFERING, QPU_PRICES, Market, an_id, gpu_price
 from tests.support.prices import a_version
 
 VERSION = a_version(prices=[gpu_price("330")])
+QPU_VERSION = a_version(QPU_OFFERING, QPU_PRICES)
+VERSIONS = {GPU: VERSION, QPU: QPU_VERSION}
 T = TypeVar("T")
 
 
@@ -70,10 +72,14 @@ class _Job:
     live: dict[Key, Line] = field(default_factory=dict)
     hold_open: bool = True
 
+    def prices(self, attempt_id: UUID, usage: UsageToRate) -> bool:
+        """Whether the version of the attempt's offering has a price for it."""
+        return VERSIONS[self.attempts[attempt_id].offering_id].component(usage.component) is not None
+
     def facts(self) -> JobFacts:
         replaced = {usage.supersedes for of_one in self.usages.values() for usage in of_one.values()}
         return JobFacts(
-            versions={GPU: VERSION},
+            versions=VERSIONS,
             ceiling_micro_yen=self.quote.ceiling_micro_yen,
             hold_open=self.hold_open,
             attempts=list(self.attempts.values()),
@@ -81,7 +87,7 @@ class _Job:
                 attempt: [
                     usage
                     for usage in of_one.values()
-                    if usage.usage_record_id not in replaced and VERSION.component(usage.component)
+                    if usage.usage_record_id not in replaced and self.prices(attempt, usage)
                 ]
                 for attempt, of_one in self.usages.items()
             },
@@ -156,7 +162,7 @@ class PureBooks:
         job = self._job_of(attempt_id)
         for usage in usages:
             job.usages.setdefault(attempt_id, {}).setdefault(usage.usage_record_id, usage)
-            if VERSION.component(usage.component) is None and usage.usage_record_id not in self.waived:
+            if not job.prices(attempt_id, usage) and usage.usage_record_id not in self.waived:
                 job.parked[usage.usage_record_id] = attempt_id
         if final and job.attempts[attempt_id].accounting_final_at is None:
             self._change(job, attempt_id, accounting_final_at=now)
@@ -350,7 +356,8 @@ class PostgresBooks:
                 organisation_id=attempt.organisation_id,
                 project_id=attempt.project_id,
                 person_id=attempt.person_id,
-                offering_id=GPU,
+                offering_id=attempt.offering_id,
+                phase=attempt.phase,
                 now=attempt.opened_at,
             )
         )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from accounts.model import CustomerClass
-from pricing import catalog, quoting
+from pricing import catalog, phases, quoting
 from pricing.model import (
     BillableAttempt,
     Ending,
@@ -19,7 +19,7 @@ from pricing.model import (
     Quote,
     ServiceClass,
 )
-from tests.support.market import GPU_OFFERING, MARKET, NOW, an_id, gpu_price
+from tests.support.market import GPU_OFFERING, MARKET, NOW, QPU_OFFERING, an_id, gpu_price
 
 ORGANISATION = an_id("organisation", "alpha")
 # Awkward on purpose: nothing divides evenly.
@@ -51,6 +51,28 @@ def a_quote(job: object, *, size: JobSize, version: PriceVersion | None = None, 
         job_id=an_id("job", job),
         organisation_id=ORGANISATION,
         now=now,
+    )
+
+
+def a_hybrid_quote(job: object, parts: Sequence[tuple[PriceVersion, JobSize]], *, now: datetime = NOW) -> Quote:
+    """Of a job with phases `0`, `1`, …, each of the offering of its version."""
+    offerings = {each.id: each for each in (GPU_OFFERING, QPU_OFFERING)}
+    return phases.joined(
+        [
+            (
+                str(place),
+                quoting.price_job(
+                    offering=offerings[version.offering_id],
+                    version=version,
+                    size=size,
+                    quote_id=an_id("quote", job),
+                    job_id=an_id("job", job),
+                    organisation_id=ORGANISATION,
+                    now=now,
+                ),
+            )
+            for place, (version, size) in enumerate(parts)
+        ]
     )
 
 

@@ -126,13 +126,11 @@ def _show_time(session: Session, told: Estimate) -> None:
     needed = NeededTime.of(told)
     if needed is None:
         return
-    if needed.low_s is not None and needed.high_s is not None:
-        source = session.texts.get(f"word.{needed.source}", one_line(needed.source))
-        session.say("say.qpu_time", low=f"{needed.low_s:g}", high=f"{needed.high_s:g}", source=source)
-    if needed.low_yen is not None and needed.high_yen is not None:
-        session.say("say.qpu_cost", low=yen(needed.low_yen), high=yen(needed.high_yen))
-    if needed.cap_s is not None:
-        session.say("say.qpu_cap", cap=f"{needed.cap_s:g}")
+    source = session.texts.get(f"word.{needed.source}", one_line(needed.source))
+    range_s = {"low": f"{needed.low_s:f}", "likely": f"{needed.expected_s:f}", "high": f"{needed.high_s:f}"}
+    session.say("say.qpu_time", **range_s, source=source)
+    session.say("say.qpu_cost", low=yen(needed.low_yen), high=yen(told.ceiling_yen))
+    session.say("say.qpu_cap", cap=f"{needed.cap_s:f}")
 
 
 def _about(session: Session, device: Device) -> list[tuple[str, str]]:

@@ -101,6 +101,7 @@ class _Circuits:
 def _qpy(circuit: QuantumCircuit) -> bytes:
     plain = circuit.copy()
     plain.metadata = {}  # its owner's own business, and of any type
+    plain._layout = None  # noqa: SLF001  where its qubits came from: observables are over the qubits that it has now
     data = io.BytesIO()
     qpy.dump(plain, data, version=QPY_VERSION)
     return data.getvalue()

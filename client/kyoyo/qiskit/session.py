@@ -25,7 +25,7 @@ from kyoyo.spec import Choices, SessionWish, spec_of_session
 
 MAX_TIME_S = 600
 IDLE_S = 60
-_OVER = frozenset({"session-over", "session-not-open", "session-not-found"})
+_OVER = "session-over"
 _active: ContextVar[Session | None] = ContextVar("kyoyo_session", default=None)
 
 
@@ -119,7 +119,7 @@ class Session:
         try:
             job = send(session.id)
         except Refused as refused:
-            if refused.code not in _OVER:
+            if refused.code != _OVER:
                 raise
             language = self.backend.client.language
             raise SessionOver(language=language, session=session.id, state=refused.code) from refused

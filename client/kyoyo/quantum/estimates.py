@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from kyoyo.models import Estimate, Fields
 
-_US = Decimal(1_000_000)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeededTime:
-    """`cap_s`: more is neither used nor charged. `source`: 'durations' of its gates, or the device's 'model'."""
+    """Seconds: at least, probably, at most, and where the device stops; more is neither used nor charged.
 
-    low_s: Decimal | None
-    high_s: Decimal | None
-    cap_s: Decimal | None
+    `source`: 'durations' of its gates, the device's 'model', or that of the 'offering'. `low_yen`: without tax.
+    """
+
+    low_s: Decimal
+    expected_s: Decimal
+    high_s: Decimal
+    cap_s: Decimal
     low_yen: Decimal | None
-    high_yen: Decimal | None
     source: str
 
     @classmethod
     def of(cls, estimate: Estimate) -> NeededTime | None:
-        """Of an estimate. From a portal that tells no range: what its ceiling is for. None: it is for no QPU."""
-        qpu = Fields(estimate.raw).inner("qpu")
-        cap_s = _seconds(qpu.optional_integer("cap_us"))
-        cap_s = _ceiling_s(estimate) if cap_s is None else cap_s
-        if not qpu.told and cap_s is None:
+        """Of an estimate; None: it is for no QPU, or of a portal that tells no range."""
+        told = Fields(estimate.raw)
+        service = told.inner("service")
+        if not service.told:
             return None
         return cls(
-            low_s=_seconds(qpu.optional_integer("low_us")),
-            high_s=_seconds(qpu.optional_integer("high_us")),
-            cap_s=cap_s,
-            low_yen=qpu.yen("low_yen"),
-            high_yen=qpu.yen("high_yen"),
-            source=qpu.text("source", ""),
+            low_s=service.needed_yen("low_s"),
+            expected_s=service.needed_yen("expected_s"),
+            high_s=service.needed_yen("high_s"),
+            cap_s=service.needed_yen("cap_s"),
+            low_yen=told.yen("low_yen"),
+            source=service.text("source", ""),
         )
-
-
-def _seconds(microseconds: int | None) -> Decimal | None:
-    return None if microseconds is None else Decimal(microseconds) / _US
-
-
-def _ceiling_s(estimate: Estimate) -> Decimal | None:
-    lines: Sequence[Fields] = Fields(estimate.raw).items(Fields, "lines")
-    found = [line.yen("quantity") for line in lines if line.text("component", "") == "qpu_s"]
-    return next((each for each in found if each is not None), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 from typing import Any
@@ -87,9 +88,10 @@ def test_qiskits_sampler_for_backends_runs_over_it(device: KyoyoBackend) -> None
 def runtime() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip("qiskit_ibm_runtime")
+        return importlib.import_module("qiskit_ibm_runtime")
 
 
+@pytest.mark.ibm
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_unmodified_sampler_of_the_runtime_library_works_and_is_told_of(
     portal: QuantumPortal, device: KyoyoBackend
@@ -110,6 +112,7 @@ def test_the_unmodified_sampler_of_the_runtime_library_works_and_is_told_of(
     sampler.run([transpile(circuit, device).assign_parameters([0.0])]).result()  # and not again
 
 
+@pytest.mark.ibm
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::kyoyo.qiskit.KyoyoWarning")
 def test_the_unmodified_estimator_of_the_runtime_library_works(device: KyoyoBackend) -> None:
     library = runtime()

@@ -90,7 +90,10 @@ def test_a_portal_without_a_register_tells_its_offerings() -> None:
     price = {"service_class": "standard", "component": "qpu_s", "per": "1", "price_yen": "160"}
     offering = {"id": "qpu-demo", "kind": "quantum", "hardware": {"qubits": 5, "simulated": True}, "prices": [price]}
     older = FakePortal().on("GET /offerings", {"items": [{**offering, "limits": {"max_shots": 100}}]})
-    device = KyoyoService(client=older.client()).backend("qpu-demo").device
+    backend = KyoyoService(client=older.client()).backend("qpu-demo")
+    device, circuit = backend.device, QuantumCircuit(3)
+    circuit.ccx(0, 1, 2)
+    assert transpile(circuit, backend, optimization_level=0).count_ops() == {"ccx": 1}
     assert (device.offering, device.qubits, device.simulator, device.max_shots) == ("qpu-demo", 5, True, 100)
 
 

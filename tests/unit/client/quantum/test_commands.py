@@ -120,13 +120,18 @@ def test_a_limit_of_yen_is_kept(portal: FakePortal, circuit: str) -> None:
 
 
 def test_the_estimate_tells_a_range_and_where_it_stops(portal: FakePortal, circuit: str) -> None:
-    qpu = {"low_us": 1_500_000, "high_us": 2_250_000, "cap_us": 4_000_000, "source": "durations"}
-    portal.on("POST /estimates", {**an_estimate(), "qpu": {**qpu, "low_yen": "240", "high_yen": "360"}})
+    service = {"low_s": "1.5", "expected_s": "2", "high_s": "2.25", "cap_s": "4", "source": "durations"}
+    portal.on("POST /estimates", {**an_estimate(), "service": service, "low_yen": "24"})
     ran = kyoyo(portal, "qpu", "estimate", circuit, "--backend", "torino")
-    for word in ("QPU time 1.5 to 2.25 s, by its gates' durations", "¥240 to ¥360", "stopped at 4 s", "at most ¥100"):
+    for word in (
+        "QPU time 1.5 to 2.25 s, probably 2 s, by its gates' durations",
+        "¥24 to ¥100 without tax",
+        "stopped at 4 s",
+        "at most ¥100",
+    ):
         assert word in ran.out
-    portal.on("POST /estimates", {**an_estimate(), "lines": [{"component": "qpu_s", "quantity": "0.75"}]})
-    assert "stopped at 0.75 s" in kyoyo(portal, "qpu", "estimate", circuit).out
+    portal.on("POST /estimates", {**an_estimate(), "service": None})
+    assert "QPU" not in kyoyo(portal, "qpu", "estimate", circuit).out
 
 
 def test_a_result_in_each_form(portal: FakePortal) -> None:

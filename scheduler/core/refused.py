@@ -68,7 +68,9 @@ _SITE: Final = (
 REFUSED: Final[Mapping[str, tuple[str, str]]] = {
     **dict.fromkeys(("too-large", "no-node-fits", "over-limit"), _SIZE),
     **dict.fromkeys(("uneven-layout", "invalid-resources", "invalid-task-count", "invalid-launch"), _LAYOUT),
-    **dict.fromkeys(("walltime-too-long", "walltime-too-short", "walltime-missing", "invalid-walltime"), _TIME),
+    **dict.fromkeys(
+        ("walltime-too-long", "walltime-too-short", "walltime-missing", "invalid-walltime", "invalid-idle-time"), _TIME
+    ),
     **dict.fromkeys(("empty-script", "script-too-large"), _SCRIPT),
     **dict.fromkeys(("invalid-arguments", "arguments-too-large", "invalid-environment"), _WORDS),
     **dict.fromkeys(
@@ -144,6 +146,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
             "request-not-understood",
             "slurm-refused",
             "device-failed",
+            "refused-by-vendor",
             "no-gpu",
             "unknown-queue",
             "queue-denied",

@@ -160,9 +160,9 @@ def circuit_run(request: JobRequest, circuit: Circuit, device: Device, *, grace_
 
 
 def session_run(request: JobRequest, hold: SessionHold) -> RunSpec:
-    """A process that sleeps: it is what walltime and cancel end, whoever lives then. `Rejected('invalid-walltime')`."""
+    """A process that sleeps, for walltime and cancel to end, whoever lives then. `Rejected('invalid-idle-time')`."""
     if hold.idle_s <= 0:
-        raise Rejected("invalid-walltime", walltime_s=hold.idle_s)
+        raise Rejected("invalid-idle-time", idle_s=hold.idle_s)
     facts: Mapping[str, object] = {
         "kind": SESSION,
         "idle_s": hold.idle_s,

@@ -56,6 +56,10 @@ _SESSION: Final = (
     "指定したセッションは開いていません。新しいセッションを開いてから再投入してください。",
     "The session that it names is not open. Open a new one and submit it again.",
 )
+_VENDOR: Final = (
+    "装置の提供元が受け付けませんでした。プログラムとショット数を確かめ、解決しないときは当方の窓口にこのコードを伝えてください。",
+    "The device's vendor refused it. Check the program and its shots; if that does not help, tell our support this code.",
+)
 _INPUTS: Final = (
     "入力ファイルが見つかりません。もう一度投入してください。",
     "Its input files were not found there. Submit it again.",
@@ -135,6 +139,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
     ),
     **dict.fromkeys(("qpu-cap-too-small", "qpu-cap-reached"), _CAP),
     "session-over": _SESSION,
+    **dict.fromkeys(("vendor-refused", "vendor-cannot-run"), _VENDOR),
     "inputs-missing": _INPUTS,
     **dict.fromkeys(
         (
@@ -146,6 +151,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
             "request-not-understood",
             "slurm-refused",
             "device-failed",
+            "malformed-translation",
             "refused-by-vendor",
             "no-gpu",
             "unknown-queue",

@@ -58,7 +58,7 @@ _SESSION: Final = (
 )
 _VENDOR: Final = (
     "装置の提供元が受け付けませんでした。プログラムとショット数を確かめ、解決しないときは当方の窓口にこのコードを伝えてください。",
-    "The device's vendor refused it. Check the program and its shots; if that does not help, tell our support this code.",
+    "The device's vendor refused it. Check program and shots; if that does not help, tell our support this code.",
 )
 _INPUTS: Final = (
     "入力ファイルが見つかりません。もう一度投入してください。",

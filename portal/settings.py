@@ -202,7 +202,7 @@ class IbmRuntime(BaseModel):
     max_operations: int = Field(default=100_000, ge=1)
     max_shots: int = Field(default=100_000, ge=1)
     translate_s: int = Field(default=60, ge=1)
-    translate_mb: int = Field(default=2048, ge=512)
+    translate_mb: int = Field(default=1024, ge=128)
     base_us: int = Field(default=2_000_000, ge=0)
     per_kshot_us: int = Field(default=300_000, ge=0)
     proxy_url: str | None = None

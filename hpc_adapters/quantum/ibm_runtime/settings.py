@@ -40,7 +40,8 @@ class IbmSettings:
     max_result_bytes: int = 32 * 2**20
     translate_s: int = 60
     """So long may a program take to be translated for the device."""
-    translate_mb: int = 2048
+    translate_mb: int = 1024
+    """Beside the interpreter with qiskit."""
     translate_wait_s: float = 8.0
     """So long does `submit` wait for that; with its other calls shorter than its caller's time limit."""
     base_us: int = 2_000_000

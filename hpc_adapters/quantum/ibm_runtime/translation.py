@@ -5,25 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from hpc_adapters.confined.admission import admission, admit_tenant
-from hpc_adapters.confined.model import FilePath, RunSpec, RunState
+from hpc_adapters.confined.model import RunSpec, RunState
 from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
 from hpc_adapters.contract import Isolation, Seen, Stream
 from hpc_adapters.errors import Rejected, Unavailable
+from hpc_adapters.quantum.confining import workload
 from hpc_adapters.workloads.circuit_refusals import CODES
 
-_ADAPTERS: Final = Path(__file__).resolve().parents[2]
-_CODE: Final = (_ADAPTERS / "workloads", _ADAPTERS / "programs.py", _ADAPTERS / "pubs.py")
-_PYTHON: Final = tuple(
-    place for place in dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix))) if not place.is_relative_to("/usr")
-)  # every sandbox sees /usr
-_MODULE: Final = "hpc_adapters.workloads.transpile_circuit"
 _RESULT_BYTES: Final = 32 * 2**20
 _LOOK_S: Final = 0.05
 _AT_A_TIME: Final = 2
@@ -86,24 +79,16 @@ class Translator:
 
     async def _start(self, run_id: UUID, program: bytes, tenant: str, job: Mapping[str, Any]) -> None:
         told = {**job, "max_operations": self._max_operations, "result_bytes": _RESULT_BYTES}
-        spec = RunSpec(
+        spec = workload(
+            "transpile_circuit",
             attempt_id=run_id,
             tenant=tenant,
-            argv=[sys.executable, "-s", "-P", "-B", "-m", _MODULE, FilePath("job.json"), FilePath("program")],
-            files={"job.json": json.dumps(told).encode(), "program": program},
-            environment={
-                "PYTHONPATH": str(_ADAPTERS.parent),
-                "QISKIT_PARALLEL": "FALSE",
-                "RAYON_NUM_THREADS": "1",  # else a thread for every core of the machine
-            },
+            job=json.dumps(told).encode(),
+            program=program,
             walltime_s=self._translate_s,
             memory_mb=self._translate_mb,
-            read_only=(*_PYTHON, *_CODE),
-            stdout_cap_bytes=2**20,
-            result_cap_bytes=_RESULT_BYTES,
             grace_s=1.0,
-            processes=64,
-            disk_mb=128,
+            result_bytes=_RESULT_BYTES,
         )
         try:
             await asyncio.to_thread(self._accept, spec)

@@ -199,9 +199,12 @@ def say(refusal: Refusal, language: Language) -> Said:
     """A refusal for a person who reads this language."""
     texts = catalogue(language)
     facts = Facts(refusal.facts, texts)
+    message = texts.texts[f"refusal.{refusal.code}.message"].format_map(facts)
+    if refusal.facts.get("phase") and not isinstance(refusal, scheduler.BadPhase):
+        message = texts.text("of_phase.message", phase=facts["phase"], message=message)
     return Said(
         status=STATUS[type(refusal)],
         code=refusal.code,
-        message=texts.texts[f"refusal.{refusal.code}.message"].format_map(facts),
+        message=message,
         remedy=texts.texts[f"refusal.{refusal.code}.remedy"].format_map(facts),
     )

@@ -94,6 +94,8 @@ class StatementEntry:
     held_micro_yen: int
     owed_micro_yen: int
     """Positive: the debt grew."""
+    phase: str | None = None
+    """Of a settlement of a hybrid job: whose use it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

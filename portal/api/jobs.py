@@ -37,7 +37,7 @@ from portal.auth.idempotency import IdempotencyKey
 from portal.data import service as data
 from portal.jobphases import phases_of
 from pricing import service as pricing
-from pricing.model import Component, PriceVersion, Quote
+from pricing.model import Component, PriceVersion, Quote, QuotePhase
 from pricing.units import amount_down, micro, yen_text
 from scheduler import service as scheduler
 from scheduler.core.model import State
@@ -141,16 +141,7 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
             )
             for line in quote.lines
         ],
-        phases=[
-            EstimatePhase(
-                phase=each.phase,
-                offering=each.offering_id,
-                price_version_id=each.price_version_id,
-                ceiling_yen=yen_text(each.ceiling_micro_yen),
-                expected_yen=yen_text(each.expected_micro_yen),
-            )
-            for each in quote.phases
-        ],
+        phases=[_estimate_phase(each) for each in quote.phases],
         needed_yen=yen_text(admission.needed_micro_yen),
         available_yen=yen_text(admission.available_micro_yen),
         admissible=admission.admissible,
@@ -182,6 +173,16 @@ def _worth(qpu_us: int, version: PriceVersion) -> int:
     if price is None:
         return 0
     return amount_down(qpu_us, price_micro_yen=price.price_micro_yen, per_micro=micro(price.per))
+
+
+def _estimate_phase(quoted: QuotePhase) -> EstimatePhase:
+    return EstimatePhase(
+        phase=quoted.phase,
+        offering=quoted.offering_id,
+        price_version_id=quoted.price_version_id,
+        ceiling_yen=yen_text(quoted.ceiling_micro_yen),
+        expected_yen=yen_text(quoted.expected_micro_yen),
+    )
 
 
 @router.post("/jobs", status_code=HTTPStatus.CREATED)

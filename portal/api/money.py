@@ -59,6 +59,7 @@ class EntryOut(Out):
     at: datetime
     kind: str
     job_id: UUID | None
+    phase: Annotated[str | None, Field(description="Of a hybrid job's settlement: whose use it is.")]
     available_yen: Yen
     held_yen: Yen
     owed_yen: Yen
@@ -259,6 +260,7 @@ def statement_out(found: Statement, converted: Sequence[ConvertedPrice], languag
                 at=each.effective_at,
                 kind=each.kind,
                 job_id=each.job_id,
+                phase=each.phase,
                 available_yen=yen_text(each.available_micro_yen),
                 held_yen=yen_text(each.held_micro_yen),
                 owed_yen=yen_text(each.owed_micro_yen),

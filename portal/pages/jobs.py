@@ -16,6 +16,7 @@ from infra.refusal import Refusal
 from portal.api.output import parsed
 from portal.errors import NoResult
 from portal.joblogs import LogSource, Piece, log_events, read_log
+from portal.jobphases import phases_of
 from portal.jobstates import state_events
 from portal.pages.histogram import Histogram, histogram
 from portal.pages.visitor import JobsForm, JobsVisitor, Visitor
@@ -59,6 +60,7 @@ async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
         attempts = await scheduler.attempts(conn, job_id)
         by_attempt = await pricing.attempts_of_job(conn, job_id)
         left = await scheduler.result(conn, job_id)
+        phases = await phases_of(conn, job_id, by_attempt)
     result = _result(left)
     return visitor.show(
         "job.html",
@@ -68,6 +70,7 @@ async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
         dependencies=dependencies,
         attempts=attempts,
         by_attempt=by_attempt,
+        phases=phases,
         result=result,
         counts=_counts(result),
         stdout=await _log(visitor, job_id, Stream.STDOUT),

@@ -22,7 +22,7 @@ from kyoyo.hybrid import HybridFunction, HybridJob, Phase
 from kyoyo.jobs import Job
 from kyoyo.spec import JobSpec
 from portal.demo.house import House
-from tests.support.live_house import live_house
+from tests.support.live_house import Kyoyo, live_house
 from tests.support.vqe import EXECUTIONS, energy_of, vqe_step
 
 pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.quantum, pytest.mark.timeout(600)]
@@ -160,7 +160,7 @@ def _feed(house: House, job: Job, stop: threading.Event) -> None:
             answer.rename(work / f"answer-{number}.json")
 
 
-def test_a_failing_phase_says_what_was_left(client: Client) -> None:
+def test_a_failing_phase_says_what_was_left(client: Client, house: House, tmp_path: Path) -> None:
     job = client.submit(
         HybridJob(
             name="broken",
@@ -177,6 +177,10 @@ def test_a_failing_phase_says_what_was_left(client: Client) -> None:
     assert told["rest"]["phases"] == 2
     assert "measure" in told["rest"]["sentence"]
     assert Decimal(told["charge_yen"]) == Decimal(told["phases"][0]["charge_yen"])
+    shown = Kyoyo(house.address, house.keys.startup, tmp_path)("job", job.id).stdout
+    assert all(word in shown for word in ("prepare", "measure", "tell", "qpu-demo", told["rest"]["sentence"][:40]))
+    statement = client.statement(house.month)
+    assert {"prepare", None} <= {each["phase"] for each in statement["entries"] if each["job_id"] == job.id}
 
 
 def test_what_it_would_find_is_what_numpy_finds() -> None:

@@ -69,11 +69,35 @@ def job(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:
         session.answer(record.raw)
         return
     pairs(session, _facts(session, record))
+    _phases(session, record)
     story = Fields(record.raw).items(_event, "story")
     if story:
         session.out.print(Text(f"\n{session.texts('field.story')}", style="bold"))
         for at, sentence in story:
             session.plain(f"  {at}  {sentence}")
+
+
+def _phases(session: Session, record: JobRecord) -> None:
+    """Of a hybrid job: each phase with its state and money, and what was left where it ended before the last."""
+    phases = Fields(record.raw).items(Fields, "phases")
+    if not phases:
+        return
+    session.out.print(Text(f"\n{session.texts('field.phases')}", style="bold"))
+    rows: list[list[str | Text]] = [
+        [
+            one_line(each.text("name", "")),
+            state_text(session, each.text("state", "")) if each.text("state", "") else "-",
+            one_line(each.text("offering", "")),
+            str(each.integer("attempts", 0)),
+            yen(each.yen("quote_yen")),
+            yen(each.yen("charge_yen")),
+        ]
+        for each in phases
+    ]
+    table(session, ("phase", "state", "offering", "attempts", "quote_yen", "charge_yen"), rows, right=3)
+    rest = Fields(record.raw.get("rest") or {}).text("sentence", "")
+    if rest:
+        session.plain(f"  {one_line(rest)}")
 
 
 def logs(

@@ -51,7 +51,7 @@ class Device:
         )
 
     async def outcome(self, ref: Ref) -> Outcome:
-        deadline = monotonic() + 60
+        deadline = monotonic() + 180
         while monotonic() < deadline:
             [end] = await self.backend.observe([ref])
             assert isinstance(end, Observation)

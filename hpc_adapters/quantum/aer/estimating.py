@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from hpc_adapters.confined.model import RunSpec, RunState
 from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
@@ -36,11 +37,18 @@ class Estimator:
     def __init__(self, root: Path, *, clock: Callable[[], datetime], sandbox: str | None) -> None:
         self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
         self._free = asyncio.Semaphore(_AT_ONCE)
+        self._turns: dict[UUID, int] = {}
+        """How often a translation was begun that said nothing, by the id of the first."""
 
     async def estimate(self, circuit: Circuit, device: Device) -> ServiceEstimate:
         """`Rejected`: it could not run here."""
         service = check_circuit(circuit, device.settings)
-        told = await self._translated(estimate_run(circuit, service, device), device.settings.estimate_s)
+        first = estimate_run(circuit, service, device)
+        turn = self._turns.get(first.attempt_id, 0)
+        spec = first if turn == 0 else estimate_run(circuit, service, device, turn=turn)
+        told = await self._translated(spec, device.settings.estimate_s)
+        if not told:  # a machine that was busy is no answer to keep
+            self._turns = {**dict(list(self._turns.items())[-_KEPT:]), first.attempt_id: turn + 1}
         error = told.get("error")
         if isinstance(error, dict) and error.get("code") in CODES and error["code"] not in DEVICE_CODES:
             facts = error.get("facts")

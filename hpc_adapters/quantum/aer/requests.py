@@ -182,11 +182,14 @@ def session_run(request: JobRequest, hold: SessionHold) -> RunSpec:
     )
 
 
-def estimate_run(circuit: Circuit, service: ServiceTime, device: Device) -> RunSpec:
-    """Translation only. The same program on the same calibration and settings has the same id: its run is its cache."""
+def estimate_run(circuit: Circuit, service: ServiceTime, device: Device, *, turn: int = 0) -> RunSpec:
+    """Translation only. The same program on the same calibration and settings has the same id: its run is its cache.
+
+    `turn`: another id, after one that gave no answer.
+    """
     settings = device.settings
     job = json.dumps(asdict(device.job(shots=circuit.shots, seed=1, service=service, estimate=True))).encode()
-    digest = sha256(sha256(job).digest() + sha256(circuit.program).digest()).digest()
+    digest = sha256(sha256(job).digest() + sha256(circuit.program).digest() + bytes(turn)).digest()
     return workload(
         _MODULE,
         attempt_id=UUID(bytes=digest[:16]),

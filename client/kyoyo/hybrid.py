@@ -26,7 +26,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from kyoyo import rounds
+from kyoyo import rounds as within
 from kyoyo.client import Client
 from kyoyo.errors import UsageError
 from kyoyo.executor import payload
@@ -187,26 +187,25 @@ class HybridFunction:
         gpus: int,
         qpu: str | None,
         shots: int,
-        rounds_: int,
+        rounds: int,
         time: str | int,
         gpu_offering: str | None,
         python: str,
         **more: Any,
     ) -> HybridJob:
-        call = DelayedSubmission(rounds.one_round, self.propose, PROPOSE, MEASURE)
+        call = DelayedSubmission(within.one_round, self.propose, PROPOSE, MEASURE)
         own = sys.modules.get(getattr(self.propose, "__module__", ""))
-        by_value = (rounds,) if own is None or own.__name__ == "__main__" else (rounds, own)
+        by_value = (within,) if own is None or own.__name__ == "__main__" else (within, own)
         script = payload.script_of(
             [payload.dumped(call, by_value)], key=secrets.token_bytes(32), signal=None, pickled=True, python=python
         )
-        name = getattr(self.propose, "__name__", None) or type(self.propose).__name__
+        more.setdefault("name", getattr(self.propose, "__name__", None) or type(self.propose).__name__)
         return HybridJob(
-            name=name,
             phases=(
                 Phase.gpu(script, name=PROPOSE, gpus=gpus, time=time, offering=gpu_offering),
-                Phase.qpu(name=MEASURE, program_from=rounds.PROGRAM, shots=shots, time=time, offering=qpu),
+                Phase.qpu(name=MEASURE, program_from=within.PROGRAM, shots=shots, time=time, offering=qpu),
             ),
-            repeat=Repeat(PROPOSE, MEASURE, rounds_),
+            repeat=Repeat(PROPOSE, MEASURE, rounds),
             **more,
         )
 
@@ -242,7 +241,7 @@ def hybrid_job(
             gpus=gpus,
             qpu=qpu,
             shots=shots,
-            rounds_=rounds,
+            rounds=rounds,
             max_cost=max_cost,
             time=time,
             gpu_offering=gpu_offering,

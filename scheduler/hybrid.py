@@ -19,7 +19,7 @@ from infra.refusal import Refusal
 from scheduler import submission
 from scheduler.core.model import MAIN, JobKind
 from scheduler.core.phases import MAX_PHASES, Asked, NoSuchPhase, Repeat, Step, count_of, unfolded
-from scheduler.errors import BadPhase, ScriptTooLarge, TooManyPhases
+from scheduler.errors import BadPhase, BadSession, ScriptTooLarge, TooManyPhases
 from scheduler.files import checked_files
 from scheduler.options import check_dependencies, in_range, shown
 from scheduler.submission import Submission
@@ -75,6 +75,8 @@ def checked(request: Submission) -> Submission:
         return submission.checked(request)
     if request.array is not None:
         raise BadPhase(phase="", problem="array")
+    if request.session is not None or request.session_job is not None:
+        raise BadSession(problem="session_kind")
     check_dependencies(request.dependencies)
     _check_shape(request)
     clean = replace(
@@ -138,6 +140,8 @@ def _check_shape(request: Hybrid) -> None:
 def _checked_phase(wish: PhaseWish) -> PhaseWish:
     asked = wish.request
     _check_program_from(wish)
+    if asked.session is not None or asked.session_job is not None:
+        raise BadSession(problem="session_phase", phase=wish.name)
     given = asked if wish.program_from is None else replace(asked, body=_STAND_IN)
     try:
         clean = submission.checked(given)

@@ -118,6 +118,8 @@ OFFERINGS = (
         max_shots=100_000,
         qpu_base_us=500_000,
         qpu_per_kshot_us=250_000,
+        max_session_s=600,
+        max_session_idle_s=120,
         hardware={"qubits": 12, "simulated": True, "noise": "none"},
     ),
 )
@@ -170,6 +172,16 @@ TARIFFS = (
         list_yen="30",
         price_yen={CustomerClass.STARTUP: "15", CustomerClass.UNIVERSITY: "12", CustomerClass.SME: "20"},
         market_source=f"{_SOURCE}, 1,000 shots",
+        market_observed_on=_OBSERVED,
+    ),
+    Tariff(
+        offering_id=QPU_OFFERING,
+        component=Component.SESSION_S,
+        per=Decimal(60),
+        market_yen="90",
+        list_yen="60",
+        price_yen={CustomerClass.STARTUP: "30", CustomerClass.UNIVERSITY: "25", CustomerClass.SME: "40"},
+        market_source=f"{_SOURCE}, 1 minute of a session",
         market_observed_on=_OBSERVED,
     ),
 )

@@ -138,7 +138,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
         _CIRCUIT,
     ),
     **dict.fromkeys(("qpu-cap-too-small", "qpu-cap-reached"), _CAP),
-    "session-over": _SESSION,
+    **dict.fromkeys(("session-over", "invalid-idle-time"), _SESSION),
     **dict.fromkeys(("vendor-refused", "vendor-cannot-run"), _VENDOR),
     "inputs-missing": _INPUTS,
     **dict.fromkeys(

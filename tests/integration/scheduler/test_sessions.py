@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from pricing.units import micro
 from scheduler.core.model import JobKind, State
 from scheduler.core.reasons import Why
 from scheduler.errors import BadSession, SessionNotFound, SessionOver, UnsupportedFeature
-from scheduler.submission import SessionWish
+from scheduler.hybrid import Hybrid, PhaseWish, checked
+from scheduler.submission import SessionWish, Submission
 from scheduler.views import JobView
 from tests.support.database import Database
 from tests.support.devices import DeviceBackend, a_device, as_backend
@@ -116,6 +117,20 @@ async def test_where_no_sessions_are_there_are_none(database: Database) -> None:
         await a_session(world, who)
     with pytest.raises(SessionsNotOffered):
         await a_session(world, who, offering_id="qpu-local")
+
+
+def test_no_phase_of_a_hybrid_job_is_a_session_or_runs_in_one() -> None:
+    for session in ({"session": SessionWish(idle_s=60), "body": b""}, {"session_job": "1"}):
+        phase = a_submission(**{**CIRCUIT, "name": "measure", "shots": 0, **session})
+        whole = Hybrid(**{**vars_of(a_submission()), "phases": (PhaseWish(request=phase),)})
+        with pytest.raises(BadSession) as refused:
+            checked(whole)
+        assert refused.value.facts == {"problem": "session_phase", "phase": "measure"}
+
+
+def vars_of(request: Submission) -> dict[str, Any]:
+    """Its fields by name."""
+    return {field.name: getattr(request, field.name) for field in fields(request)}
 
 
 @pytest.mark.parametrize(

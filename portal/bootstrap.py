@@ -25,6 +25,10 @@ from hpc_adapters.quantum.aer.calibrations import CalibrationUnreadable, calibra
 from hpc_adapters.quantum.aer.device import DeviceSettings
 from hpc_adapters.quantum.ibm_runtime.adapter import IbmBackend
 from hpc_adapters.quantum.ibm_runtime.settings import IbmSettings
+from hpc_adapters.quantum.oqtopus.adapter import OqtopusBackend
+from hpc_adapters.quantum.oqtopus.settings import OqtopusSettings
+from hpc_adapters.quantum.qrmi.adapter import QrmiBackend
+from hpc_adapters.quantum.qrmi.settings import QrmiSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.directory import Directory
@@ -45,7 +49,9 @@ from portal.settings import (
     AnyMachine,
     IbmRuntime,
     LocalMachine,
+    OqtopusDevice,
     PbsSite,
+    QrmiResource,
     Settings,
     SettingsWrong,
     SimulatedCluster,
@@ -95,7 +101,9 @@ def build_backends(settings: Settings, machines: Mapping[str, AnyMachine] | None
     return {name: _backend(name, machine, settings) for name, machine in chosen.items()}
 
 
-def _backend(name: str, machine: AnyMachine, settings: Settings) -> Backend:
+def _backend(  # noqa: C901, PLR0911  a line for each kind
+    name: str, machine: AnyMachine, settings: Settings
+) -> Backend:
     if isinstance(machine, SimulatedCluster):
         return _simulated(name, machine, settings)
     if isinstance(machine, SlurmSite):
@@ -114,6 +122,8 @@ def _backend(name: str, machine: AnyMachine, settings: Settings) -> Backend:
             return _aer(name, machine, root)
         case IbmRuntime():
             return _ibm(name, machine, root, settings)
+        case OqtopusDevice() | QrmiResource():
+            return _queued(name, machine, root, settings)
         case _:
             assert_never(machine)
 
@@ -157,6 +167,23 @@ def _ibm(name: str, machine: IbmRuntime, root: Path, settings: Settings) -> Back
     backend = IbmBackend(IbmSettings(name=name, **told), root=root, clock=utc_now)
     if settings.is_production and backend.capabilities().isolation is Isolation.SINGLE_TENANT:
         raise SettingsWrong(f"backend {name}: programs cannot be translated apart here (install bubblewrap)")
+    return backend
+
+
+def _queued(name: str, machine: OqtopusDevice | QrmiResource, root: Path, settings: Settings) -> Backend:
+    told = machine.model_dump(exclude={"kind", "root"})
+    backend: OqtopusBackend | QrmiBackend
+    try:
+        if settings.is_production:
+            machine.require_safe(name)
+        if isinstance(machine, OqtopusDevice):
+            backend = OqtopusBackend(OqtopusSettings(name=name, **told), root=root, clock=utc_now)
+        else:
+            backend = QrmiBackend(QrmiSettings(name=name, **told), root=root, clock=utc_now)
+    except (OSError, ValueError) as wrong:
+        raise SettingsWrong(f"backend {name}: {wrong}") from wrong
+    if settings.is_production and backend.capabilities().isolation is Isolation.SINGLE_TENANT:
+        raise SettingsWrong(f"backend {name}: programs cannot be checked apart here (install bubblewrap)")
     return backend
 
 

@@ -224,10 +224,75 @@ class IbmRuntime(BaseModel):
                 raise SettingsWrong(f"backend {name}: the key would cross the network in clear: use https")
 
 
-Machine = Annotated[
-    LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite | IbmRuntime, Field(discriminator="kind")
-]
-AnyMachine = LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite | IbmRuntime
+class _Queued(BaseModel):
+    """A device of a vendor with a queue; the words of hpc_adapters.quantum.queued.settings.QueuedSettings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    device: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")
+    max_shots: int = Field(default=100_000, ge=1)
+    base_us: int = Field(default=3_000_000, ge=0)
+    per_kshot_us: int = Field(default=500_000, ge=0)
+    domestic: bool = True
+    slots: int = Field(default=4, ge=1)
+    max_operations: int = Field(default=100_000, ge=1)
+    check_s: float = Field(default=10.0, gt=0)
+    overhead_s: float = Field(default=30.0, ge=0)
+    result_patience_s: float = Field(default=60.0, ge=0)
+    memory_mb: int = Field(default=1024, ge=1)
+    cpus: int = Field(default=1, ge=1)
+    root: Path | None = None
+    """Where attempts and their results live; default: backends/<name> in the data folder."""
+
+    @property
+    def secret(self) -> Path:
+        """The file with the credentials."""
+        raise NotImplementedError
+
+    def require_safe(self, name: str) -> None:
+        """SettingsWrong: production must not run like this."""
+        if self.secret.stat().st_mode & 0o077:
+            raise SettingsWrong(f"backend {name}: others may read {self.secret}")
+
+
+class OqtopusDevice(_Queued):
+    """One device of an OQTOPUS Cloud; the words of hpc_adapters.quantum.oqtopus.settings.OqtopusSettings."""
+
+    kind: Literal["oqtopus"]
+    url: str
+    token_file: Path
+    qubits: int = Field(ge=1)
+    technology: str = "superconducting"
+    max_circuits: int = Field(default=100, ge=1)
+    keeps_jobs: bool = True
+    transpiler_info: dict[str, object] = {}
+    mitigation_info: dict[str, object] = {}
+
+    @property
+    def secret(self) -> Path:
+        return self.token_file
+
+
+class QrmiResource(_Queued):
+    """One machine that QRMI reaches; the words of hpc_adapters.quantum.qrmi.settings.QrmiSettings.
+
+    config_file: JSON with the resource's QRMI variables without its name; given to QRMI's own process alone. python: of
+    an environment with qrmi 0.26.4, where ours has none.
+    """
+
+    kind: Literal["qrmi"]
+    resource_type: Literal["ibm-quantum-system", "ibm-quantum-compute-service"]
+    config_file: Path
+    python: str | None = None
+
+    @property
+    def secret(self) -> Path:
+        return self.config_file
+
+
+AnyMachine = (
+    LocalMachine | AerDevice | SimulatedCluster | SlurmSite | PbsSite | IbmRuntime | OqtopusDevice | QrmiResource
+)
+Machine = Annotated[AnyMachine, Field(discriminator="kind")]
 _FILE = TypeAdapter(dict[str, dict[str, Machine]])
 DEFAULT_MACHINES: Mapping[str, AnyMachine] = {
     "local": LocalMachine(kind="local"),

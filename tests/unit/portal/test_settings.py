@@ -9,7 +9,17 @@ from pydantic import ValidationError
 
 from hpc_adapters.slurm.settings import ImageHook, ImageKind
 from portal.bootstrap import build_backends, load_sealer, slurm_settings
-from portal.settings import AerDevice, IbmRuntime, LocalMachine, Settings, SettingsWrong, SlurmSite, as_login
+from portal.settings import (
+    AerDevice,
+    IbmRuntime,
+    LocalMachine,
+    OqtopusDevice,
+    QrmiResource,
+    Settings,
+    SettingsWrong,
+    SlurmSite,
+    as_login,
+)
 
 URL = "postgresql://kyoyo_owner:hunter2@db.example:5432/kyoyo?sslmode=require"
 
@@ -188,3 +198,36 @@ def test_a_key_file_that_cannot_be_used_is_told_without_its_content(tmp_path: Pa
         load_sealer(Settings(secrets_key_file=path))
     assert "hunter2" not in str(wrong.value)
     assert "aHV" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'kind = "oqtopus"\nurl = "https://api.example.jp"\nqubits = 64\ntoken_file = "{}"\n',
+        'kind = "qrmi"\nresource_type = "ibm-quantum-compute-service"\nconfig_file = "{}"\n',
+    ],
+    ids=["oqtopus", "qrmi"],
+)
+def test_a_vendors_device_says_all_that_its_adapter_asks(tmp_path: Path, words: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("{}")
+    secret.chmod(0o600)
+    path = tmp_path / "backends.toml"
+    path.write_text(f'[backends.qpu]\ndevice = "anemone"\n{words.replace("{}", str(secret))}')
+    settings = Settings(backends_file=path, data_dir=tmp_path / "data")
+    [backend] = build_backends(settings).values()
+    assert backend.capabilities().name == "qpu"
+    machine = settings.machines()["qpu"]
+    assert isinstance(machine, OqtopusDevice | QrmiResource)
+    machine.require_safe("qpu")
+    secret.chmod(0o644)
+    with pytest.raises(SettingsWrong, match="others may read"):
+        machine.require_safe("qpu")
+
+
+def test_a_vendors_token_never_crosses_the_network_in_clear(tmp_path: Path) -> None:
+    path = tmp_path / "backends.toml"
+    words = 'kind = "oqtopus"\ndevice = "anemone"\nurl = "http://api.example.jp"\nqubits = 5\ntoken_file = "t"\n'
+    path.write_text(f"[backends.qpu]\n{words}")
+    with pytest.raises(SettingsWrong, match="https"):
+        build_backends(Settings(backends_file=path, data_dir=tmp_path / "data"))

@@ -260,3 +260,22 @@ async def test_faults_while_looking_are_no_ends(ibm: IbmHarness) -> None:
     [seen] = await ibm.backend.observe([ref])
     assert isinstance(seen, Observation)
     assert not seen.seen.is_end
+
+
+async def test_an_unreadable_result_is_lost_at_no_charge(ibm: IbmHarness) -> None:
+    ref = await ibm.backend.submit(ibm.request(Act.RUN_LONG))
+    await ibm.until(ref, lambda observation: observation.seen is Seen.RUNNING)
+    ibm.world.change_job(ref.native_id, status="Completed", result='{"pubs": nonsense')
+    end = await ibm.until_ended(ref)
+    assert (end.seen, end.detail) == (Seen.NODE_FAILED, "result-missing")
+
+
+async def test_an_odd_answer_to_a_question_is_no_refusal(ibm: IbmHarness) -> None:
+    ibm.world.fault("GET", "/instances/usage", "status", status=400)
+    assert not (await ibm.backend.health()).ok
+    ibm.world.fault("GET", "/backends/ibm_kyoyo/properties", "status", status=400, times=2)
+    with pytest.raises(Unavailable):
+        await ibm.backend.device()
+    with pytest.raises(Unavailable) as problem:
+        await ibm.backend.submit(ibm.request(Act.SUCCEED))
+    assert not problem.value.maybe_done

@@ -26,7 +26,7 @@ from hpc_adapters.contract import (
     Window,
 )
 from hpc_adapters.devices import Device, ServiceEstimate
-from hpc_adapters.errors import Forgotten, Unavailable
+from hpc_adapters.errors import BackendError, Forgotten, Unavailable
 from hpc_adapters.quantum.bridge import Bridge
 from hpc_adapters.quantum.ibm_runtime import device, results
 from hpc_adapters.quantum.ibm_runtime.checks import check_circuit, check_request
@@ -63,6 +63,7 @@ class IbmBackend:
         self._runs = ConfinedRuns(root / "translations", clock=clock, kind=sandbox)
         self._translator = Translator(
             self._runs,
+            clock=clock,
             translate_s=settings.translate_s,
             translate_mb=settings.translate_mb,
             max_operations=settings.max_operations,
@@ -151,8 +152,8 @@ class IbmBackend:
         now = self._parts.clock()
         try:
             told = await self._parts.bridge.call("state", {})
-        except Unavailable as problem:
-            return Health(ok=False, checked_at=now, detail=problem.detail)
+        except BackendError as problem:
+            return Health(ok=False, checked_at=now, detail=getattr(problem, "detail", str(problem)))
         return Health(ok=True, checked_at=now, detail=closed_because(told) or "")
 
     async def close(self) -> None:
@@ -181,7 +182,7 @@ class IbmBackend:
                 isa = await self._translator.isa(
                     number,
                     circuit.program,
-                    tenant="",
+                    tenant=None,
                     shots=circuit.shots,
                     seed=1,
                     target=device.target_of(await self._parts.device()),

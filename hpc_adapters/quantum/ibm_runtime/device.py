@@ -67,7 +67,7 @@ def calibration_of(properties: Mapping[str, Any]) -> Calibration | None:
         return None
     qubits = [_qubit(values) for values in properties["qubits"]]
     gates = [gate for gate in map(_gate, properties.get("gates", [])) if gate is not None]
-    pairs = [gate.error for gate in gates if len(gate.qubits) == _PAIR and gate.error is not None]
+    pairs = _best_errors(gates)
     readouts = [qubit.readout_error for qubit in qubits if qubit.readout_error is not None]
     return Calibration(
         id=str(properties.get("calibration_id") or _hash(qubits, gates)),
@@ -77,6 +77,15 @@ def calibration_of(properties: Mapping[str, Any]) -> Calibration | None:
         two_qubit_error=median(pairs) if pairs else None,
         readout_error=median(readouts) if readouts else None,
     )
+
+
+def _best_errors(gates: Iterable[GateData]) -> list[float]:
+    """Of each coupling, by its best gate: fractional gates without figures of their own are told with an error of 1."""
+    best: dict[tuple[int, ...], float] = {}
+    for gate in gates:
+        if len(gate.qubits) == _PAIR and gate.error is not None:
+            best[gate.qubits] = min(gate.error, best.get(gate.qubits, 1.0))
+    return list(best.values())
 
 
 def _hash(qubits: Sequence[QubitData], gates: Sequence[GateData]) -> str:

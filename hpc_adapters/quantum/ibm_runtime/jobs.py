@@ -24,6 +24,8 @@ _FIND_S: Final = 6.0
 """With what follows shorter than the time limit of whoever calls `submit`."""
 _LOOK_S: Final = 0.3
 _RESULT_MISSING: Final = "result-missing"
+_LOST: Final = (_RESULT_MISSING, "unreadable-answer")
+"""IBM answered, and there was no result in it."""
 
 
 class Jobs:
@@ -204,9 +206,9 @@ class Jobs:
         ended_at = told.ended_at or parts.clock()
         if told.seen is Seen.SUCCEEDED:
             try:
-                told = await self._bring_home(record, told, look)
+                await self._bring_home(record, look)
             except Unavailable as problem:
-                if problem.detail != _RESULT_MISSING or parts.clock() < ended_at + self._patience():
+                if not problem.detail.startswith(_LOST) or parts.clock() < ended_at + self._patience():
                     unknown = Told(seen=Seen.UNKNOWN, detail=problem.detail, started_at=told.started_at)
                     return self._observation(ref, unknown, not_now=True)
                 told = Told(seen=Seen.NODE_FAILED, detail=_RESULT_MISSING, started_at=told.started_at)
@@ -222,22 +224,17 @@ class Jobs:
     def _patience(self) -> timedelta:
         return timedelta(seconds=self._parts.settings.result_patience_s)
 
-    async def _bring_home(self, record: Record, told: Told, look: Mapping[str, Any]) -> Told:
+    async def _bring_home(self, record: Record, look: Mapping[str, Any]) -> None:
         """Only a result that we have makes a success. Unavailable."""
         parts = self._parts
         calibration_id = look["job"].get("calibration_id") or record.sent.get("calibration_id")
         kept = record.sent.get("about")
-        try:
-            data = await parts.bridge.call("result", {"job": record.vendor_id})
-        except Rejected as refused:
-            parts.store.keep_result(record.attempt_id, {"error": {"code": refused.code, "facts": refused.facts}})
-            return Told(seen=Seen.FAILED, detail=refused.code, started_at=told.started_at, ended_at=told.ended_at)
+        data = await parts.bridge.call("result", {"job": record.vendor_id})
         if kept is None:  # sent by somebody who has forgotten all of it
             document = {"format": results.RESULT, "calibration_id": calibration_id, **data}
         else:
             document = results.result_document(data, kept, device=parts.settings.name, calibration_id=calibration_id)
         parts.store.keep_result(record.attempt_id, document)
-        return told
 
     async def cancel(self, record: Record) -> None:
         """The wish is kept before it is sent, so that IBM's word for the end is read rightly. Forgotten."""

@@ -117,8 +117,11 @@ def install(*, connect_s: float, answer_s: float) -> None:
     library_parameters.CloudAuth = one_auth
 
 
-def asked(act: Callable[[], _T]) -> _T:
-    """What the vendor answers. A token that it refused is renewed, once. Rejected, Unavailable."""
+def asked(act: Callable[[], _T], *, may_refuse: bool) -> _T:
+    """What the vendor answers. A token that it refused is renewed, once. Unavailable.
+
+    Rejected only where `may_refuse`: a question is never the program's fault.
+    """
     for attempt in (1, 2):
         LAST.status, LAST.failure, LAST.changing = None, None, False
         try:
@@ -130,13 +133,19 @@ def asked(act: Callable[[], _T]) -> _T:
                 for auth in _auths:
                     auth.renew()
                 continue
-            raise _meaning(error) from None
+            raise _family(_meaning(error), may_refuse=may_refuse) from None
     raise AssertionError("unreachable")
 
 
 def is_missing() -> bool:
     """Whether the last request was answered with 404."""
     return LAST.status == 404  # noqa: PLR2004  not found
+
+
+def _family(problem: BackendError, *, may_refuse: bool) -> BackendError:
+    if isinstance(problem, Rejected) and not may_refuse:
+        return Unavailable(f"unreadable-answer-{problem.code}", maybe_done=LAST.changing)
+    return problem
 
 
 def _meaning(error: Exception) -> BackendError:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from hpc_adapters.contract import Ref
 from hpc_adapters.devices import DeviceState
@@ -32,7 +33,7 @@ class Parts:
     clock: Callable[[], datetime]
     door: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Who counts the room and takes some."""
-    _sending: dict[UUID, asyncio.Lock] = field(default_factory=dict)
+    _sending: WeakValueDictionary[UUID, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _device: Mapping[str, Any] | None = None
     _device_at: float = 0.0
 

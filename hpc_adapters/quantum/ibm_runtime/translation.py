@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -20,13 +22,23 @@ from hpc_adapters.workloads.circuit_refusals import CODES
 _RESULT_BYTES: Final = 32 * 2**20
 _LOOK_S: Final = 0.05
 _AT_A_TIME: Final = 2
+_KEPT_S: Final = 86_400
 
 
 class Translator:
     """Translations are confined runs: they go on when this process dies, and are found again by whoever asks."""
 
-    def __init__(self, runs: ConfinedRuns, *, translate_s: int, translate_mb: int, max_operations: int) -> None:
+    def __init__(
+        self,
+        runs: ConfinedRuns,
+        *,
+        clock: Callable[[], datetime],
+        translate_s: int,
+        translate_mb: int,
+        max_operations: int,
+    ) -> None:
         self._runs = runs
+        self._clock = clock
         self._translate_s = translate_s
         self._translate_mb = translate_mb
         self._max_operations = max_operations
@@ -38,7 +50,7 @@ class Translator:
         attempt_id: UUID,
         program: bytes,
         *,
-        tenant: str,
+        tenant: str | None,
         shots: int,
         seed: int,
         target: Mapping[str, Any],
@@ -47,7 +59,7 @@ class Translator:
         """What `transpile_circuit` writes. Repeated with the same id: the same translation.
 
         Rejected: the program's fault, by the code that says why. Unavailable('translating'): it takes longer than
-        `wait_s`, and goes on; ask again.
+        `wait_s`, and goes on; ask again. `tenant` None: nobody's, for an estimate.
         """
         run_id = self._run_id(attempt_id)
         async with self._room:
@@ -77,12 +89,12 @@ class Translator:
     def _run_id(self, attempt_id: UUID) -> UUID:
         return uuid5(attempt_id, f"translation-{self._again.get(attempt_id, 0)}")
 
-    async def _start(self, run_id: UUID, program: bytes, tenant: str, job: Mapping[str, Any]) -> None:
+    async def _start(self, run_id: UUID, program: bytes, tenant: str | None, job: Mapping[str, Any]) -> None:
         told = {**job, "max_operations": self._max_operations, "result_bytes": _RESULT_BYTES}
         spec = workload(
             "transpile_circuit",
             attempt_id=run_id,
-            tenant=tenant,
+            tenant=tenant or "",
             job=json.dumps(told).encode(),
             program=program,
             walltime_s=self._translate_s,
@@ -91,15 +103,24 @@ class Translator:
             result_bytes=_RESULT_BYTES,
         )
         try:
-            await asyncio.to_thread(self._accept, spec)
+            await asyncio.to_thread(self._accept, spec, tenant)
         except (OSError, StartInterrupted) as error:
             raise Unavailable(f"translation-not-started-{type(error).__name__}", maybe_done=False) from error
 
-    def _accept(self, spec: RunSpec) -> None:
-        if self._runs.isolation is Isolation.SINGLE_TENANT:
+    def _accept(self, spec: RunSpec, tenant: str | None) -> None:
+        self._sweep()
+        if tenant is not None and self._runs.isolation is Isolation.SINGLE_TENANT:
             with admission(self._runs.root):
-                admit_tenant(self._runs.root, spec.tenant)
+                admit_tenant(self._runs.root, tenant)
         self._runs.start_now(spec)
+
+    def _sweep(self) -> None:
+        """What nobody came back for goes after a day."""
+        for run_id in self._runs.all_ids_now():
+            place = self._runs.root / str(run_id)
+            with suppress(FileNotFoundError):
+                if self._clock().timestamp() - place.stat().st_mtime > _KEPT_S:
+                    shutil.rmtree(place, ignore_errors=True)
 
     async def _waited(self, run_id: UUID, wait_s: float) -> RunState:
         until = asyncio.get_running_loop().time() + wait_s

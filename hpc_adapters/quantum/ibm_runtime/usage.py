@@ -61,6 +61,8 @@ class Accounts:
     def _job(self, record: Record, look: Mapping[str, Any] | None) -> UsageRow | None:
         told = self._told(record, look)
         if told is None or told.started_at is None:
+            if record.end is not None and record.usage is None:  # it never reached the device, and never will
+                self._parts.store.final_usage(record.attempt_id, {"qpu_s": "0"})
             return None
         used = self._used(record, told, look)
         executions = int(record.sent.get("executions", 0)) if told.seen is Seen.SUCCEEDED else 0

@@ -21,6 +21,7 @@ _PAGE: Final = 200
 _PAGES: Final = 500
 _HEAVY: Final = frozenset({"channels", "hamiltonian", "u_channel_lo", "qubit_channel_mapping", "qubit_lo_range"})
 """Parts of a configuration that describe pulses."""
+_MAY_REFUSE: Final = frozenset({"submit", "open_session"})
 _BACKEND_LIFE_S: Final = 300.0
 
 
@@ -66,8 +67,9 @@ class _Worker:
         sessions = ("open_session", "session", "close_session")
         return {name: self._asked(getattr(self, name)) for name in (*names, *sessions)}
 
-    def _asked(self, method: Method) -> Method:
-        return lambda params: self._line.asked(lambda: method(params))
+    def _asked(self, method: Callable[[Mapping[str, Any]], Any]) -> Method:
+        may_refuse = method.__name__ in _MAY_REFUSE
+        return lambda params: self._line.asked(lambda: method(params), may_refuse=may_refuse)
 
     # -- what the library holds ----------------------------------------------------------------------------------------
 

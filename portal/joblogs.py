@@ -7,7 +7,7 @@ Nothing is masked here: this process may not read members' secrets. A backend ma
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -61,11 +61,19 @@ async def _attempt(caller: Caller, job_id: UUID, ordinal: int | None) -> Attempt
         await scheduler.job(conn, job_id)
         attempts = await scheduler.attempts(conn, job_id)
     if ordinal is None:
-        return max(attempts, key=lambda each: each.ordinal)
+        return _newest(attempts)
     found = next((each for each in attempts if each.ordinal == ordinal), None)
     if found is None:
         raise NoSuchAttempt(attempt=ordinal)
     return found
+
+
+def _newest(attempts: Sequence[AttemptView]) -> AttemptView:
+    """Of a job whose last attempt ended without having run, such as one that was done early: the last that ran."""
+    newest = max(attempts, key=lambda each: each.ordinal)
+    ran = [each for each in attempts if each.ref is not None]
+    over = newest.state.is_terminal and newest.ref is None
+    return max(ran, key=lambda each: each.ordinal) if over and ran else newest
 
 
 async def read_log(source: LogSource) -> Piece:

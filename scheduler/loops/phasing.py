@@ -36,7 +36,7 @@ from scheduler.submission import MAX_BODY_BYTES
 RESULT_FILE = "result.json"
 _TRIES = 20
 _RETRY_S, _LONGEST_RETRY_S = 5, 300
-_AT_ONCE = 50
+_AT_ONCE, _LOOKED_AT = 50, 1_000
 
 
 class NotGiven(Exception):
@@ -57,8 +57,8 @@ async def tick(deps: Deps, now: datetime) -> int:
             unkept = await store.unkept(conn, but=names, since=since, now=now, limit=_AT_ONCE)
         moved = await items.each("staging", unkept, lambda each: _keep(deps, shelf, each, now))
     async with transaction(deps.pool, lease=deps.lease) as conn:
-        due = await store.due(conn, now=now, limit=_AT_ONCE)
-    ready = [each for each in due if shelf is None or _is_over(each, names, since)]
+        due = await store.due(conn, now=now, limit=_LOOKED_AT)
+    ready = [each for each in due if shelf is None or _is_over(each, names, since)][:_AT_ONCE]
     return moved + await items.each("staging", ready, lambda each: _begin(deps, each, now))
 
 

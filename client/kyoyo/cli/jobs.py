@@ -223,4 +223,5 @@ def _number(record: JobRecord) -> str:
 
 def _event(told: object) -> tuple[str, str]:
     event = Fields(told)
-    return cell(event.instant("at")), one_line(event.text("sentence", event.text("kind", "")))
+    phase, sentence = event.text("phase", "main"), event.text("sentence", event.text("kind", ""))
+    return cell(event.instant("at")), one_line(sentence if phase == "main" else f"{phase}: {sentence}")

@@ -13,9 +13,10 @@ from hpc_adapters.simulated.adapter import SimulatedBackend
 from portal.app import create_app
 from scheduler.loops.deps import Deps
 from tests.integration.data.test_jobs import JOBS, Killed, Site, dies_after, site, step_until_killed
+from tests.integration.portal.test_pages import browser
 from tests.integration.portal.test_submission_refusals import refused
 from tests.support.files import get, put
-from tests.support.portal_world import GHZ, key
+from tests.support.portal_world import ALPHA, GHZ, key
 
 __all__ = ["site"]
 
@@ -89,7 +90,7 @@ async def test_files_go_from_phase_to_phase_and_a_circuit_is_one_of_them(house: 
 async def test_a_loop_hands_its_state_on_until_it_is_done(house: BothSites) -> None:
     counts = (
         'n=$(cat "$KYOYO_INPUT_DIR/propose/n" 2>/dev/null || echo 0); n=$((n + 1)); echo $n > "$KYOYO_OUTPUT_DIR/n"\n'
-        '[ $n -lt 3 ] || touch "$KYOYO_OUTPUT_DIR/kyoyo-done"\n'
+        'echo round $n; [ $n -lt 3 ] || touch "$KYOYO_OUTPUT_DIR/kyoyo-done"\n'
         '[ $n -lt 2 ] || test -s "$KYOYO_INPUT_DIR/measure/result.json"\n' + WRITES
     )
     body = hybrid(gpu("propose", counts), qpu("measure"), repeat={"first": "propose", "last": "measure", "times": 9})
@@ -102,6 +103,7 @@ async def test_a_loop_hands_its_state_on_until_it_is_done(house: BothSites) -> N
         assert (ended["rest"]["phase"], ended["rest"]["phases"]) == ("propose-3", 13)
         assert "propose-3" in ended["story"][-1]["sentence"]
         assert (await get(http, "jobs/1/propose-3/n")).content == b"3\n"
+        assert (await http.get(f"{JOBS}/1/logs")).json()["text"] == "round 3\n"
 
 
 TOO_MANY = json.dumps(
@@ -134,6 +136,9 @@ async def test_a_circuit_that_cannot_be_run_as_quoted_ends_the_job_by_name(
         assert (ended["state"], ended["reason"]) == ("FAILED", f"not_staged:{reason}")
         assert [each["state"] for each in ended["phases"]] == ["SUCCEEDED", "FAILED", None]
         assert (ended["rest"]["phase"], ended["rest"]["phases"]) == ("measure", 2)
+    async with browser(house.world, ALPHA, "en") as http:
+        page = (await http.get(f"/en/jobs/{ended['id']}")).text
+        assert all(word in page for word in ("Phases", "prepare", "measure", "not run", ended["rest"]["sentence"]))
 
 
 @pytest.mark.sandbox

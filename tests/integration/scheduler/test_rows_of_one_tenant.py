@@ -66,7 +66,7 @@ async def submit_without_a_hold(conn: Conn, own: asyncpg.Record, foreign: asyncp
 async def run_without_anybody_who_pays(conn: Conn, own: asyncpg.Record, foreign: asyncpg.Record) -> None:
     await conn.execute(
         "INSERT INTO scheduler.attempt (id, job_id, organisation_id, phase, ordinal, backend, state, queued_at)"
-        " VALUES ($1, $2, $3, 'second', 1, $4, 'QUEUED', now())",
+        " VALUES ($1, $2, $3, 'second', 2, $4, 'QUEUED', now())",
         uuid4(),
         own["id"],
         own["organisation_id"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -99,17 +100,17 @@ class Client:
 
     def devices(self) -> Sequence[Device]:
         """The quantum devices that this organisation can use, as they are now."""
-        try:
-            return Fields(self._transport.get("/devices")).items(Device.of)
-        except NotFound:  # a portal from before it knew devices
-            return [device_of_offering(each) for each in self.offerings() if each.kind == QUANTUM]
+        told: Sequence[Device] = ()
+        with suppress(NotFound):  # a portal from before it knew devices
+            told = Fields(self._transport.get("/devices")).items(Device.of)
+        return told or [device_of_offering(each) for each in self.offerings() if each.kind == QUANTUM]
 
     def device(self, name: str) -> Device:
         """One device with its calibration, by its name or that of an offering. UnknownBackend."""
         devices = self.devices()
         for device in devices:
-            if name in {device.name, device.offering}:
-                return self._in_full(device)
+            if device.called(name):
+                return self._in_full(device).called(name) or device
         known = ", ".join(sorted(device.name for device in devices)) or "-"
         raise UnknownBackend(language=self.language, name=name, known=known)
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from kyoyo.qiskit import KyoyoService
+from kyoyo.qiskit.jobs import usage_of
 from portal.demo.house import House
 from tests.support.live_house import live_house
 from tests.support.quantum_portal import QuantumPortal, a_device, served
@@ -133,9 +134,23 @@ def test_a_script_gives_what_aer_gives(signed_in: Mapping[str, str], name: str) 
 
 
 @pytest.mark.ibm
+@pytest.mark.postgres
+@pytest.mark.sandbox
 @pytest.mark.parametrize("name", NATIVE)
-def test_a_script_with_a_session_gives_what_aer_gives(name: str) -> None:
-    """Against a portal of the test's: the house opens no sessions yet."""
+def test_a_script_with_a_session_gives_what_aer_gives(signed_in: Mapping[str, str], house: House, name: str) -> None:
+    assert_alike(run(changed(name), **signed_in), on_aer(name))
+    with house.client(house.keys.startup, "en") as client:
+        word = "session" if name == "session_adaptive" else "batch"
+        session = next(job for job in client.all_jobs() if job.name == word)
+        settled = client.job(session.id).wait_settled(timeout_s=60)
+        assert (settled.state, bool(settled.charge_yen)) == ("SUCCEEDED", True)  # closed, not idle or out of time
+        assert usage_of(client.job(session.id))["session_s"] > 0
+
+
+@pytest.mark.ibm
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_session_is_sent_as_it_is_published(name: str) -> None:
+    """The same scripts against a portal of the test's, which sees what it is sent."""
     portal = QuantumPortal(devices=[a_device("qpu-demo")])
     with served(portal) as address:
         ours = run(changed(name), KYOYO_URL=address, KYOYO_TOKEN="kyo_t", KYOYO_INSECURE="1")

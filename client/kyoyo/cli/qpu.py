@@ -38,7 +38,7 @@ def qpu_ls(ctx: typer.Context, *, wants_json: JSON = False) -> None:
             one_line(device.name),
             one_line(device.offering),
             cell(device.qubits or None),
-            cell(device.queue),
+            cell(device.line),
             _state(session, device),
             _window(session, device.next_stop(session.now())),
             _prices(session, device),
@@ -137,11 +137,13 @@ def _about(session: Session, device: Device) -> list[tuple[str, str]]:
     calibration = device.calibration
     told = {
         "device": one_line(device.name),
+        "vendor_name": one_line(device.vendor_name) or "-",
         "offering": one_line(device.offering),
         "vendor": one_line(device.vendor) or "-",
         "technology": one_line(device.technology) or "-",
         "state": _state(session, device),
         "queue": cell(device.queue),
+        "waiting_here": cell(device.waiting),
         "qubits": cell(device.qubits or None),
         "basis_gates": cell(list(device.basis_gates)) or "-",
         "couplings": "-" if device.coupling is None else cell(len(device.coupling)),

@@ -88,5 +88,5 @@ class KyoyoService:
 
 
 def _busy(backend: KyoyoBackend) -> tuple[int, str]:
-    queue = backend.device.queue
-    return (_UNKNOWN_QUEUE if queue is None else queue, backend.name)
+    device = backend.device
+    return (_UNKNOWN_QUEUE if device.queue is None else device.queue + device.waiting, backend.name)

@@ -43,7 +43,8 @@ class Session:
     """A device for this program alone, from its opening to `close()`, `idle_s` without work, or `max_time`.
 
     It is asked for at the first run or on entering `with`, and a run waits until it is open. `max_time`: seconds, or
-    words such as "30m"; the quote is for that long. `max_cost_yen`: refused when that lies above it.
+    words such as "30m", at first ten minutes; the quote is for that long. `idle_s`: at first a minute. Both are less
+    where the offering sells less. `max_cost_yen`: refused when the quote lies above it.
     """
 
     dedicated = True
@@ -52,15 +53,20 @@ class Session:
         self,
         backend: KyoyoBackend,
         *,
-        max_time: int | str = MAX_TIME_S,
-        idle_s: int = IDLE_S,
+        max_time: int | str | None = None,
+        idle_s: int | None = None,
         max_cost_yen: int | None = None,
         name: str | None = None,
         project: str | None = None,
     ) -> None:
         self.backend = backend
-        self._limit_s = walltime_s(max_time) if isinstance(max_time, str) else max_time
-        self._wish = SessionWish(idle_s=idle_s, dedicated=self.dedicated)
+        sale = backend.device.sale
+        longest, idlest = (sale.max_session_s, sale.max_session_idle_s) if sale else (0, 0)
+        said = walltime_s(max_time) if isinstance(max_time, str) else max_time
+        self._limit_s = min(MAX_TIME_S, longest or MAX_TIME_S) if said is None else said
+        self._wish = SessionWish(
+            idle_s=min(IDLE_S, idlest or IDLE_S) if idle_s is None else idle_s, dedicated=self.dedicated
+        )
         self._max_cost_yen = max_cost_yen
         self._choices = Choices(name=name, offering=backend.device.offering, project=project, walltime_s=self._limit_s)
         self._job: Job | None = None

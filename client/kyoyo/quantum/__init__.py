@@ -1,6 +1,6 @@
 """Quantum work without Qiskit: devices, programs, results and charts, for the command line and for `kyoyo.qiskit`."""
 
-from kyoyo.quantum.devices import Calibration, Device, GateData, OfflineWindow, QubitData
+from kyoyo.quantum.devices import Calibration, Device, GateData, OfflineWindow, QubitData, Sale
 from kyoyo.quantum.errors import (
     BadPrecision,
     BadShots,
@@ -21,6 +21,7 @@ __all__ = [
     "JobFailed",
     "OfflineWindow",
     "QubitData",
+    "Sale",
     "SessionOver",
     "TooManyQubits",
     "UnknownBackend",

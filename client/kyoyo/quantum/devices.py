@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kyoyo.models import Fields, Json, Offering, Price
@@ -88,14 +88,39 @@ class OfflineWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """An offering of a device. `max_session_s` 0: no sessions are sold."""
+
+    id: str
+    max_session_s: int
+    max_session_idle_s: int
+    prices: Sequence[Price]
+
+    @classmethod
+    def of(cls, told: object) -> Sale:
+        """Read one offering of a device."""
+        sale = Fields(told)
+        return cls(
+            id=sale.text("id"),
+            max_session_s=sale.integer("max_session_s", 0),
+            max_session_idle_s=sale.integer("max_session_idle_s", 0),
+            prices=sale.items(Price.of, "prices"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One device and the offering that sells it. `coupling` None: every pair; `queue` None: the vendor does not tell.
 
-    A word in `state` that we do not know means that it takes no work.
+    `name` is the portal's, `vendor_name` the vendor's own; `waiting`: jobs that wait for it in the portal. A word in
+    `state` that we do not know means that it takes no work. `sales`: all offerings of it, where they are told.
     """
 
     name: str
     offering: str
+    vendor_name: str = ""
+    waiting: int = 0
+    sales: Sequence[Sale] = ()
     vendor: str = ""
     technology: str = ""
     qubits: int = 0
@@ -122,6 +147,23 @@ class Device:
         """Whether it takes work now."""
         return self.state == ONLINE
 
+    @property
+    def line(self) -> int | None:
+        """Jobs that wait for it, here and at its vendor, as far as they are told."""
+        return self.waiting or None if self.queue is None else self.queue + self.waiting
+
+    @property
+    def sale(self) -> Sale | None:
+        """The offering by which it is bought."""
+        return next((each for each in self.sales if each.id == self.offering), None)
+
+    def called(self, name: str) -> Device | None:
+        """Itself where that is a name of it; where it is an offering's, bought by that. None: it is not called so."""
+        for each in self.sales:
+            if each.id == name:
+                return replace(self, offering=name, prices=each.prices)
+        return self if name in {self.name, self.vendor_name, self.offering} else None
+
     def next_stop(self, now: datetime) -> OfflineWindow | None:
         """The window in which it will next take no work, or the present one."""
         coming = [each for each in self.windows if each.since and (each.until is None or each.until > now)]
@@ -135,6 +177,9 @@ class Device:
         return cls(
             name=device.text("name"),
             offering=device.text("offering", "") or device.text("name"),
+            vendor_name=device.text("vendor_name", ""),
+            waiting=device.integer("waiting", 0),
+            sales=device.items(Sale.of, "offerings"),
             vendor=device.text("vendor", ""),
             technology=device.text("technology", ""),
             qubits=device.integer("qubits", 0),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from qiskit import QuantumCircuit, transpile
 
-from kyoyo.qiskit import KyoyoService, NoBackend, UnknownBackend
+from kyoyo.qiskit import KyoyoService, NoBackend, Session, UnknownBackend
 from tests.support.fake_portal import FakePortal
 from tests.support.quantum_portal import QuantumPortal, a_device, a_machine
 
@@ -56,6 +56,22 @@ def test_the_least_busy_takes_work_and_is_wide_enough(portal: QuantumPortal, ser
     assert service.least_busy().name == "torino"
     with pytest.raises(NoBackend):
         service.least_busy(min_num_qubits=4)
+
+
+def test_a_device_is_bought_by_the_offering_that_was_named(portal: QuantumPortal, service: KyoyoService) -> None:
+    sale = {"max_session_s": 300, "max_session_idle_s": 20, "prices": []}
+    portal.devices = [
+        a_machine(vendor_name="ibm_torino", offerings=[{**sale, "id": "first"}, {**sale, "id": "second"}])
+    ]
+    portal.devices[0]["offering"] = "first"
+    assert [service.backend(name).device.offering for name in ("torino", "ibm_torino", "second")] == [
+        "first",
+        "first",
+        "second",
+    ]
+    Session(service.backend("second")).open()
+    body = portal.jobs["q-1"]["body"]
+    assert (body["offering"], body["walltime_s"], body["session"]["idle_s"]) == ("second", 300, 20)
 
 
 def test_the_target_is_the_devices(service: KyoyoService) -> None:

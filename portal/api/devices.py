@@ -26,7 +26,9 @@ from scheduler.devices import CalibrationThen, ConditionThen, Registered
 router = APIRouter(tags=["devices"])
 _PAGE = 50
 HISTORY = 20
-Name = Annotated[str, Path(max_length=200, description="Of the device, as its offering's backend.")]
+_TEXT = r"^[^\x00]+$"
+"""What a text in the database can be."""
+Name = Annotated[str, Path(max_length=200, pattern=_TEXT, description="Of the device, as its offering's backend.")]
 Sold = Mapping[str, Sequence[OfferingWithPrices]]
 """What is sold, by backend."""
 
@@ -171,7 +173,7 @@ async def list_calibrations(
 
 @router.get("/devices/{name}/calibrations/{calibration}")
 async def get_calibration(
-    caller: AnyCaller, name: Name, calibration: Annotated[str, Path(max_length=200)]
+    caller: AnyCaller, name: Name, calibration: Annotated[str, Path(max_length=200, pattern=_TEXT)]
 ) -> CalibrationThenOut:
     """One calibration with its data: what a result was made under."""
     async with caller.transaction() as conn:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from portal.api.devices import HISTORY, DeviceOut, facts_of, sold_by_backend
+from portal.api.devices import HISTORY, DeviceOut, Name, facts_of, sold_by_backend
 from portal.pages.topology import pairs_of, topology
 from portal.pages.visitor import AnyVisitor
 from scheduler import service as scheduler
@@ -30,7 +30,7 @@ async def show_devices(visitor: AnyVisitor) -> HTMLResponse:
 
 @router.get("/{name}")
 async def show_device(
-    visitor: AnyVisitor, name: str, cursor: Annotated[str | None, Query(max_length=500)] = None
+    visitor: AnyVisitor, name: Name, cursor: Annotated[str | None, Query(max_length=500)] = None
 ) -> HTMLResponse:
     """One device."""
     caller = visitor.caller

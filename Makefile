@@ -10,8 +10,9 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 BACKEND ?=
 WHAT_DECIDES := pyproject.toml client/pyproject.toml constraints.txt infra/setup.sh
-# Two test workers, up to four where there are more processors: each may start torch, qiskit or Chromium.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 2 : n > 4 ? 4 : n)))
+# One test worker more than processors, from three to five: many tests wait for a cluster or a device, and each worker
+# may start torch, qiskit or Chromium.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 3 : n > 4 ? 5 : n + 1)))
 
 export HYPOTHESIS_PROFILE ?= ci
 test-long: export HYPOTHESIS_PROFILE = nightly

@@ -210,7 +210,8 @@ if ((ky_last != 127)); then ky_code=$ky_last; fi
 while [[ $ky_told == true ]] && kill -0 -- "-$ky_child" 2>/dev/null; do sleep 0.2; done
 
 if [[ $ky_told == true ]]; then ky_itself=false; else ky_itself=true; fi
-ky_record end.json "{\"exit_code\": $ky_code, \"by_itself\": $ky_itself, \"head\": false}"
+printf -v ky_now '%(%s)T' -1
+ky_record end.json "{\"exit_code\": $ky_code, \"by_itself\": $ky_itself, \"head\": false, \"at\": $ky_now}"
 if [[ -n $ky_sampling ]]; then
     kill -s TERM "$ky_sampling" 2>/dev/null
     IFS= read -r -t 2 -u "$ky_sampled" _

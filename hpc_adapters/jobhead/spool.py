@@ -56,6 +56,8 @@ class End:
     exit_code: int
     by_itself: bool
     head: bool
+    at_s: int | None = None
+    """When, by the node's clock; None: not written down."""
 
 
 class Spool:
@@ -148,7 +150,9 @@ class Spool:
         code = _number(told.get("exit_code"))
         if code is None:
             return None
-        return End(code, by_itself=told.get("by_itself") is True, head=told.get("head") is True)
+        return End(
+            code, by_itself=told.get("by_itself") is True, head=told.get("head") is True, at_s=_number(told.get("at"))
+        )
 
     def gpu_summary(self, user: str, attempt_id: UUID) -> Mapping[str, object]:
         """What the sampler wrote; not to be trusted, and empty where there is none."""

@@ -27,6 +27,8 @@ REFUSED_S: Final = 5
 LAUNCH_REFUSED: Final = "launch-refused"
 ENDED_WITH_NAMESAKE: Final = "ended-with-namesake"
 END_FORGOTTEN: Final = "end-forgotten"
+ENDING_TAKES_S: Final = 60
+"""Longer Slurm does not take to end a job: its KillWait is 30 s as it comes."""
 NAMESAKE_WITHIN: Final = timedelta(hours=1)
 """An id comes again so soon only where slurmctld has lost the job that bore it."""
 KILLED: Final = "signal-9"
@@ -262,10 +264,19 @@ def _of_winner(winner: Job, told: Verdict, known: Known) -> Verdict:
         return Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code)
     if _was_ended_with_namesake(winner, told, known):
         return Verdict(Seen.NODE_FAILED, ENDED_WITH_NAMESAKE, told.exit_code)
-    if told.seen in ENDS_OF_FORGETTING and known.end is not None and known.end.by_itself:
+    if told.seen in ENDS_OF_FORGETTING and known.end is not None and _ended_long_before(winner, known.end):
         code = known.end.exit_code
         return Verdict(Seen.FAILED if code else Seen.SUCCEEDED, END_FORGOTTEN, code)
     return _unless_ours(told, known.note)
+
+
+def _ended_long_before(job: Job, end: End) -> bool:
+    """Whether its program had ended by itself before Slurm could have been ending it: a step that Slurm ends at the
+    time limit looks the same to the head, some seconds before the job's own end.
+    """
+    if not end.by_itself or end.head or end.at_s is None or job.ended_at is None:
+        return False
+    return job.ended_at.timestamp() - end.at_s > ENDING_TAKES_S
 
 
 def _unless_ours(told: Verdict, why: str) -> Verdict:

@@ -161,14 +161,17 @@ def test_a_run_that_died_with_a_forgotten_bearer_of_its_id_is_no_failure_of_its_
 @pytest.mark.parametrize("state", ["TIMEOUT", "NODE_FAIL"])
 def test_an_end_that_slurm_forgot_in_a_crash_is_the_programs_own(state: str) -> None:
     job = recorded(1, state, length=99)
-    own = Known(recorded=[job], start=start(1, 0), end=End(0, by_itself=True, head=False))
+    at_s = int(T0.timestamp()) + 9
+    own = Known(recorded=[job], start=start(1, 0), end=End(0, by_itself=True, head=False, at_s=at_s))
     assert said(own) == (Seen.SUCCEEDED, "end-forgotten")
-    told = telling.tell(replace(own, end=End(3, by_itself=True, head=False)))
+    told = telling.tell(replace(own, end=End(3, by_itself=True, head=False, at_s=at_s)))
     assert told is not None
     assert (told.verdict.seen, told.verdict.exit_code) == (Seen.FAILED, 3)
     as_slurm_says = telling.verdict(job).seen
-    forced = End(0, by_itself=False, head=False)
-    for other in (replace(own, end=forced), replace(own, end=None), replace(own, start=start(2, 0))):
+    forced = End(0, by_itself=False, head=False, at_s=at_s)
+    late = End(0, by_itself=True, head=False, at_s=at_s + 60)
+    undated = End(0, by_itself=True, head=False)
+    for other in (*(replace(own, end=each) for each in (forced, late, undated, None)), replace(own, start=start(2, 0))):
         told = telling.tell(other)
         assert told is not None
         assert told.verdict.seen is as_slurm_says

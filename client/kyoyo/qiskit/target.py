@@ -48,7 +48,7 @@ def target_of(device: Device) -> Target:
 def _names(device: Device) -> Sequence[str]:
     """Where no gates are told any may be used: what runs there is translated there."""
     told = device.basis_gates or (*get_standard_gate_name_mapping(), "if_else", "for_loop")
-    always = ("measure", "reset", "delay") if device.simulator else ("measure",)
+    always = ("measure", "reset", "delay", "if_else", "for_loop") if device.simulator else ("measure",)
     return list(dict.fromkeys((*told, *always)))
 
 

@@ -313,6 +313,10 @@ class Window:
     since: datetime
     until: datetime
 
+    def touches(self, started_at: datetime, ended_at: datetime | None) -> bool:
+        """Whether what began then was running in it, or ended in it. None: it still runs."""
+        return started_at < self.until and (ended_at is None or ended_at >= self.since)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:

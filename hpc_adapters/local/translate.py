@@ -32,9 +32,7 @@ def observation(state: RunState, ref: Ref, *, now: datetime) -> Observation:
 
 def touches(state: RunState, window: Window) -> bool:
     """Whether the run's program was running in the window, or ended in it. What never started touches none."""
-    if state.started_at is None:
-        return False
-    return state.started_at < window.until and (state.ended_at is None or state.ended_at >= window.since)
+    return state.started_at is not None and window.touches(state.started_at, state.ended_at)
 
 
 def usage_row(state: RunState, *, now: datetime) -> UsageRow:

@@ -64,11 +64,7 @@ def usage_rows(lines: Iterable[str], window: Window, *, gpus_per_node: int) -> l
             starts.pop(key, None)
             rows[row.natural_key] = row
     running = (_running(found) for found in starts.values())
-    return [row for row in (*rows.values(), *filter(None, running)) if _touches(row, window)]
-
-
-def _touches(row: UsageRow, window: Window) -> bool:
-    return row.started_at < window.until and (row.ended_at is None or row.ended_at >= window.since)
+    return [row for row in (*rows.values(), *filter(None, running)) if window.touches(row.started_at, row.ended_at)]
 
 
 def _ended(found: Record, deleted_by: str | None, gpus_per_node: int) -> UsageRow | None:

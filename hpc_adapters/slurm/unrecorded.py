@@ -30,8 +30,7 @@ def ended_long_enough(jobs: Iterable[LiveJob], *, window: Window, before: dateti
         if job.started_at is not None
         and job.ended_at is not None
         and job.started_at <= job.ended_at < before
-        and job.started_at < window.until
-        and job.ended_at >= window.since
+        and window.touches(job.started_at, job.ended_at)
         and not job.was_suspended
         and translate.live(job).seen.is_end
     ]

@@ -83,7 +83,7 @@ class Usage:
             )
             for job, each in zip(jobs, left, strict=True)
         ]
-        return [row for row in rows if row is not None and _touches(row, window)]
+        return [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
 
     def _is_here(self, job: DbJob) -> bool:
         return job.cluster in {"", self._settings.cluster} and (
@@ -213,7 +213,3 @@ def _ending(job: DbJob, left: _Left, row: UsageRow, *, has_namesake: bool) -> Se
     known = Known(recorded=[job], start=left.start, end=left.end, note=left.note, has_namesake=has_namesake)
     told = telling.tell(known)
     return row.ending if told is None else told.verdict.seen
-
-
-def _touches(row: UsageRow, window: Window) -> bool:
-    return row.started_at < window.until and (row.ended_at is None or row.ended_at >= window.since)

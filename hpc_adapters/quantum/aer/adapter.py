@@ -39,9 +39,10 @@ from hpc_adapters.quantum.aer import sessions
 from hpc_adapters.quantum.aer.calibrations import CalibrationFile
 from hpc_adapters.quantum.aer.device import DeviceSettings
 from hpc_adapters.quantum.aer.estimating import Estimator
-from hpc_adapters.quantum.aer.requests import Device, check_size, circuit_run, seed_of, session_run
+from hpc_adapters.quantum.aer.requests import Device, circuit_run, seed_of, session_run
 from hpc_adapters.quantum.aer.translate import refusal_code, seen
 from hpc_adapters.quantum.aer.usage import circuit_row, session_row
+from hpc_adapters.quantum.sizes import check_size
 
 __all__ = ["AerBackend", "seed_of"]
 
@@ -132,13 +133,7 @@ class AerBackend:
     async def accounting(self, window: Window) -> Sequence[UsageRow]:
         """One record for each circuit that started, `components` as `device.used` says, and for each opened session."""
         rows = [await self._row(attempt_id) for attempt_id in await self._runs.all_ids()]
-        return [
-            row
-            for row in rows
-            if row is not None
-            and row.started_at < window.until
-            and (row.ended_at is None or row.ended_at >= window.since)
-        ]
+        return [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
 
     async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
         chunk = None
@@ -208,7 +203,7 @@ class AerBackend:
         if not isinstance(payload, Circuit | SessionHold):
             raise Rejected("unsupported-payload", payload=type(payload).__name__.lower())
         refuse_unoffered(request, self.capabilities())
-        check_size(request, self.device_settings)
+        check_size(request, slots=self.device_settings.slots)
         if isinstance(payload, SessionHold):
             return session_run(request, payload)
         return circuit_run(request, payload, self._device(), grace_s=self._grace_s)

@@ -117,18 +117,6 @@ def check_circuit(circuit: Circuit, settings: DeviceSettings) -> ServiceTime:
     return service
 
 
-def check_size(request: JobRequest, settings: DeviceSettings) -> None:
-    """A circuit or a session takes a QPU and nothing else; more cannot be asked for."""
-    for unit, limit in (("gpus", 0), ("cpus", 0), ("memory_mb", 0), ("qpus", settings.slots)):
-        asked = getattr(request.resources, unit)
-        if asked < 0:
-            raise Rejected("invalid-resources", unit=unit, asked=asked)
-        if asked > limit:
-            raise Rejected("too-large", unit=unit, asked=asked, limit=limit)
-    if request.walltime_s <= 0:
-        raise Rejected("invalid-walltime", walltime_s=request.walltime_s)
-
-
 def circuit_run(request: JobRequest, circuit: Circuit, device: Device, *, grace_s: float) -> RunSpec:
     """`Rejected`: as `check_circuit`, and 'walltime-too-short'."""
     settings = device.settings

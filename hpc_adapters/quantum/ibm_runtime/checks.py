@@ -11,6 +11,7 @@ from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.programs import Format, document_of, format_of
 from hpc_adapters.pubs import Document, ProgramRefused, work_in
 from hpc_adapters.quantum.ibm_runtime.settings import IbmSettings
+from hpc_adapters.quantum.sizes import check_size
 
 MAX_EXECUTION_S: Final = 3 * 3600
 """IBM's own limit of a job."""
@@ -36,14 +37,7 @@ def check_request(request: JobRequest, settings: IbmSettings, capabilities: Capa
     if not isinstance(request.payload, Circuit | SessionHold):
         raise Rejected("unsupported-payload", payload=type(request.payload).__name__.lower())
     refuse_unoffered(request, capabilities)
-    for unit, limit in (("gpus", 0), ("cpus", 0), ("memory_mb", 0), ("qpus", settings.slots)):
-        asked = getattr(request.resources, unit)
-        if asked < 0:
-            raise Rejected("invalid-resources", unit=unit, asked=asked)
-        if asked > limit:
-            raise Rejected("too-large", unit=unit, asked=asked, limit=limit)
-    if request.walltime_s <= 0:
-        raise Rejected("invalid-walltime", walltime_s=request.walltime_s)
+    check_size(request, slots=settings.slots)
 
 
 def check_hold(hold: SessionHold, settings: IbmSettings) -> None:

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, Final
 
 from hpc_adapters.devices import Calibration, Device, DeviceState, GateData, QubitData
-from hpc_adapters.quantum.ibm_runtime.translate import time_of
+from hpc_adapters.quantum.stamps import instant
 
 _NS: Final = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}
 _CONTROL_FLOW: Final = frozenset({"if_else", "for_loop", "switch_case", "while_loop"})
@@ -71,7 +71,7 @@ def calibration_of(properties: Mapping[str, Any]) -> Calibration | None:
     readouts = [qubit.readout_error for qubit in qubits if qubit.readout_error is not None]
     return Calibration(
         id=str(properties.get("calibration_id") or _hash(qubits, gates)),
-        at=time_of(properties.get("last_update_date")),
+        at=instant(properties.get("last_update_date")),
         qubits=qubits,
         gates=gates,
         two_qubit_error=median(pairs) if pairs else None,

@@ -15,7 +15,7 @@ from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.quantum.ibm_runtime.checks import MAX_EXECUTION_S, check_hold
 from hpc_adapters.quantum.ibm_runtime.parts import Parts
 from hpc_adapters.quantum.ibm_runtime.store import Ending, Record
-from hpc_adapters.quantum.ibm_runtime.translate import time_of
+from hpc_adapters.quantum.stamps import instant
 
 CLOSED: Final = "closed"
 IDLE: Final = "idle"
@@ -101,7 +101,7 @@ class Sessions:
             return EXPIRED
         if any(job.get("session_id") == record.vendor_id for job in live):
             return None
-        last = max(opened_at, time_of(details.get("last_job_completed")) or opened_at)
+        last = max(opened_at, instant(details.get("last_job_completed")) or opened_at)
         return IDLE if now > last + timedelta(seconds=record.sent["idle_s"]) else None
 
     async def _close(self, record: Record, why: str) -> None:
@@ -110,7 +110,7 @@ class Sessions:
 
     def _ended(self, record: Record, details: Mapping[str, Any], why: str | None) -> Record:
         store, opened_at = self._parts.store, opened(record)
-        ended_at = max(opened_at, time_of(details.get("closed_at")) or self._parts.clock())
+        ended_at = max(opened_at, instant(details.get("closed_at")) or self._parts.clock())
         detail = why or (IDLE if details.get("accepting_jobs") else EXPIRED)
         store.end(
             record.attempt_id,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from hpc_adapters.contract import Seen
+from hpc_adapters.quantum.stamps import instant
 
 RAN_TOO_LONG: Final = 1305
 _TIMED_OUT: Final = 5201
@@ -52,7 +53,7 @@ def told_of(look: Mapping[str, Any], wishes: Wishes) -> Told:
     word = str(state.get("status", "")).upper()
     code = _code(state)
     stamps = metrics.get("timestamps") or {}
-    started, ended = time_of(stamps.get("running")), time_of(stamps.get("finished"))
+    started, ended = instant(stamps.get("running")), instant(stamps.get("finished"))
     if word in _LIVE:
         return Told(seen=_LIVE[word], started_at=started)
     if word == "COMPLETED":
@@ -105,17 +106,6 @@ def _code(state: Mapping[str, Any]) -> int:
 
 def _plain(word: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in word.lower())[:40] or "no-status"
-
-
-def time_of(told: object) -> datetime | None:
-    """IBM's stamps are in UTC, with or without saying so."""
-    if not isinstance(told, str):
-        return None
-    try:
-        at = datetime.fromisoformat(told)
-    except ValueError:
-        return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

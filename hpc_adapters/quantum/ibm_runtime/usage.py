@@ -41,7 +41,7 @@ class Accounts:
         rows: list[UsageRow | None] = [self._session(record) for record in records if record.is_session]
         rows += [self._job(record, looks.get(record.vendor_id)) for record in records if not record.is_session]
         rows += [self._stray(job, looks[vendor_id]) for vendor_id, job in strays.items()]
-        return [row for row in rows if row is not None and _touches(row, window)]
+        return [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
 
     def _session(self, record: Record) -> UsageRow:
         end = record.end
@@ -138,7 +138,3 @@ class Accounts:
 
 def _is_over(job: Mapping[str, Any]) -> bool:
     return told_of({"job": job}, Wishes()).seen.is_end
-
-
-def _touches(row: UsageRow, window: Window) -> bool:
-    return row.started_at < window.until and (row.ended_at is None or row.ended_at >= window.since)

@@ -18,6 +18,7 @@ from hpc_adapters.errors import Unavailable
 from hpc_adapters.quantum.oqtopus.rest import Json, Refused, Rest
 from hpc_adapters.quantum.oqtopus.translate import seen_of
 from hpc_adapters.quantum.queued.model import RemoteJob
+from hpc_adapters.quantum.stamps import instant
 
 _PAGE: Final = 1000
 _FIELDS: Final = "job_id,name,device_id,status,shots,execution_time,submitted_at,ready_at,running_at,ended_at"
@@ -59,7 +60,7 @@ class Oqtopus:
 
     async def token_expires(self) -> datetime | None:
         """None: it does not tell."""
-        return _instant(_object(await self._rest.get("api-token/status")).get("api_token_expiration"))
+        return instant(_object(await self._rest.get("api-token/status")).get("api_token_expiration"))
 
     async def register(self) -> Registered:
         """Make a job that runs nothing. What it leaves when its answer is lost is an empty job."""
@@ -126,7 +127,7 @@ class Oqtopus:
 def _job(told: Json) -> OqtopusJob:
     info = told.get("job_info")
     info = info if isinstance(info, dict) else {}
-    shots, status, running_at = told.get("shots"), _text(told.get("status")), _instant(told.get("running_at"))
+    shots, status, running_at = told.get("shots"), _text(told.get("status")), instant(told.get("running_at"))
     return OqtopusJob(
         job_id=_id(told.get("job_id")),
         seen=seen_of(status, has_run=running_at is not None),
@@ -135,9 +136,9 @@ def _job(told: Json) -> OqtopusJob:
         status=status,
         shots=shots if isinstance(shots, int) else 0,
         execution_s=_seconds(told.get("execution_time")),
-        submitted_at=_instant(told.get("submitted_at")),
+        submitted_at=instant(told.get("submitted_at")),
         running_at=running_at,
-        ended_at=_instant(told.get("ended_at")),
+        ended_at=instant(told.get("ended_at")),
         links={name: value for name, value in info.items() if isinstance(value, str) and name != "message"},
         message=_text(info.get("message"))[:1000],
     )
@@ -165,17 +166,6 @@ def _seconds(told: Any) -> Decimal | None:
         return None
     amount = Decimal(str(told))
     return amount.quantize(Decimal("0.000001")) if amount.is_finite() and 0 <= amount < 10**9 else None
-
-
-def _instant(told: Any) -> datetime | None:
-    """The vendor's times are in UTC; one without a zone is taken for that."""
-    if not isinstance(told, str):
-        return None
-    try:
-        at = datetime.fromisoformat(told)
-    except ValueError:
-        return None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _part(word: str) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from math import isfinite
 from statistics import median
@@ -14,6 +14,7 @@ from typing import Any
 
 from hpc_adapters.devices import Calibration, Device, DeviceState, GateData, OfflineWindow, QubitData
 from hpc_adapters.quantum.oqtopus.settings import OqtopusSettings
+from hpc_adapters.quantum.stamps import instant
 
 Json = dict[str, Any]
 _PAIR = re.compile(r"\(\s*(\d{1,6})\s*,\s*(\d{1,6})\s*\)")
@@ -52,14 +53,14 @@ def _state(told: Json) -> tuple[DeviceState, str]:
         case "available":
             return DeviceState.ONLINE, ""
         case "unavailable":
-            back = _instant(told.get("available_at"))
+            back = instant(told.get("available_at"))
             return (DeviceState.OFFLINE if back is None else DeviceState.MAINTENANCE), "unavailable"
         case other:
             return DeviceState.OFFLINE, re.sub(r"[^a-z0-9_-]", "-", str(other).lower())[:40]
 
 
 def _windows(told: Json, state: DeviceState, now: datetime) -> Sequence[OfflineWindow]:
-    back = _instant(told.get("available_at"))
+    back = instant(told.get("available_at"))
     if state is not DeviceState.MAINTENANCE or back is None or back <= now:
         return ()
     return (OfflineWindow(since=now, until=back, kind=state),)
@@ -73,7 +74,7 @@ def _calibration(told: Json, info: Json, qubits: Sequence[QubitData], gates: Seq
     readout = [q.readout_error for q in qubits if q.readout_error is not None]
     return Calibration(
         id=sha256(canonical.encode()).hexdigest()[:16],
-        at=_instant(told.get("calibrated_at")) or _instant(info.get("calibrated_at")),
+        at=instant(told.get("calibrated_at")) or instant(info.get("calibrated_at")),
         qubits=qubits,
         gates=gates,
         two_qubit_error=median(pairs) if pairs else None,
@@ -168,13 +169,3 @@ def _whole(told: Any) -> int | None:
 def _number(told: Any) -> float | None:
     usable = isinstance(told, int | float) and not isinstance(told, bool) and isfinite(told)
     return float(told) if usable else None
-
-
-def _instant(told: Any) -> datetime | None:
-    if not isinstance(told, str):
-        return None
-    try:
-        at = datetime.fromisoformat(told)
-    except ValueError:
-        return None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)

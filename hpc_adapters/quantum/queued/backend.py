@@ -37,6 +37,7 @@ from hpc_adapters.quantum.queued.records import Accepted, Json, Records
 from hpc_adapters.quantum.queued.settings import QueuedSettings
 from hpc_adapters.quantum.queued.telling import Telling
 from hpc_adapters.quantum.queued.vendor import Gone, Vendor
+from hpc_adapters.quantum.sizes import check_size
 
 _ABANDONED: Final = timedelta(minutes=5)
 _SOON: Final = timedelta(days=7)
@@ -134,13 +135,7 @@ class QueuedBackend:
     async def accounting(self, window: Window) -> Sequence[UsageRow]:
         """One record for each attempt that reached the device; `components` as `usage.used` says."""
         rows = await asyncio.gather(*(self._telling.row(attempt_id) for attempt_id in self._records.all_ids()))
-        return [
-            row
-            for row in rows
-            if row is not None
-            and row.started_at < window.until
-            and (row.ended_at is None or row.ended_at >= window.since)
-        ]
+        return [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
 
     async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
         return await self._telling.chunk(ref, stream, offset, limit)
@@ -192,14 +187,7 @@ class QueuedBackend:
         if not isinstance(circuit, Circuit):
             raise Rejected("unsupported-payload", payload=type(circuit).__name__.lower())
         refuse_unoffered(request, self.capabilities())
-        for unit, limit in (("gpus", 0), ("cpus", 0), ("memory_mb", 0), ("qpus", self._settings.slots)):
-            asked = getattr(request.resources, unit)
-            if asked < 0:
-                raise Rejected("invalid-resources", unit=unit, asked=asked)
-            if asked > limit:
-                raise Rejected("too-large", unit=unit, asked=asked, limit=limit)
-        if request.walltime_s <= 0:
-            raise Rejected("invalid-walltime", walltime_s=request.walltime_s)
+        check_size(request, slots=self._settings.slots)
         self._check_program(circuit)
         self._check_cap(circuit, self._asked(circuit).model_us(1))
         return circuit

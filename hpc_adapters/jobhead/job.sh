@@ -184,13 +184,17 @@ if [[ -r .sampler.py ]]; then
     fi
 fi
 
+# Its exit code is written down by a shell in between, deaf to signals: where bash 5.2 is called from `wait` by a signal
+# and the end comes at that moment, the next `wait` says 255 and `read` fails (one of five did).
 set -m # a process group of its own
 (
-    trap - TERM INT HUP QUIT USR1 USR2 ALRM
+    trap : TERM INT HUP QUIT USR1 USR2 ALRM # what runs below it finds the defaults
     umask 022
     for ky_each in "${ky_secret[@]}"; do export "${ky_each?}"; done
     if [[ -n $ky_sampling ]]; then exec {ky_sampled}<&-; fi
-    exec env "${ky_base[@]}" "${ky_variables[@]}" "${ky_command[@]}"
+    exec {ky_stderr}>&2 2>/dev/null # its own "Killed" is not the program's word
+    env "${ky_base[@]}" "${ky_variables[@]}" "${ky_command[@]}" 2>&"$ky_stderr" {ky_stderr}>&-
+    ky_record .exit-code "$?"
 ) </dev/null &
 ky_child=$!
 set +m
@@ -202,9 +206,8 @@ while :; do
     ky_code=$?
     kill -0 "$ky_child" 2>/dev/null || break
 done
-wait "$ky_child" 2>/dev/null
-ky_last=$?
-if ((ky_last != 127)); then ky_code=$ky_last; fi
+{ ky_last=$(<.exit-code); } 2>/dev/null
+if [[ $ky_last =~ ^[0-9]{1,3}$ ]]; then ky_code=$ky_last; fi
 
 # When we are being ended, what the program started may still be saving its work: Slurm says how long.
 while [[ $ky_told == true ]] && kill -0 -- "-$ky_child" 2>/dev/null; do sleep 0.2; done

@@ -224,7 +224,8 @@ def test_a_warning_reaches_who_waits_for_it(work: Path, between: str) -> None:
     assert told(work, "end.json")["by_itself"] is True
 
 
-def test_a_warning_that_nobody_waits_for_harms_nobody(work: Path) -> None:
+@pytest.mark.parametrize("_", range(8))  # the end may come while the head deals with the signal: bash lost one of five
+def test_a_warning_that_nobody_waits_for_harms_nobody(work: Path, _: int) -> None:
     os.mkfifo(work / "fifo")
     with start(work, sh(work, "echo ready; read line <fifo; echo done")) as process:
         assert await_line(process) == b"ready\n"

@@ -84,6 +84,7 @@ class AerDevice(BaseModel):
     calibration: Path | None = None
     like: str | None = Field(default=None, pattern="^fake_[a-z0-9_]{1,40}$")
     technology: str = "simulator"
+    sold_as: Literal["qpu", "simulator"] = "qpu"
     rep_delay_us: int = Field(default=250, ge=0)
     windows: tuple[DeviceWindow, ...] = ()
     estimate_s: float = Field(default=20.0, gt=0)

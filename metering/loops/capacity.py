@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from hpc_adapters.contract import Capacity
@@ -21,23 +23,25 @@ async def tick(deps: Deps, now: datetime) -> int:
         except Unavailable as unavailable:
             alarms.unavailable(name, "capacity", unavailable.detail)
             continue
-        noted += await _note(deps, name, capacity, now)
+        noted += await _note(deps, name, units_of(capacity, backend.capabilities().components), now)
     return noted
 
 
-async def _note(deps: Deps, backend: str, capacity: Capacity, now: datetime) -> int:
+async def _note(deps: Deps, backend: str, units: Mapping[str, int], now: datetime) -> int:
     async with transaction(deps.pool, lease=deps.lease) as conn:
         before = await collection.units_in_service(conn, backend)
-        changed = {
-            component: units for component, units in units_of(capacity).items() if units != before.get(component, 0)
-        }
-        for component, units in changed.items():
-            await collection.insert_capacity(conn, backend, component=component, units=units, now=now)
+        changed = {component: count for component, count in units.items() if count != before.get(component, 0)}
+        for component, count in changed.items():
+            await collection.insert_capacity(conn, backend, component=component, units=count, now=now)
     return len(changed)
 
 
-def units_of(capacity: Capacity) -> dict[str, int]:
-    """Component → units in service; none while the backend is off line."""
+def units_of(capacity: Capacity, components: AbstractSet[str]) -> dict[str, int]:
+    """Component → units in service; none while the backend is off line.
+
+    QPUs count only where QPU time is metered: a device that is sold as a simulator is no idle QPU.
+    """
     total = capacity.total
-    units = {"gpu_s": total.gpus, "qpu_s": total.qpus, "cpu_s": total.cpus}
+    qpus = total.qpus if "qpu_s" in components else 0
+    units = {"gpu_s": total.gpus, "qpu_s": qpus, "cpu_s": total.cpus}
     return units if capacity.online else dict.fromkeys(units, 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -11,8 +13,8 @@ import pytest
 
 from hpc_adapters.conformance.harness import Act, Harness
 from hpc_adapters.conformance.sessions import SessionConformance
-from hpc_adapters.conformance.suite import BackendConformance
-from hpc_adapters.contract import Circuit, JobRequest, Ref, Resources, Stream
+from hpc_adapters.conformance.suite import BackendConformance, final_row
+from hpc_adapters.contract import Circuit, JobRequest, Ref, Resources, Seen, Stream
 from hpc_adapters.quantum.aer.adapter import AerBackend
 from hpc_adapters.quantum.aer.device import DeviceSettings
 from infra.clock import new_id, utc_now
@@ -42,12 +44,12 @@ DEVICE = DeviceSettings(name="test-5", qubits=5, max_shots=200_000, base_us=0, p
 
 
 class AerHarness(Harness):
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, device: DeviceSettings = DEVICE) -> None:
+        self._root, self._device = root, device
         self.backend = self._connect()
 
     def _connect(self) -> AerBackend:
-        return AerBackend(name="aer", root=self._root, device=DEVICE, clock=utc_now)
+        return AerBackend(name="aer", root=self._root, device=self._device, clock=utc_now)
 
     def request(self, act: Act, *, tenant: str = "tenant-a") -> JobRequest:
         programs = {Act.FAIL: BELL.replace(b"qubit[2]", b"qubit[6]"), Act.OVERRUN: HEAVY}
@@ -80,6 +82,23 @@ class TestAer(BackendConformance):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> AerHarness:
         return AerHarness(tmp_path / "aer")
+
+
+async def test_a_device_that_is_sold_as_a_simulator_reports_its_seconds_and_no_qpu_time(tmp_path: Path) -> None:
+    harness = AerHarness(tmp_path / "aer", replace(DEVICE, sold_as="simulator", cpus=2))
+    assert harness.backend.capabilities().components == {"sim_s", "shot", "session_s"}
+    asked = harness.request(Act.SUCCEED)
+    assert isinstance(asked.payload, Circuit)
+    ref = await harness.backend.submit(replace(asked, payload=replace(asked.payload, max_qpu_us=0)))
+    end = await harness.until_ended(ref)
+    row = await final_row(harness, ref.attempt_id)
+    assert (end.seen, row.components["shot"]) == (Seen.SUCCEEDED, 50)
+    assert end.started_at is not None
+    assert end.ended_at is not None
+    whole = Decimal((end.ended_at - end.started_at) / timedelta(microseconds=1)) / 1_000_000
+    assert 0 < row.components["sim_s"] < 2 * whole
+    assert set(row.components) == {"sim_s", "shot"}
+    assert (row.facts["sim_units"], row.facts["sim_from"]) == (2, "execution")
 
 
 class TestAerSessions(SessionConformance):

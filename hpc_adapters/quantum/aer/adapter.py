@@ -83,7 +83,7 @@ class AerBackend:
             name=self.name,
             isolation=self._runs.isolation,
             payloads=frozenset({Circuit, SessionHold}),
-            components=frozenset({"qpu_s", "shot", "session_s"}),
+            components=frozenset({"sim_s" if self.device_settings.is_simulator else "qpu_s", "shot", "session_s"}),
             settle_window_s=0.0,
             accounting_lag_s=1.0,
             features=frozenset({Feature.SESSION}),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 from hpc_adapters.contract import Seen
 from hpc_adapters.devices import DeviceState, OfflineWindow
@@ -75,6 +76,9 @@ class DeviceSettings:
     calibration: Path | None = None
     """A TOML or JSON file, see `calibrations`; read again when it changes."""
     technology: str = "simulator"
+    sold_as: Literal["qpu", "simulator"] = "qpu"
+    """A simulator has no service time: it is charged for the seconds that its CPUs or its GPU computed ('sim_s'), is
+    never paced, and knows no cap of QPU time. What stands for a QPU is charged by the model ('qpu_s')."""
     rep_delay_us: int = 250
     """Between two shots; of estimates by durations."""
     windows: Sequence[OfflineWindow] = ()
@@ -88,12 +92,26 @@ class DeviceSettings:
             raise ValueError("qubits, max_shots, slots, memory_mb, cpus and max_operations are at least 1")
         if min(self.base_us, self.per_kshot_us, self.rep_delay_us) < 0:
             raise ValueError("a service time is not negative")
+        if self.sold_as not in ("qpu", "simulator"):
+            raise ValueError("a device is sold as 'qpu' or as 'simulator'")
         if not self.methods or set(self.methods) - set(METHODS):
             raise ValueError(f"methods are some of {', '.join(METHODS)}")
         if _STATE_VECTOR in self.methods and 16 * 2**self.qubits > self.memory_mb * 2**20:
             raise ValueError(f"the state vector of {self.qubits} qubits does not fit into {self.memory_mb} MB")
 
+    @property
+    def is_simulator(self) -> bool:
+        """Whether it is sold by the simulator's seconds."""
+        return self.sold_as == "simulator"
+
+    @property
+    def sim_units(self) -> int:
+        """What a program holds while it is executed: one GPU, or so many CPUs."""
+        return 1 if self.gpu else self.cpus
+
     def service_time(self, shots: int) -> ServiceTime:
+        if self.is_simulator:
+            return ServiceTime(base_us=0, per_kshot_us=0, shots=shots)
         return ServiceTime(base_us=self.base_us, per_kshot_us=self.per_kshot_us, shots=shots)
 
     def state_at(self, now: datetime) -> DeviceState:
@@ -128,3 +146,18 @@ def used(
     else:
         return {"qpu_s": Decimal(0), "shot": Decimal(0)}
     return {"qpu_s": Decimal(used_us) / 1_000_000, "shot": Decimal(service.shots_within(used_us))}
+
+
+def simulated(
+    ending: Seen, executed: timedelta | None, *, units: int, shots: int, taken: int | None = None
+) -> Mapping[str, Decimal]:
+    """What a job used of a simulator that is sold as one: its units, for as long as the execution phase lasted.
+
+    The same ends are charged as in `used`. `shots`: as declared; counted where the program came to its end, because a
+    simulation that was stopped does not say how far it was.
+    """
+    if executed is None or ending not in {Seen.SUCCEEDED, Seen.CANCELLED, Seen.TIMED_OUT, Seen.RUNNING}:
+        return {"sim_s": Decimal(0), "shot": Decimal(0)}
+    held_us = max(0, executed // _MICROSECOND) * units
+    done = min(shots, shots if taken is None else taken) if ending is Seen.SUCCEEDED else 0
+    return {"sim_s": Decimal(held_us) / 1_000_000, "shot": Decimal(done)}

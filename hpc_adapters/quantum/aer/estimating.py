@@ -90,11 +90,14 @@ class Estimator:
 
 
 def estimate_of(told: object, service: ServiceTime, device: Device) -> ServiceEstimate:
-    """From what the translation said. The device charges by its model, so the range always holds it."""
+    """From what the translation said. The device charges by its model, so the range always holds it: of a simulator,
+    which has no QPU time, 0.
+    """
     figures: dict[str, Any] = told if isinstance(told, dict) else {}
     model_us, execution_us = service.full_us, figures.get("execution_us")
-    by_durations = isinstance(execution_us, int | float)
-    other_us = service.base_us + round(execution_us) if isinstance(execution_us, int | float) else model_us
+    by_durations, other_us = False, model_us
+    if isinstance(execution_us, int | float) and not device.settings.is_simulator:
+        by_durations, other_us = True, service.base_us + round(execution_us)
     return ServiceEstimate(
         low_us=min(model_us, other_us),
         high_us=max(model_us, other_us),

@@ -74,7 +74,7 @@ class Device:
             seed=seed,
             service_us=service.full_us,
             base_us=service.base_us,
-            paced=settings.paced,
+            paced=settings.paced and not settings.is_simulator,
             max_shots=settings.max_shots,
             methods=tuple(settings.methods),
             gpu=settings.gpu,
@@ -122,10 +122,10 @@ def circuit_run(request: JobRequest, circuit: Circuit, device: Device, *, grace_
     settings = device.settings
     service = check_circuit(circuit, settings)
     needed_s = _START_UP_S + -(-service.full_us // 1_000_000)
-    if settings.paced and needed_s > request.walltime_s:
+    if settings.paced and not settings.is_simulator and needed_s > request.walltime_s:
         raise Rejected("walltime-too-short", needed_s=needed_s, walltime_s=request.walltime_s)
     job = asdict(device.job(shots=circuit.shots, seed=seed_of(request.attempt_id), service=service))
-    if circuit.max_qpu_us is not None:
+    if circuit.max_qpu_us is not None and not settings.is_simulator:
         job["stop_us"] = circuit.max_qpu_us + int(settings.cap_slack_s * 1e6)
     return workload(
         _MODULE,
@@ -141,6 +141,7 @@ def circuit_run(request: JobRequest, circuit: Circuit, device: Device, *, grace_
             "kind": CIRCUIT,
             **asdict(service),
             "cap_us": circuit.max_qpu_us,
+            "sim_units": settings.sim_units if settings.is_simulator else 0,
             "session": None if request.session is None else str(request.session),
             "calibration_id": None if device.calibration is None else device.calibration.id,
         },

@@ -12,13 +12,16 @@ from itertools import pairwise
 import pytest
 
 from accounts.service import append_audit
-from infra.db.connection import Lease, transaction
+from infra.db.connection import Lease, Role, transaction
 from metering.loops import collect
 from metering.service import Taken, conclude_attempt, take_row
-from pricing.model import Ending, JobSize
+from pricing import service as pricing
+from pricing.model import Component, Ending, JobSize
+from pricing.units import micro
+from tests.support import market
 from tests.support.database import Database
 from tests.support.market import an_id
-from tests.support.metered import LAG_S, NOON, Scripted, World, a_quantum_row, a_row, open_world
+from tests.support.metered import CLUSTER, LAG_S, NOON, Scripted, World, a_quantum_row, a_row, open_world
 
 HOUR = timedelta(hours=1)
 LATER = NOON + 2 * HOUR
@@ -402,6 +405,28 @@ async def test_quantum_usage_is_seconds_and_shots(world: World) -> None:
     await world.collect(LATER)
     assert await usage(world) == {("ghz.1", "qpu_s"): 3, ("ghz.1", "shot"): 4000}
     assert await charged_yen(world, "ghz") == 500  # 3 s × 150 + 4,000 shots × 12.5 per 1,000
+
+
+async def test_simulator_seconds_are_metered_and_charged_at_their_own_price(world: World) -> None:
+    sold = replace(market.QPU_OFFERING, id="sim-demo", backend=CLUSTER, qpu_base_us=0, qpu_per_kshot_us=0, sim_units=2)
+    free = [replace(price, price_micro_yen=0) for price in market.QPU_PRICES]
+    per_hour = replace(
+        market.gpu_price("180"),
+        component=Component.SIM_S,
+        market_reference_id=market.an_id("market", Component.SIM_S),
+        list_micro_yen=micro("240"),
+    )
+    async with transaction(world.database.portal, role=Role.OPERATOR) as conn:
+        await pricing.create_offering(conn, sold, now=market.NOW)
+        await market.publish(conn, sold.id, [*free, per_hour])
+    await world.submit("sim", person="aya", offering_id=sold.id)
+    await world.end("sim", started_at=NOON, ended_at=NOON + timedelta(seconds=30))
+    world.backend.rows = [
+        replace(a_quantum_row("sim", ran_s=30), components={"sim_s": Decimal("50.5"), "shot": Decimal(4000)})
+    ]
+    await world.collect(LATER)
+    assert await usage(world) == {("sim.1", "sim_s"): Decimal("50.5"), ("sim.1", "shot"): 4000}
+    assert await charged_yen(world, "sim") == Decimal("2.525")  # 180 yen an hour
 
 
 async def test_a_stale_leader_writes_nothing(world: World) -> None:

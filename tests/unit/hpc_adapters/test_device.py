@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpc_adapters.contract import Seen
-from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime, used
+from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime, simulated, used
 
 HELMI = ServiceTime(base_us=2_670_000, per_kshot_us=431_600, shots=4_000)
 services = st.builds(
@@ -68,3 +69,26 @@ def test_more_time_never_means_fewer_shots(service: ServiceTime, a: int, b: int)
 def test_a_device_whose_state_vector_does_not_fit_cannot_be_configured() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         DeviceSettings(name="d", qubits=40, max_shots=1, base_us=0, per_kshot_us=0)
+
+
+# -- a device that is sold as a simulator ---------------------------------------------------------------------------
+
+
+def test_a_simulator_is_charged_for_what_it_holds_while_it_computes() -> None:
+    held = simulated(Seen.SUCCEEDED, timedelta(microseconds=1_500_001), units=4, shots=900, taken=700)
+    assert held == {"sim_s": Decimal("6.000004"), "shot": 700}
+    assert simulated(Seen.CANCELLED, timedelta(seconds=2), units=4, shots=900) == {"sim_s": 8, "shot": 0}
+
+
+@pytest.mark.parametrize("ending", [Seen.FAILED, Seen.OUT_OF_MEMORY, Seen.NODE_FAILED, Seen.UNKNOWN])
+def test_a_failed_simulation_costs_nothing(ending: Seen) -> None:
+    assert simulated(ending, timedelta(seconds=3), units=1, shots=1) == {"sim_s": 0, "shot": 0}
+    assert simulated(Seen.CANCELLED, None, units=1, shots=1) == {"sim_s": 0, "shot": 0}
+
+
+def test_a_simulator_has_no_service_time_and_holds_one_gpu_or_its_cpus() -> None:
+    sold = DeviceSettings(name="d", qubits=2, max_shots=1, base_us=9, per_kshot_us=9, cpus=3, sold_as="simulator")
+    assert (sold.service_time(500).full_us, sold.sim_units) == (0, 3)
+    assert replace(sold, gpu=True).sim_units == 1
+    with pytest.raises(ValueError, match="sold as"):
+        replace(sold, sold_as="laptop")  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from datetime import datetime
 from string import Formatter
 
 from infra.tokyo import TOKYO
+from scheduler.core.details import words_for
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.refused import ASKED, advice
@@ -54,10 +55,16 @@ def what_happened(kind: str, state: State, facts: Mapping[str, object], reason: 
 def how_it_ended(state: State, reason: str | None, facts: Mapping[str, object]) -> Sentence:
     """The end of an attempt and its cause, with the backend's own word for it where it gave one."""
     cause, _, code = (reason or "").partition(":")
-    explained = ENDS.get((state, f"{cause}, explained")) if facts.get("detail") else None
+    explained = ENDS.get((state, f"{cause}, explained".removeprefix(", "))) if _has_word(state, facts) else None
     known = explained or ENDS.get((state, cause)) or ENDS[(state, "")]
     told = _filled(known, {**facts, "code": code})
     return _advised(told, code, facts) if cause == "refused" else told
+
+
+def _has_word(state: State, facts: Mapping[str, object]) -> bool:
+    """Whether there is more to say. Of a failure whatever the machine says, else what there are words for."""
+    said = facts.get("detail")
+    return bool(said) and (state is State.FAILED or words_for(str(said)) is not None)
 
 
 def what_is_left(state: State, *, phase: str, attempts: int, phases: int, amount: str) -> Sentence:
@@ -87,6 +94,8 @@ def _format(text: str, facts: Mapping[str, object], language: int) -> str:
 
 def _word(name: str, value: object, language: int) -> str:
     """A machine word that has a name for people, else as _shown()."""
+    if name == "detail" and (pair := words_for(str(value))) is not None:
+        return f"{pair[language]} [{value}]"
     known = WORDS.get(name, {}).get(value) if isinstance(value, str) else None
     return known[language] if known else _shown(value, language)
 

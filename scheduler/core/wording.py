@@ -123,6 +123,7 @@ EVENTS: Mapping[tuple[str, State | None], tuple[str, str]] = {
 
 ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.SUCCEEDED, ""): ("正常に終了しました。", "It succeeded."),
+    (State.SUCCEEDED, "explained"): ("正常に終了しました({detail})。", "It succeeded ({detail})."),
     (State.SUCCEEDED, "done_early"): (
         "フェーズ {phase} が目的を達したため、以降のフェーズは実行せずに正常終了しました。以降は課金されません。",
         "Phase {phase} found what the job was for: the phases after it did not run and cost nothing.",
@@ -177,6 +178,10 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
         "計算機側で取り消されました。課金されません。",
         "It was cancelled on the machine's side; nothing is charged.",
     ),
+    (State.CANCELLED, "cancelled_by_site, explained"): (
+        "計算機側で取り消されました({detail})。課金されません。",
+        "It was cancelled on the machine's side ({detail}); nothing is charged.",
+    ),
     (State.CANCELLED, "vanished"): (
         "取り消し中に計算機から記録が消えました。課金されません。",
         "While it was being cancelled the machine lost it; nothing is charged.",
@@ -192,6 +197,10 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.LOST, "node_failed"): (
         "ノードの故障により失われました。課金されません。",
         "It was lost when a node failed; nothing is charged.",
+    ),
+    (State.LOST, "node_failed, explained"): (
+        "計算機側の障害により失われました({detail})。課金されません。",
+        "It was lost through a fault on the machine's side ({detail}); nothing is charged.",
     ),
     (State.LOST, "vanished"): (
         "計算機から記録が消えたため、失われたと判断しました。課金されません。",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import get_args
@@ -99,8 +100,20 @@ def test_every_code_that_an_adapter_says_has_its_advice() -> None:
 def test_a_failure_says_the_machines_own_word_for_it_where_there_is_one() -> None:
     facts = {"exit_code": 65, "detail": "unknown-gate"}
     sentence = what_happened("Ended", State.FAILED, facts, "exit_code")
-    assert "unknown-gate" in sentence.ja
-    assert sentence.en == "The program ended with an error (unknown-gate, exit code 65)."
+    assert "定義されていないゲートがあります [unknown-gate]" in sentence.ja
+    assert sentence.en == (
+        "The program ended with an error (it calls a gate that is not defined [unknown-gate], exit code 65)."
+    )
+    assert "(of-tomorrow, " in what_happened("Ended", State.FAILED, facts | {"detail": "of-tomorrow"}, "exit_code").en
+
+
+def test_other_ends_say_the_machines_word_only_where_it_means_something() -> None:
+    lost = partial(what_happened, "Ended", State.LOST, reason="node_failed")
+    assert lost(facts={"detail": "lost-by-vendor"}).en == (
+        "It was lost through a fault on the machine's side (the vendor lost it [lost-by-vendor]); nothing is charged."
+    )
+    assert lost(facts={"detail": "NODE_FAIL"}) == lost(facts={})
+    assert what_happened("Ended", State.SUCCEEDED, {"detail": "idle"}).en.startswith("It succeeded (the session was")
 
 
 @pytest.mark.parametrize("words", [*WAITS.values(), *EVENTS.values(), *ENDS.values()])

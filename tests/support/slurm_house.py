@@ -13,6 +13,7 @@ from uuid import UUID
 from accounts import service as accounts
 from accounts.model import CustomerClass, OrgRole
 from accounts.scopes import scopes_of
+from hpc_adapters.contract import Identity
 from infra.clock import new_id, utc_now
 from infra.db.connection import Conn, Role, transaction
 from infra.slurm.cluster import Cluster
@@ -49,12 +50,17 @@ def site(slugs: Sequence[str]) -> dict[str, object]:
     return {"users": tuple(slugs), "accounts": {slug: (slug,) for slug in slugs}}
 
 
-async def open_market(database: Database, slugs: Sequence[str]) -> list[Tenant]:
-    """The offering with its price, and every organisation with a wallet, a token and its user on the cluster."""
+async def open_market(
+    database: Database, slugs: Sequence[str], *, users: Mapping[str, Identity] | None = None
+) -> list[Tenant]:
+    """The offering with its price, and every organisation with a wallet, a token and its user on the cluster.
+
+    users: who runs there for an organisation, unless user and account are called like it.
+    """
     now = utc_now()
     async with transaction(database.portal, role=Role.OPERATOR) as conn:
         await _offer(conn, now)
-        return [await _tenant(conn, slug, now) for slug in slugs]
+        return [await _tenant(conn, slug, (users or {}).get(slug, Identity(slug, slug)), now) for slug in slugs]
 
 
 async def _offer(conn: Conn, now: datetime) -> None:
@@ -104,7 +110,7 @@ async def _offer(conn: Conn, now: datetime) -> None:
     )
 
 
-async def _tenant(conn: Conn, slug: str, now: datetime) -> Tenant:
+async def _tenant(conn: Conn, slug: str, user: Identity, now: datetime) -> Tenant:
     organisation_id, person_id = new_id(), new_id()
     await accounts.create_organisation(
         conn, actor=None, organisation_id=organisation_id, project_id=new_id(), slug=slug, name=slug, now=now
@@ -137,11 +143,11 @@ async def _tenant(conn: Conn, slug: str, now: datetime) -> Tenant:
         backend=BACKEND,
         organisation_id=organisation_id,
         person_id=None,
-        unix_user=slug,
-        account=slug,
+        unix_user=user.user,
+        account=user.account,
         now=now,
     )
-    return Tenant(slug, organisation_id, person_id, token, slug)
+    return Tenant(slug, organisation_id, person_id, token, user.user)
 
 
 async def _member(conn: Conn, slug: str, organisation_id: UUID, person_id: UUID, now: datetime) -> str:

@@ -3,70 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx2
-from fastapi import FastAPI
 
 from hpc_adapters.slurm.adapter import SlurmBackend
-from infra.clock import new_id, utc_now
 from infra.slurm.cluster import Cluster
 from infra.slurm.records import Row
-from metering.loops import capacity, collect
-from metering.loops.deps import Deps as MeteringDeps
-from portal.app import create_app
-from portal.auth.sessions import Sessions
-from portal.deps import PortalDeps
 from pricing.model import Ending
-from scheduler.loops import cancel, dispatch, observe, sweep
-from scheduler.loops.deps import Deps as SchedulerDeps
 from tests.support import slurm_house, slurm_truth
 from tests.support.database import Database
+from tests.support.live_world import Clock, LiveWorld, house
 from tests.support.slurm_house import BACKEND, OFFERING, Tenant
 from tests.support.slurm_site import settings_of
 from tests.support.under_fire import imbalance_and_open_holds
 
-JOBS = "/api/v1/jobs"
-PATIENCE_S = 120
 MICRO_YEN_PER_GPU_S = 100_000
 """360 yen an hour, as slurm_house sells it."""
 SCRIPT = '#!/bin/bash\necho "ran $KYOYO_ATTEMPT_ID by $(id -un)"\n'
 
 
 @dataclass(slots=True)
-class Clock:
-    """Real time, and by how much this machine's own is wrong."""
-
-    skew: timedelta = timedelta(0)
-
-    def __call__(self) -> datetime:
-        return utc_now() + self.skew
-
-
-@dataclass(slots=True)
-class SlurmWorld:
+class SlurmWorld(LiveWorld):
     """One cluster, the house before it, and its tenants, each called like its Unix user."""
 
-    database: Database
     cluster: Cluster
-    tenants: Sequence[Tenant]
-    clock: Clock
     backend: SlurmBackend
-    app: FastAPI
-    scheduling: SchedulerDeps
     _closing: list[SlurmBackend] = field(default_factory=list)
 
     # -- as a tenant --------------------------------------------------------------------------------------------------
-
-    def client(self, tenant: Tenant, language: str = "en") -> httpx2.AsyncClient:
-        headers = {"Authorization": f"Bearer {tenant.token}", "Accept-Language": language}
-        transport = httpx2.ASGITransport(self.app)
-        return httpx2.AsyncClient(transport=transport, base_url="http://portal.test", headers=headers, timeout=60)
 
     async def post(self, tenant: Tenant, *, language: str = "en", **changes: Any) -> httpx2.Response:
         """A good submission, but for the changes."""
@@ -79,8 +48,7 @@ class SlurmWorld:
             "script": SCRIPT,
             **changes,
         }
-        async with self.client(tenant, language) as http:
-            return await http.post(JOBS, json=body, headers={"Idempotency-Key": str(new_id())})
+        return await self.send(tenant, body, language=language)
 
     async def submit(self, tenant: Tenant, **changes: Any) -> str:
         """The id of a job that was taken."""
@@ -88,52 +56,7 @@ class SlurmWorld:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
-    async def job(self, tenant: Tenant, job_id: str, language: str = "en") -> dict[str, Any]:
-        async with self.client(tenant, language) as http:
-            found: dict[str, Any] = (await http.get(f"{JOBS}/{job_id}")).json()
-            return found
-
-    async def output(self, tenant: Tenant, job_id: str) -> str:
-        async with self.client(tenant) as http:
-            return str((await http.get(f"{JOBS}/{job_id}/logs")).json()["text"])
-
-    async def held_yen(self, tenant: Tenant) -> str:
-        async with self.client(tenant) as http:
-            return str((await http.get("/api/v1/balance")).json()["held_yen"])
-
     # -- as the worker ------------------------------------------------------------------------------------------------
-
-    async def tick(self) -> None:
-        """Every loop of the worker turns once."""
-        for turn in (dispatch.tick, cancel.tick, observe.tick, sweep.tick):
-            await turn(self.scheduling, self.clock())
-        metering = MeteringDeps(pool=self.database.worker, backends=self.scheduling.backends)
-        for turn in (capacity.tick, collect.tick):
-            await turn(metering, self.clock())
-
-    async def until(self, done: Callable[[], Awaitable[bool]], *, patience_s: float = PATIENCE_S) -> None:
-        """The worker works until it is so."""
-        try:
-            async with asyncio.timeout(patience_s):
-                while not await done():
-                    await self.tick()
-                    await asyncio.sleep(0.2)
-        except TimeoutError:
-            raise AssertionError("\n".join(await slurm_truth.unsettled(self.database)) or "never so") from None
-
-    async def until_in(self, state: str, *jobs: tuple[Tenant, str]) -> None:
-        async def all_are() -> bool:
-            return all([(await self.job(tenant, job))["state"] == state for tenant, job in jobs])
-
-        await self.until(all_are)
-
-    async def until_settled(self) -> None:
-        """Until nothing is held any more."""
-
-        async def settled() -> bool:
-            return (await imbalance_and_open_holds(self.database))[1] == 0
-
-        await self.until(settled)
 
     def speak_with(self, backend: SlurmBackend) -> None:
         """As after a restart with other settings. Metering and scheduling meet the new one; the portal too."""
@@ -207,9 +130,8 @@ async def open_world(
     tenants = await slurm_house.open_market(database, slugs)
     clock = Clock()
     backend = SlurmBackend(settings_of(cluster, **more), clock=clock)
-    deps = PortalDeps(pool=database.portal, backends={BACKEND: backend}, sessions=Sessions(key=b"k" * 32), clock=clock)
-    scheduling = SchedulerDeps(pool=database.worker, lease=None, backends={BACKEND: backend}, new_id=new_id)
-    world = SlurmWorld(database, cluster, tenants, clock, backend, create_app(deps), scheduling, [backend])
+    deps, app, scheduling = house(database, {BACKEND: backend}, clock=clock)
+    world = SlurmWorld(database, tenants, clock, app, scheduling, cluster, backend, [backend])
     try:
         yield world
     finally:

@@ -86,7 +86,9 @@ class SessionIdleTooLong(Refusal):
 
 
 class CostCapTooSmall(Refusal):
-    """The most that its owner will pay does not cover the least that it costs. Facts: max_cost_yen, needed_yen."""
+    """The most that its owner will pay does not cover the least that it costs. Facts, with tax: max_cost_yen,
+    needed_yen.
+    """
 
     code: ClassVar[str] = "cost-cap-too-small"
 

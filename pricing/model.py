@@ -264,7 +264,9 @@ class JobSize:
     service: ServiceTime | None = None
     """Of a circuit; None: as the offering's own model says."""
     max_cost_micro_yen: int | None = None
-    """The most that its owner will pay, without tax; None: what it may need."""
+    """The most that its owner will pay, with tax, for all `jobs` together; None: what it may need."""
+    jobs: int = 1
+    """So many of this size are asked for at once: the tasks of an array."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

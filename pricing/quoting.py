@@ -11,7 +11,7 @@ from uuid import UUID
 from pricing.catalog import require_size
 from pricing.errors import CostCapTooSmall, NoPrice
 from pricing.model import Component, JobSize, Offering, OfferingKind, PriceVersion, Quote, QuoteLine, ServiceTime
-from pricing.units import MICRO, amount_up, ceil_div, decimal, micro, yen_text
+from pricing.units import MICRO, amount_up, ceil_div, decimal, micro, with_tax, without_tax, yen_text
 
 OFFERING_MODEL = "offering"
 """Source of a service time that follows from the offering's own model."""
@@ -89,8 +89,7 @@ def cap_of(quote: Quote) -> int | None:
 def _use(offering: Offering, version: PriceVersion, size: JobSize) -> _Range:
     if offering.kind is OfferingKind.GPU or size.session_idle_s is not None:
         most = largest_use(offering, size)
-        if size.max_cost_micro_yen is not None:
-            _require_affordable(_cost(version, most), size.max_cost_micro_yen)
+        _require_affordable(_cost(version, most), version, size)
         return _Range(most, most, most)
     return _circuit(offering, version, size)
 
@@ -100,12 +99,13 @@ def _circuit(offering: Offering, version: PriceVersion, size: JobSize) -> _Range
     service = size.service or ServiceTime(model_us, model_us, OFFERING_MODEL)
     high_us = max(service.low_us, service.high_us)
     cap_us = max(model_us, high_us)
-    if size.max_cost_micro_yen is not None:
+    limit = _limit(version, size)
+    if limit is not None:
         # what holds a simulator's units is only known at its end, so all of it must be paid for
         needed = _cost(version, _circuit_use(offering, size, service.low_us))
-        _require_affordable(needed, size.max_cost_micro_yen)
+        _require_affordable(needed, version, size)
         most_us = max(cap_us, size.walltime_s * MICRO)
-        cap_us = min(most_us, _affordable_us(offering, version, size, otherwise_us=cap_us))
+        cap_us = min(most_us, _affordable_us(offering, version, size, limit, otherwise_us=cap_us))
     expected_us = min(cap_us, ceil_div(service.low_us + high_us, 2))
     told = {"low_us": service.low_us, "expected_us": expected_us, "high_us": min(high_us, cap_us), "cap_us": cap_us}
     known: dict[str, object] = {} if service.calibration_id is None else {"calibration_id": service.calibration_id}
@@ -127,18 +127,27 @@ def _circuit_use(
     return used
 
 
-def _affordable_us(offering: Offering, version: PriceVersion, size: JobSize, *, otherwise_us: int) -> int:
-    """The most QPU time that the owner's cap pays for, after all else; otherwise_us where it costs nothing."""
+def _affordable_us(offering: Offering, version: PriceVersion, size: JobSize, limit: int, *, otherwise_us: int) -> int:
+    """The most QPU time that so much pays for, after all else; otherwise_us where it costs nothing."""
     price = version.component(Component.QPU_S)
     if price is None or not price.price_micro_yen:
         return otherwise_us
-    left = (size.max_cost_micro_yen or 0) - _cost(version, _circuit_use(offering, size, 0))
+    left = limit - _cost(version, _circuit_use(offering, size, 0))
     return left * micro(price.per) // price.price_micro_yen
 
 
-def _require_affordable(needed_micro_yen: int, max_cost_micro_yen: int) -> None:
-    if needed_micro_yen > max_cost_micro_yen:
-        raise CostCapTooSmall(max_cost_yen=yen_text(max_cost_micro_yen), needed_yen=yen_text(needed_micro_yen))
+def _limit(version: PriceVersion, size: JobSize) -> int | None:
+    """What its owner will pay for one such job, without tax: what a quote's amounts are compared with."""
+    if size.max_cost_micro_yen is None:
+        return None
+    return without_tax(size.max_cost_micro_yen // size.jobs, version.tax_rate_bp)
+
+
+def _require_affordable(needed_micro_yen: int, version: PriceVersion, size: JobSize) -> None:
+    limit = _limit(version, size)
+    if limit is not None and needed_micro_yen > limit:
+        needed = size.jobs * with_tax(needed_micro_yen, version.tax_rate_bp)
+        raise CostCapTooSmall(max_cost_yen=yen_text(size.max_cost_micro_yen or 0), needed_yen=yen_text(needed))
 
 
 # -- and what it costs -------------------------------------------------------------------------------------------------

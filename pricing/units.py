@@ -60,6 +60,11 @@ def tax_on(net_micro_yen: int, tax_rate_bp: int) -> int:
     return net_micro_yen * tax_rate_bp // _BASIS_POINTS
 
 
+def without_tax(gross_micro_yen: int, tax_rate_bp: int) -> int:
+    """The largest net amount that is no more than this with its tax. Of amounts from 0."""
+    return ceil_div((gross_micro_yen + 1) * _BASIS_POINTS, _BASIS_POINTS + tax_rate_bp) - 1
+
+
 def with_tax(net_micro_yen: int, tax_rate_bp: int) -> int:
     """Net amount plus its tax."""
     return net_micro_yen + tax_on(net_micro_yen, tax_rate_bp)

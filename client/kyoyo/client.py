@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ import httpx2
 
 from kyoyo import settings
 from kyoyo.data import Data
-from kyoyo.errors import NotFound, Refused, UsageError
+from kyoyo.errors import NotFound, UsageError
 from kyoyo.jobs import Job
 from kyoyo.launches import spec_of_training
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
@@ -135,13 +135,14 @@ class Client:
         Any option of sbatch may be said by its name, in its own words: `array="1-100%10"`, `dependency="afterok:12"`,
         `mem="16G"`, `gpus_per_node=4`. An array answers with its first task; Job.tasks() has them all.
 
-        `time`: a limit such as "4h" or "1-12:00:00", or seconds. `max_cost_yen`: refused here when the ceiling with tax
-        lies above it. `key`: an Idempotency-Key of your own, so that a repeated call (even from another process) is
-        the same job. BadScript, UsageError, Refused, Conflict, Unauthorised, Unavailable.
+        `time`: a limit such as "4h" or "1-12:00:00", or seconds. `max_cost_yen`: the most that you
+        will pay, with tax, for all of it: a circuit is stopped before, and the portal refuses anything else whose
+        ceiling with tax lies above it. `key`: an Idempotency-Key of your own, so that a repeated call (even from
+        another process) is the same job. BadScript, UsageError, Refused, Conflict, Unauthorised, Unavailable.
         """
         spec = self._complete(script if isinstance(script, JobSpec) else _spec(script, command, time, choices))
         if max_cost_yen is not None:
-            self._check_cost(spec, Decimal(max_cost_yen))
+            spec = replace(spec, max_cost=Decimal(max_cost_yen))
         return Job(self._transport, JobRecord.of(self._transport.post("/jobs", spec.to_json(), key=key)))
 
     def train(
@@ -251,15 +252,6 @@ class Client:
             return Device.of(self._transport.get(f"/devices/{quote(device.name, safe='')}"))
         except NotFound:
             return device
-
-    def _check_cost(self, spec: JobSpec, limit_yen: Decimal) -> None:
-        ceiling_yen = self.estimate(spec).ceiling_with_tax_yen
-        if ceiling_yen > limit_yen:
-            raise Refused(
-                "max-cost-exceeded",
-                f"¥{ceiling_yen:,f} > ¥{limit_yen:,f}",
-                facts={"ceiling_with_tax_yen": str(ceiling_yen), "max_cost_yen": str(limit_yen)},
-            )
 
 
 def _spec(

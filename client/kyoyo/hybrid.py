@@ -8,8 +8,8 @@
                 Phase.qpu(name="measure", program_from="circuit.json", shots=27_000, offering="qpu-demo"),
             ],
             repeat=Repeat("propose", "measure", 30),
+            max_cost=30_000,
         ),
-        max_cost_yen=30_000,
     )
 
 A phase finds what the phases that it takes from have left in KYOYO_INPUT_DIR/NAME/…, and leaves its own files in
@@ -154,7 +154,7 @@ class HybridJob(JobSpec):
     def to_json(self) -> Mapping[str, object]:
         """The request body."""
         common = JobSpec.to_json(self)
-        shared = ("name", "kind", "project", "service_class", "inputs", "begin_at", "dependencies")
+        shared = ("name", "kind", "project", "service_class", "inputs", "begin_at", "dependencies", "max_cost_yen")
         told = {name: common[name] for name in shared if name in common}
         loop = self.repeat
         repeat = {} if loop is None else {"repeat": {"first": loop.first, "last": loop.last, "times": loop.times}}
@@ -170,16 +170,11 @@ class HybridFunction:
 
     def __call__(self, *, client: Client | None = None, **changed: Any) -> Job:
         """Submit it. `changed`: anything that the decorator takes."""
-        said = {**self._said, **changed}
-        limit = said.pop("max_cost")
-        spec = self._spec(**said)
-        return (client or Client()).submit(spec, max_cost_yen=None if limit is None else Decimal(limit))
+        return (client or Client()).submit(self.spec(**changed))
 
     def spec(self, **changed: Any) -> HybridJob:
         """What would be submitted."""
-        said = {**self._said, **changed}
-        said.pop("max_cost")
-        return self._spec(**said)
+        return self._spec(**{**self._said, **changed})
 
     def _spec(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from errno import EISDIR, ENOENT
 from pathlib import Path
 
@@ -71,6 +72,8 @@ class JobSpec:
     array: Array | None = None
     session: SessionWish | None = None
     session_job: str | None = None
+    max_cost: Decimal | int | None = None
+    """Yen with tax, the most that you will pay for all of it; the portal stops a circuit before, and refuses others."""
     asked: Directives = field(default_factory=Directives)
 
     @property
@@ -141,6 +144,7 @@ class JobSpec:
             "dependencies": [{"kind": each.kind, "job": _named(each.job)} for each in self.dependencies],
             "array": self.array and {"indices": list(self.array.indices), "max_running": self.array.max_running},
             "session_job": self.session_job,
+            "max_cost_yen": None if self.max_cost is None else f"{Decimal(self.max_cost):f}",
         }
         return {name: value for name, value in wishes.items() if value}
 

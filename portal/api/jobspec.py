@@ -72,7 +72,11 @@ class WorkSpec(In):
     walltime_s: Annotated[Count, Field(examples=[600])]
     shots: Count = 0
     max_cost_yen: Annotated[
-        YenIn | None, Field(description="The most that you will pay, without tax. A circuit is stopped before it.")
+        YenIn | None,
+        Field(
+            description="The most that you will pay, with consumption tax; of an array, for all its tasks together. A "
+            "circuit is stopped before it; anything else is refused where its ceiling with tax lies above it."
+        ),
     ] = None
     session: Annotated[SessionSpec | None, Field(description="It is no program but a session.")] = None
     session_job: Annotated[Word | Count | None, Field(description="The session job in which a circuit runs.")] = None

@@ -110,9 +110,10 @@ async def quote(
 
 
 def require_within(quote: Quote, max_cost_micro_yen: int | None) -> None:
-    """CostCapTooSmall: its ceiling is more than its owner will pay."""
-    if max_cost_micro_yen is not None and quote.ceiling_micro_yen > max_cost_micro_yen:
-        raise CostCapTooSmall(max_cost_yen=yen_text(max_cost_micro_yen), needed_yen=yen_text(quote.ceiling_micro_yen))
+    """CostCapTooSmall: its ceiling with tax is more than its owner will pay."""
+    needed = quote.ceiling_with_tax_micro_yen
+    if max_cost_micro_yen is not None and needed > max_cost_micro_yen:
+        raise CostCapTooSmall(max_cost_yen=yen_text(max_cost_micro_yen), needed_yen=yen_text(needed))
 
 
 async def create_offering(conn: Conn, new: Offering, *, now: datetime, actor: UUID | None = None) -> None:

@@ -164,6 +164,7 @@ def size_of(request: Submission) -> JobSize:
         shots=request.shots,
         runs=1 + request.max_timeouts,
         max_cost_micro_yen=request.max_cost_micro_yen,
+        jobs=count_of(request),
         session_idle_s=None if request.session is None else request.session.idle_s,
     )
 

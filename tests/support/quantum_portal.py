@@ -98,6 +98,8 @@ class QuantumPortal(FakePortal):
     results: dict[str, object] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     lose_answers: int = 0
+    least_yen: int = 0
+    """What each job costs at least, with tax."""
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
@@ -125,6 +127,8 @@ class QuantumPortal(FakePortal):
             held = body.get("session_job")
             if held is not None and self.jobs[held]["state"] != "RUNNING":
                 return problem(422, "session-over")
+            if self.least_yen > int(body.get("max_cost_yen", self.least_yen)):
+                return problem(422, "cost-cap-too-small")
             self.keys[key] = f"q-{len(self.jobs) + 1}"
             self.jobs[self.keys[key]] = self._run(self.keys[key], body)
         if self.lose_answers:

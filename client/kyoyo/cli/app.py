@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from kyoyo.cli import account, data, jobs, money, parsing, qpu, qpu_result, secrets, shims, submit, train
 from kyoyo.cli.session import Session
-from kyoyo.errors import KyoyoError, Problem, Refused, UsageError
+from kyoyo.errors import KyoyoError, Problem, UsageError
 from kyoyo.texts import Texts
 
 USAGE = 2
@@ -123,10 +123,6 @@ def _show_error(session: Session, error: KyoyoError) -> None:
         return
     if error.code == "not-signed-in":
         session.tell("say.not_signed_in")
-        return
-    if isinstance(error, Refused) and error.code == "max-cost-exceeded":
-        facts = error.facts
-        session.tell("say.max_cost", ceiling=facts["ceiling_with_tax_yen"], limit=facts["max_cost_yen"])
         return
     session.tell("say.error", code=error.code, detail=_detail(session, error))
     if isinstance(error, Problem) and error.remedy:

@@ -13,8 +13,8 @@ from kyoyo.quantum.errors import NotSupported
 class _Options:
     """`seed`, `noise` and `method` are honoured by simulators only; the portal refuses what a device cannot do.
 
-    `max_execution_time`: seconds that one job may take at most; the quote is for that long. `max_cost_yen`: each job is
-    refused whose ceiling with tax lies above it. `name`, `project`, `service_class`: as of any job.
+    `max_execution_time`: seconds that one job may take at most; the quote is for that long. `max_cost_yen`: the most
+    that you will pay for each job, with tax; it is stopped before. `name`, `project`, `service_class`: as of any job.
     """
 
     optimization_level: int = 1

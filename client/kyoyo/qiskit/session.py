@@ -44,7 +44,8 @@ class Session:
 
     It is asked for at the first run or on entering `with`, and a run waits until it is open. `max_time`: seconds, or
     words such as "30m", at first ten minutes; the quote is for that long. `idle_s`: at first a minute. Both are less
-    where the offering sells less. `max_cost_yen`: refused when the quote lies above it.
+    where the offering sells less. `max_cost_yen`: the portal refuses it when its ceiling with tax
+    lies above.
     """
 
     dedicated = True

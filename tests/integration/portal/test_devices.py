@@ -182,10 +182,10 @@ async def test_the_pages_show_devices_in_both_languages(world: World, language: 
 async def test_a_cap_on_cost_is_quoted_as_the_ceiling_and_told_when_it_is_too_small(world: World) -> None:
     await with_device(world)
     await world.market.grant("10000")
-    told = await estimated(world, max_cost_yen="650")
-    assert (told["ceiling_yen"], told["qpu"]["cap_us"]) == ("650", 4_000_000)
+    told = await estimated(world, max_cost_yen="715")
+    assert (told["ceiling_yen"], told["ceiling_with_tax_yen"], told["qpu"]["cap_us"]) == ("650", "715", 4_000_000)
     small = await estimated(world, max_cost_yen="60")
-    assert (small["code"], small["facts"]) == ("cost-cap-too-small", {"max_cost_yen": "60", "needed_yen": "185"})
+    assert (small["code"], small["facts"]) == ("cost-cap-too-small", {"max_cost_yen": "60", "needed_yen": "203.5"})
 
 
 async def test_a_document_of_another_number_of_shots_is_refused(world: World) -> None:

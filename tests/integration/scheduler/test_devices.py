@@ -196,10 +196,13 @@ async def a_qpu(database: Database, **told: object) -> tuple[World, DeviceBacken
 async def test_a_circuit_is_handed_over_with_the_cap_that_was_quoted(database: Database) -> None:
     world, _, who = await a_qpu(database)
     plain = await world.submit(who, a_submission(**CIRCUIT))
-    capped = await world.submit(who, a_submission(**CIRCUIT, max_cost_micro_yen=micro("612.5")))
+    capped = await world.submit(who, a_submission(**CIRCUIT, max_cost_micro_yen=micro("673.75")))
     owner = database.owner
     caps = {row["id"]: row["max_qpu_us"] for row in await owner.fetch("SELECT id, max_qpu_us FROM scheduler.job")}
-    assert caps == {plain.id: 2_250_000, capped.id: 4_000_000}  # 12.5 for its shots leave 600 for 4 s
+    assert caps == {
+        plain.id: 2_250_000,
+        capped.id: 4_000_000,
+    }  # 612.5 without tax: 12.5 for its shots leave 600 for 4 s
     held = await owner.fetchval("SELECT ceiling_micro_yen FROM pricing.hold WHERE job_id = $1", capped.id)
     assert held == micro("612.5")
 

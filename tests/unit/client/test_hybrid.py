@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def test_a_specification_is_sent_as_the_api_takes_it() -> None:
         ],
         "repeat": {"first": "propose", "last": "measure", "times": 3},
     }
+    dear = replace(a_loop(), max_cost=30_000).offered({"gpu": "h200", "quantum": "aer"}.__getitem__).to_json()
+    assert dear == {**told, "max_cost_yen": "30000"}
 
 
 def test_a_script_may_be_a_file_and_a_circuit_has_one_program(tmp_path: Path) -> None:
@@ -91,6 +94,7 @@ def test_a_decorated_function_or_class_is_a_loop_of_two_phases() -> None:
         def propose(self, state: object, result: object) -> tuple[object, object]:
             return state, result
 
+    assert hybrid_job(shots=50, qpu="heron", gpu_offering="h200", max_cost=300)(count).spec().max_cost == 300
     for what in (count, Vqe):
         spec = hybrid_job(shots=50, rounds=7, qpu="heron", gpu_offering="h200", name="mine")(what).spec(rounds=9)
         assert [(each.name, each.kind, each.offering) for each in spec.phases] == [
@@ -98,4 +102,5 @@ def test_a_decorated_function_or_class_is_a_loop_of_two_phases() -> None:
             ("measure", "quantum", "heron"),
         ]
         assert spec.repeat == Repeat("propose", "measure", 9)
+        assert spec.max_cost is None
         assert spec.phases[0].body.startswith("#!/usr/bin/env python3\n")

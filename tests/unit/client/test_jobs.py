@@ -7,7 +7,7 @@ import pytest
 
 from kyoyo import Job, JobRecord, Refused, Unavailable, UsageError
 from kyoyo.spec import JobSpec
-from tests.support.fake_portal import FakePortal, a_job, an_estimate, an_offering, problem
+from tests.support.fake_portal import FakePortal, a_job, an_offering, problem
 
 
 def job_of(portal: FakePortal) -> Job:
@@ -102,14 +102,15 @@ def test_between_several_offerings_the_caller_must_choose() -> None:
         portal.client().submit(SPEC)
 
 
-def test_a_job_above_the_callers_own_limit_is_not_submitted() -> None:
-    portal = FakePortal().on("GET /offerings", {"items": [an_offering()]}).on("POST /estimates", an_estimate())
+def test_the_callers_own_limit_is_the_portals_to_keep() -> None:
+    portal = FakePortal().on("GET /offerings", {"items": [an_offering()]})
+    portal.on("POST /jobs", problem(422, "cost-cap-too-small"), a_job())
     with pytest.raises(Refused) as refused:
-        portal.client().submit(SPEC, max_cost_yen=109)
-    assert refused.value.code == "max-cost-exceeded"
-    assert portal.bodies("POST /jobs") == []
-    portal.on("POST /jobs", a_job())
+        portal.client().submit(SPEC, max_cost_yen=Decimal("109.50"))
+    assert refused.value.code == "cost-cap-too-small"
     assert portal.client().submit(SPEC, max_cost_yen=110).id == "j-1"
+    assert [body["max_cost_yen"] for body in portal.bodies("POST /jobs")] == ["109.50", "110"]
+    assert portal.bodies("POST /estimates") == []  # nothing is looked at before that may have changed since
 
 
 def test_a_command_is_sent_word_for_word() -> None:

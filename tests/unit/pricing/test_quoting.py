@@ -129,9 +129,9 @@ def test_an_estimate_below_the_model_does_not_stop_a_job_at_its_own_guess() -> N
 
 
 def test_the_owners_cap_is_turned_into_time_and_held_whole() -> None:
-    quote = a_circuit(service=ServiceTime(1_000_000, 5_000_000, "durations"), max_cost_micro_yen=micro("350"))
+    quote = a_circuit(service=ServiceTime(1_000_000, 5_000_000, "durations"), max_cost_micro_yen=micro("385"))
     assert quoting.cap_of(quote) == 2_000_000  # 50 for the shots leave 300 for 2 s
-    assert quote.ceiling_micro_yen == micro("350")
+    assert (quote.ceiling_micro_yen, quote.ceiling_with_tax_micro_yen) == (micro("350"), micro("385"))
     assert quote.expected_micro_yen == quote.ceiling_micro_yen
     assert quote.basis["high_us"] == quote.basis["expected_us"] == 2_000_000
 
@@ -140,11 +140,11 @@ def test_a_generous_cap_ends_at_the_time_limit() -> None:
     assert quoting.cap_of(a_circuit(max_cost_micro_yen=micro("1000000"))) == 600_000_000
 
 
-@pytest.mark.parametrize("yen", ["199.999999", "0", "49"])
+@pytest.mark.parametrize("yen", ["219.999999", "0", "49"])
 def test_a_cap_that_does_not_cover_the_least_is_refused_with_both_amounts(yen: str) -> None:
     with pytest.raises(CostCapTooSmall) as refused:
         a_circuit(service=ServiceTime(1_000_000, 5_000_000, "durations"), max_cost_micro_yen=micro(yen))
-    assert refused.value.facts == {"max_cost_yen": yen, "needed_yen": "200"}
+    assert refused.value.facts == {"max_cost_yen": yen, "needed_yen": "220"}
 
 
 @given(st.integers(1, 10**12), st.integers(0, 10**7), st.integers(0, 10**7))
@@ -154,15 +154,24 @@ def test_no_cap_is_ever_exceeded_and_the_range_is_in_order(cap: int, low_us: int
     except CostCapTooSmall:
         return
     assert quote.low_micro_yen is not None
-    assert quote.low_micro_yen <= quote.expected_micro_yen <= quote.ceiling_micro_yen <= cap
+    assert quote.low_micro_yen <= quote.expected_micro_yen <= quote.ceiling_micro_yen
+    assert quote.ceiling_with_tax_micro_yen <= cap
 
 
 def test_gpu_jobs_are_refused_where_their_ceiling_is_above_the_owners_cap() -> None:
-    size = JobSize(gpus=1, walltime_s=3600, max_cost_micro_yen=micro("329"))
+    size = JobSize(gpus=1, walltime_s=3600, max_cost_micro_yen=micro("362.999999"))
     with pytest.raises(CostCapTooSmall):
         a_quote("a", size=size, version=a_version(prices=[gpu_price("330")]))
-    exact = replace(size, max_cost_micro_yen=micro("330"))
+    exact = replace(size, max_cost_micro_yen=micro("363"))
     assert a_quote("a", size=exact, version=a_version(prices=[gpu_price("330")])).ceiling_micro_yen == micro("330")
+
+
+def test_the_tasks_of_an_array_share_their_owners_cap() -> None:
+    size = JobSize(gpus=1, walltime_s=3600, max_cost_micro_yen=micro("1089"), jobs=3)
+    assert a_quote("a", size=size, version=a_version(prices=[gpu_price("330")])).ceiling_micro_yen == micro("330")
+    with pytest.raises(CostCapTooSmall) as refused:
+        a_quote("a", size=replace(size, jobs=4), version=a_version(prices=[gpu_price("330")]))
+    assert refused.value.facts == {"max_cost_yen": "1089", "needed_yen": "1452"}
 
 
 # -- sessions and simulators ------------------------------------------------------------------------------------------

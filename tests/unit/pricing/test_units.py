@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.units import amount_down, amount_up, ceil_div, decimal, micro, tax_on, with_tax, yen_text
+from pricing.units import amount_down, amount_up, ceil_div, decimal, micro, tax_on, with_tax, without_tax, yen_text
 
 AMOUNTS = st.integers(min_value=-(10**15), max_value=10**15)
 COUNTS = st.integers(min_value=0, max_value=10**12)
@@ -54,6 +54,12 @@ def test_parts_never_cost_more_than_the_whole(one: int, other: int, price: int, 
 def test_tax_rounds_down(net: int, rate_bp: int) -> None:
     assert tax_on(net, rate_bp) * 10_000 <= net * rate_bp < (tax_on(net, rate_bp) + 1) * 10_000
     assert with_tax(net, rate_bp) == net + tax_on(net, rate_bp)
+
+
+@given(st.integers(0, 10**15), st.integers(0, 5_000))
+def test_without_tax_is_the_most_that_is_covered_with_it(gross: int, rate_bp: int) -> None:
+    net = without_tax(gross, rate_bp)
+    assert with_tax(net, rate_bp) <= gross < with_tax(net + 1, rate_bp)
 
 
 def test_a_quotient_can_be_rounded_up() -> None:

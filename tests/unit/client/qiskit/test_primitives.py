@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qpy
@@ -32,7 +31,7 @@ from kyoyo.qiskit import (
     TooManyQubits,
 )
 from kyoyo.transport import new_key
-from tests.support.fake_portal import a_job, problem
+from tests.support.fake_portal import a_job
 from tests.support.quantum_portal import QuantumPortal, a_device
 
 pytestmark = pytest.mark.quantum
@@ -274,13 +273,9 @@ def test_without_a_mode_there_must_be_a_session() -> None:
 def test_a_refusal_of_the_portal_comes_through(portal: QuantumPortal, backend: KyoyoBackend) -> None:
     portal.devices = [a_device()]
     client = backend.client
-    estimate = {"ceiling_yen": "100", "ceiling_with_tax_yen": "110", "expected_yen": "50", "offering": "qpu-demo"}
-    portal.on("POST /estimates", httpx2.Response(200, json=estimate))
+    portal.least_yen = 110
+    assert SamplerV2(backend, options={"max_cost_yen": 110}).run([bell()]).done()
     with pytest.raises(Refused) as dear:
         SamplerV2(backend, options={"max_cost_yen": 109}).run([bell()])
-    assert dear.value.code == "max-cost-exceeded"
-    assert SamplerV2(backend, options={"max_cost_yen": 110}).run([bell()]).done()
-    portal.on("POST /estimates", problem(402, "insufficient-funds"))
-    with pytest.raises(Refused):
-        SamplerV2(backend, options={"max_cost_yen": 110}).run([bell()])
+    assert dear.value.code == "cost-cap-too-small"
     assert client.jobs().items[0].shots == 1024

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import httpx2
 import pytest
 
-from tests.support.fake_portal import FakePortal, a_job, an_estimate, an_offering, kyoyo
+from tests.support.fake_portal import FakePortal, a_job, an_estimate, an_offering, kyoyo, problem
 
 SVG = "{http://www.w3.org/2000/svg}"
 DEVICE = {
@@ -114,9 +114,10 @@ def test_bad_shots_reach_nobody(portal: FakePortal, circuit: str, shots: str, sa
 
 
 def test_a_limit_of_yen_is_kept(portal: FakePortal, circuit: str) -> None:
-    portal.on("POST /estimates", an_estimate())
-    assert kyoyo(portal, "qpu", "submit", circuit, "--max-cost", "109").code == 4
     assert kyoyo(portal, "qpu", "submit", circuit, "--max-cost", "110").code == 0
+    portal.on("POST /jobs", problem(422, "cost-cap-too-small"))
+    assert kyoyo(portal, "qpu", "submit", circuit, "--max-cost", "109").code == 4
+    assert [body["max_cost_yen"] for body in portal.bodies("POST /jobs")] == ["110", "109"]
 
 
 def test_the_estimate_tells_a_range_and_where_it_stops(portal: FakePortal, circuit: str) -> None:

@@ -102,10 +102,11 @@ def test_a_refusal_of_the_portal_is_a_failed_submission(portal: FakePortal) -> N
 
 
 def test_a_cost_limit_comes_from_the_environment(portal: FakePortal) -> None:
-    assert "max-cost-exceeded" in shim(portal, "sbatch job.sh", KYOYO_MAX_COST="109").err
     assert shim(portal, "sbatch job.sh", KYOYO_MAX_COST="110").code == 0
     assert shim(portal, "sbatch job.sh", KYOYO_MAX_COST="lots").code == 1
-    assert len(portal.bodies("POST /jobs")) == 1
+    assert [body["max_cost_yen"] for body in portal.bodies("POST /jobs")] == ["110"]
+    portal.on("POST /jobs", problem(422, "cost-cap-too-small"))
+    assert "cost-cap-too-small" in shim(portal, "sbatch job.sh", KYOYO_MAX_COST="109").err
 
 
 def test_test_only_tells_the_cost_and_submits_nothing(portal: FakePortal) -> None:

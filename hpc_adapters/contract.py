@@ -113,6 +113,8 @@ class Feature(StrEnum):
     """Circuits inside a SessionHold."""
     FILES = "files"
     """Input files brought to the job, output files brought back (see `job_files`)."""
+    CALLS = "calls"
+    """A running job calls a QPU through a mailbox in its working folder (see `job_files.Mailbox`)."""
 
 
 WORDS_BYTES = 65_536
@@ -263,11 +265,14 @@ class JobRequest:
     """The attempt of the SessionHold that this circuit runs in: `Rejected('session-over')` where it is not open."""
     has_inputs: bool = False
     """Its inputs were brought (see `job_files`) to be found in KYOYO_INPUT_DIR; else `Rejected('inputs-missing')`."""
+    has_calls: bool = False
+    """It may call a QPU: it finds its mailbox in KYOYO_QPU_DIR."""
 
     def features(self) -> frozenset[Feature]:
         """What a backend must offer to take it."""
         asked = set(self.placement.features())
         asked |= {Feature.FILES} if self.has_inputs else set()
+        asked |= {Feature.CALLS} if self.has_calls else set()
         asked |= {Feature.SESSION} if self.session is not None else set()
         if isinstance(self.payload, Script):
             asked |= {Feature.SECRETS} if self.payload.secrets else set()

@@ -61,3 +61,34 @@ class Files(Protocol):
 
     async def drop_inputs(self, desk: Desk) -> None:
         """Remove what was brought: it has been read, or will never be."""
+
+
+MAILBOX = "qpu"
+"""The folder below the working folder that is KYOYO_QPU_DIR: `call-N.json` comes in, `call-N.result.json` goes back."""
+
+
+def call_file(number: int) -> str:
+    """Where a running job leaves its call number N: 1, 2, …"""
+    return f"{MAILBOX}/call-{number}.json"
+
+
+def answer_file(number: int) -> str:
+    """Where it finds what came of that."""
+    return f"call-{number}.result.json"
+
+
+@runtime_checkable
+class Mailbox(Protocol):
+    """Calls that a running attempt makes, and their answers. A backend that has Feature.CALLS implements this.
+
+    The folder is the job's own: what is in it is a stranger's, and no link in it is followed, reading or writing.
+    """
+
+    async def read_call(self, ref: Ref, desk: Desk, number: int, limit: int) -> bytes:
+        """Call number N, at most `limit` bytes of it; empty: there is none (yet). `Forgotten`."""
+
+    async def answer_call(self, ref: Ref, desk: Desk, number: int, content: bytes) -> None:
+        """Leave its answer: whole or not there. Again: harmless. Nothing where the job has removed its mailbox.
+
+        `Forgotten`; `Unavailable`: it could not be written.
+        """

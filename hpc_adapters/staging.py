@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import AsyncIterable, Iterator, Mapping, Sequence
@@ -203,6 +204,42 @@ def read_piece(work: int, path: str, offset: int, limit: int, *, owner: int | No
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def left_in(work: int, folder: str, name: str, content: bytes) -> None:
+    """Leave a file for a running job, in a folder of its own below its working folder: whole or not at all.
+
+    That folder is reached without following a link, the file is made anew under a name that nobody can foresee, and
+    renamed: whatever the job has put in the way is replaced, never written through. Nothing where there is no such
+    folder. Unavailable.
+    """
+    try:
+        home = os.open(folder, _DIRECTORY, dir_fd=work)
+    except OSError as gone:
+        if gone.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            return
+        raise Unavailable(f"os-error-{gone.errno}", maybe_done=False) from gone
+    aside = f".{secrets.token_hex(16)}"
+    try:
+        with _told():
+            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=home)
+        try:
+            _write(fd, content)
+            os.fchmod(fd, 0o644)
+            _named(home, aside, name)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(home)
+
+
+def _named(home: int, aside: str, name: str) -> None:
+    """IsADirectory: the job has made a folder of that name, and so does not want its answer."""
+    try:
+        os.rename(aside, name, src_dir_fd=home, dst_dir_fd=home)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(aside, dir_fd=home)
 
 
 def _write(fd: int, piece: bytes) -> None:

@@ -17,6 +17,7 @@ from hpc_adapters import masking
 from hpc_adapters.confined import folder, sandbox
 from hpc_adapters.confined.model import FilePath, RunSpec
 from hpc_adapters.confined.times import to_us
+from hpc_adapters.job_files import MAILBOX
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -172,6 +173,7 @@ def own_variables(spec: RunSpec, seen: Seen) -> dict[str, str]:
         "KYOYO_RESULT": f"{work}/{folder.RESULT}",
         "KYOYO_INPUT_DIR": seen.inputs,
         "KYOYO_OUTPUT_DIR": f"{work}/output",
+        **({"KYOYO_QPU_DIR": f"{work}/{MAILBOX}"} if MAILBOX in spec.folders else {}),
         **checkpoint,
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,

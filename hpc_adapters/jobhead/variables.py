@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpc_adapters.contract import JobRequest, Script
+from hpc_adapters.job_files import MAILBOX
 from hpc_adapters.jobhead.places import RESULT, Places, inputs_of
 from hpc_adapters.jobhead.wrapper import Head
 from hpc_adapters.launching.variables import job_variables
+
+_FOLDERS = ("KYOYO_CHECKPOINT_DIR", "KYOYO_INPUT_DIR", "KYOYO_OUTPUT_DIR", "KYOYO_QPU_DIR")
 
 
 def head_of(request: JobRequest, script: Script, places: Places) -> Head:
@@ -21,7 +24,7 @@ def head_of(request: JobRequest, script: Script, places: Places) -> Head:
         own=own,
         secrets=len(script.secrets),
         user=places.user,
-        folders=[own["KYOYO_CHECKPOINT_DIR"], own["KYOYO_INPUT_DIR"], own["KYOYO_OUTPUT_DIR"]],
+        folders=[own[name] for name in _FOLDERS if name in own],
     )
 
 
@@ -34,6 +37,7 @@ def own_variables(request: JobRequest, places: Places) -> dict[str, str]:
         "KYOYO_RESULT": str(places.work / RESULT),
         "KYOYO_INPUT_DIR": str(_inputs(request, places)),
         "KYOYO_OUTPUT_DIR": str(places.work / "output"),
+        **({"KYOYO_QPU_DIR": str(places.work / MAILBOX)} if request.has_calls else {}),
     }
 
 

@@ -31,6 +31,7 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.job_files import MAILBOX
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.launching.variables import job_variables
 from hpc_adapters.local import slots, translate
@@ -43,7 +44,10 @@ _DISK_RESERVE_MB: Final = 256
 
 
 class LocalBackend(LocalFiles):
-    """Implements `contract.Backend` and `job_files.Files`. Several processes may have one on the same `root`."""
+    """Implements `contract.Backend`, `job_files.Files` and `Mailbox`.
+
+    Several processes may have one on the same `root`.
+    """
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class LocalBackend(LocalFiles):
             components=frozenset({"gpu_s", "cpu_s"}),
             settle_window_s=5.0,
             accounting_lag_s=1.0,
-            features=frozenset({Feature.SECRETS, Feature.TORCHRUN, Feature.SIGNAL, Feature.FILES}),
+            features=frozenset({Feature.SECRETS, Feature.TORCHRUN, Feature.SIGNAL, Feature.FILES, Feature.CALLS}),
         )
 
     async def capacity(self) -> Capacity:
@@ -167,7 +171,7 @@ class LocalBackend(LocalFiles):
             environment={**script.environment, **ours},
             secrets=script.secrets,
             lineage=uuid5(request.job_id or request.attempt_id, request.tenant),
-            folders=("input", "output"),
+            folders=("input", "output", *((MAILBOX,) if request.has_calls else ())),
             inputs=self._inputs(request),
             signal=request.placement.signal,
             walltime_s=request.walltime_s,

@@ -14,7 +14,7 @@ from hpc_adapters import staging
 from hpc_adapters.confined import folder
 from hpc_adapters.contract import Ref
 from hpc_adapters.errors import Forgotten, Unavailable
-from hpc_adapters.job_files import Desk, Outputs
+from hpc_adapters.job_files import MAILBOX, Desk, Outputs, answer_file, call_file
 
 _INPUTS: Final = ".inputs"
 _RESERVE_BYTES: Final = 1024 * 2**20
@@ -22,7 +22,7 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalFiles:
-    """Implements `job_files.Files`. root: where the runs are."""
+    """Implements `job_files.Files` and `Mailbox`. root: where the runs are."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -47,6 +47,12 @@ class LocalFiles:
     async def read_output(self, ref: Ref, desk: Desk, path: str, offset: int, limit: int) -> bytes:  # noqa: ARG002
         return await asyncio.to_thread(self._read, desk.attempt_id, path, offset, limit)
 
+    async def read_call(self, ref: Ref, desk: Desk, number: int, limit: int) -> bytes:  # noqa: ARG002
+        return await asyncio.to_thread(self._read, desk.attempt_id, call_file(number), 0, limit)
+
+    async def answer_call(self, ref: Ref, desk: Desk, number: int, content: bytes) -> None:  # noqa: ARG002
+        await asyncio.to_thread(self._answer, desk.attempt_id, answer_file(number), content)
+
     def _require_room(self, size: int) -> None:
         home = self._root / _INPUTS
         home.mkdir(mode=0o700, exist_ok=True)
@@ -64,6 +70,13 @@ class LocalFiles:
         work = self._work(attempt_id)
         try:
             return staging.read_piece(work, path, offset, limit, owner=os.fstat(work).st_uid)
+        finally:
+            os.close(work)
+
+    def _answer(self, attempt_id: UUID, name: str, content: bytes) -> None:
+        work = self._work(attempt_id)
+        try:
+            staging.left_in(work, MAILBOX, name, content)
         finally:
             os.close(work)
 

@@ -100,6 +100,7 @@ class SlurmBackend(SlurmFiles):
             Feature.SECRETS,
             Feature.TORCHRUN,
             Feature.FILES,
+            Feature.CALLS,
             *({Feature.GPU_TYPE} if self._settings.types() else ()),
             *({Feature.CONSTRAINT} if self._settings.constraints else ()),
             *({Feature.RESERVATION} if self._settings.reservations else ()),

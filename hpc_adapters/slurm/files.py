@@ -18,7 +18,7 @@ from typing import Final
 from hpc_adapters import staging
 from hpc_adapters.contract import JobRequest, Ref
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
-from hpc_adapters.job_files import Desk, Outputs
+from hpc_adapters.job_files import MAILBOX, Desk, Outputs, answer_file, call_file
 from hpc_adapters.jobhead.places import inputs_of, native
 from hpc_adapters.jobhead.spool import Spool
 
@@ -26,7 +26,7 @@ _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
 class SlurmFiles:
-    """Implements `job_files.Files`."""
+    """Implements `job_files.Files` and `Mailbox`."""
 
     def __init__(self, folder: Path, spool: Spool) -> None:
         self._folder, self._files_spool = folder, spool
@@ -48,6 +48,12 @@ class SlurmFiles:
 
     async def read_output(self, ref: Ref, desk: Desk, path: str, offset: int, limit: int) -> bytes:  # noqa: ARG002
         return await asyncio.to_thread(self._read, ref, path, offset, limit)
+
+    async def read_call(self, ref: Ref, desk: Desk, number: int, limit: int) -> bytes:  # noqa: ARG002
+        return await asyncio.to_thread(self._read, ref, call_file(number), 0, limit)
+
+    async def answer_call(self, ref: Ref, desk: Desk, number: int, content: bytes) -> None:  # noqa: ARG002
+        await asyncio.to_thread(self._answer, ref, answer_file(number), content)
 
     def require_inputs(self, request: JobRequest) -> None:
         """Rejected: its inputs were not brought."""
@@ -78,6 +84,10 @@ class SlurmFiles:
     def _read(self, ref: Ref, path: str, offset: int, limit: int) -> bytes:
         with self._work(ref) as (work, owner):
             return staging.read_piece(work, path, offset, limit, owner=owner)
+
+    def _answer(self, ref: Ref, name: str, content: bytes) -> None:
+        with self._work(ref) as (work, _):
+            staging.left_in(work, MAILBOX, name, content)
 
     @contextmanager
     def _work(self, ref: Ref) -> Iterator[tuple[int, int]]:

@@ -73,7 +73,7 @@ class ShotsDiffer(Refusal):
 
 class BadSession(Refusal):
     """Facts: problem ('session_kind' | 'session_both' | 'session_program' | 'session_array' | 'session_idle' |
-    'session_name' | 'session_phase'), phase (of a hybrid job, where one is meant).
+    'session_name' | 'session_phase' | 'qpu_kind' | 'qpu_array'), phase (of a hybrid job, where one is meant).
     """
 
     code: ClassVar[str] = "bad-session"

@@ -75,7 +75,7 @@ def checked(request: Submission) -> Submission:
         return submission.checked(request)
     if request.array is not None:
         raise BadPhase(phase="", problem="array")
-    if request.session is not None or request.session_job is not None:
+    if request.session is not None or request.session_job is not None or request.qpu is not None:
         raise BadSession(problem="session_kind")
     check_dependencies(request.dependencies)
     _check_shape(request)
@@ -140,7 +140,7 @@ def _check_shape(request: Hybrid) -> None:
 def _checked_phase(wish: PhaseWish) -> PhaseWish:
     asked = wish.request
     _check_program_from(wish)
-    if asked.session is not None or asked.session_job is not None:
+    if asked.session is not None or asked.session_job is not None or asked.qpu is not None:
         raise BadSession(problem="session_phase", phase=wish.name)
     given = asked if wish.program_from is None else replace(asked, body=_STAND_IN)
     try:

@@ -61,6 +61,11 @@ MAX_KEY_CHARACTERS = 255
 MAX_ATTEMPTS = 10
 MAX_SECRETS = 24
 """Each of 32 KiB at most, together within SECRETS_BYTES: what every machine takes."""
+MAX_CALLS = 10_000
+MAX_CALL_SHOTS = 10**9
+"""Of all calls of a job together."""
+MAX_IDLE_S = 86_400
+MAX_CALL_S = 86_400
 _NOT_FOR_CIRCUITS = ("cpus", "memory_mb", "secrets", "launch", "max_timeouts", "inputs", "outputs")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _JOB = re.compile(r"[0-9A-Fa-f-]{1,40}")
@@ -74,6 +79,19 @@ class SessionWish:
 
     idle_s: int
     dedicated: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QpuWish:
+    """A QPU that a running job may call. calls, shots: of all calls together; idle_s: without a call for so long, none
+    is taken any more; call_s: walltime of one call.
+    """
+
+    offering_id: str
+    shots: int
+    calls: int
+    idle_s: int = 300
+    call_s: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +135,8 @@ class Submission:
     """It is no program but a session, of kind QUANTUM and without a body, open for its walltime at most."""
     session_job: str | None = None
     """Of a circuit: the session job in which it runs, by its number or id."""
+    qpu: QpuWish | None = None
+    """Of a batch or training job: what it may call while it runs."""
 
     def features(self) -> frozenset[Feature]:
         """What its backend must offer."""
@@ -124,6 +144,7 @@ class Submission:
         asked |= {Feature.SECRETS} if self.secrets else set()
         asked |= {Feature.TORCHRUN} if self.launch else set()
         asked |= {Feature.FILES} if self.inputs or self.outputs else set()
+        asked |= {Feature.CALLS} if self.qpu is not None else set()
         asked |= {Feature.SESSION} if self.session is not None or self.session_job is not None else set()
         return frozenset(asked)
 
@@ -133,6 +154,7 @@ def checked(request: Submission) -> Submission:
     clean = replace(request, name=clean_name(request.name, field="name"))
     _check_amounts(clean)
     _check_session(clean)
+    _check_qpu(clean)
     if clean.session is None:
         _check_body(clean)
     if clean.kind is JobKind.QUANTUM:
@@ -200,6 +222,7 @@ def options_told(request: Submission) -> dict[str, Any]:
         "max_cost_micro_yen": None if request.max_cost_micro_yen is None else str(request.max_cost_micro_yen),
         "session": None if request.session is None else [request.session.idle_s, request.session.dedicated],
         "session_job": request.session_job,
+        "qpu": None if request.qpu is None else asdict(request.qpu),
         "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
     }
     return {name: value for name, value in told.items() if value}
@@ -265,6 +288,21 @@ def _check_session(request: Submission) -> None:
     for problem, is_so in problems.items():
         if is_so:
             raise BadSession(problem=problem)
+
+
+def _check_qpu(request: Submission) -> None:
+    """BadSession, OptionOutOfRange."""
+    wish = request.qpu
+    if wish is None:
+        return
+    if request.kind not in {JobKind.BATCH, JobKind.TRAINING}:
+        raise BadSession(problem="qpu_kind")
+    if request.array is not None:
+        raise BadSession(problem="qpu_array")
+    in_range("qpu.calls", wish.calls, 1, MAX_CALLS)
+    in_range("qpu.shots", wish.shots, wish.calls, MAX_CALL_SHOTS)
+    in_range("qpu.idle_s", wish.idle_s, 1, MAX_IDLE_S)
+    in_range("qpu.call_s", wish.call_s, 1, MAX_CALL_S)
 
 
 def _measured(request: Submission) -> Submission:

@@ -136,6 +136,36 @@ class PhaseView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallView:
+    """A call that a running job made to its QPU. code, facts: why it was refused; else state: of its attempt."""
+
+    number: int
+    recorded_at: datetime
+    shots: int
+    code: str | None
+    facts: Mapping[str, object]
+    attempt_id: UUID | None
+    state: State | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QpuView:
+    """The QPU that a job may call while it runs. max_calls, max_shots: of all calls together; closed: none any more."""
+
+    offering_id: str
+    backend: str
+    max_calls: int
+    max_shots: int
+    idle_s: int
+    call_s: int
+    closed: bool
+    calls: Sequence[CallView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoryLine:
     """One event of one attempt. at: when it counts; recorded_at: when we learnt it."""
 

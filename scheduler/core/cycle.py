@@ -66,10 +66,26 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: C901, PLR
         return window
     if not pool.online:
         return _wait(job, Why.BACKEND_OFFLINE, {"backend": job.backend, **_told_of(pool)})
+    if (unready := _unready(job, snapshot)) is not None:
+        return unready
     if not job.needs.fits(pool.total):
         return _wait(
             job, Why.EXCEEDS_MACHINE, {"needed": plain(job.needs), "total": plain(pool.total, asked=job.needs)}
         )
+    return None
+
+
+def _unready(job: Waiting, snapshot: Snapshot) -> Wait | None:
+    """The device that it will call is away, or would be before it ends: its GPUs would wait for nothing."""
+    if job.calls is None:
+        return None
+    device = snapshot.pools.get(job.calls)
+    if device is None:
+        return _wait(job, Why.BACKEND_OFFLINE, {"backend": job.calls})
+    if (window := _window(job, device, snapshot.now)) is not None:
+        return window
+    if not device.online:
+        return _wait(job, Why.BACKEND_OFFLINE, {"backend": device.name, **_told_of(device)})
     return None
 
 
@@ -79,7 +95,7 @@ def _window(job: Waiting, pool: Pool, now: datetime) -> Wait | None:
     if met is None:
         return None
     facts = {"since": met.since.isoformat(), "until": met.until.isoformat(), "kind": met.kind.value}
-    return _wait(job, Why.DEVICE_WINDOW, {"backend": job.backend, **facts, **_queue_of(pool)})
+    return _wait(job, Why.DEVICE_WINDOW, {"backend": pool.name, **facts, **_queue_of(pool)})
 
 
 def _told_of(pool: Pool) -> dict[str, object]:
@@ -134,7 +150,7 @@ class _Cycle:
         self.waits: list[Wait] = []
 
     def decide(self, job: Waiting) -> None:
-        if self._quota.is_used_up(job.organisation_id):
+        if not job.is_call and self._quota.is_used_up(job.organisation_id):
             return self._let_wait(job, Why.RUNNING_QUOTA, self._quota_facts(job))
         room = self._rooms[job.backend]
         refusal = room.refusal(job)
@@ -142,7 +158,8 @@ class _Cycle:
             room.take(job)
         elif not room.take_ahead():
             return self._let_wait(job, *refusal)
-        self._quota.take(job.organisation_id)
+        if not job.is_call:
+            self._quota.take(job.organisation_id)
         if len(self.starts) >= self._max_starts:
             return self._let_wait(job, Why.NEXT_CYCLE, {})
         self.starts.append(Start(attempt_id=job.attempt_id, backend=job.backend, ahead=refusal is not None))

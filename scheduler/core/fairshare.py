@@ -77,7 +77,7 @@ def _queues(waiting: Iterable[Waiting]) -> dict[UUID, list[Waiting]]:
     return queues
 
 
-def _age(each: Waiting) -> tuple[bool, datetime, int, UUID]:
-    """Within an organisation: the older job first, the tasks of an array by their index."""
+def _age(each: Waiting) -> tuple[bool, bool, datetime, int, UUID]:
+    """Within an organisation: calls of its running jobs, then the older job, the tasks of an array by their index."""
     index = -1 if each.task is None else each.task.index
-    return each.service_class is ServiceClass.SPOT, each.submitted_at, index, each.attempt_id
+    return each.service_class is ServiceClass.SPOT, not each.is_call, each.submitted_at, index, each.attempt_id

@@ -262,7 +262,7 @@ def _finish(
     wanted = attempt.cancel_wanted or attempt.state is State.CANCELLING
     over = replace(_sure(attempt), cancel_wanted=wanted, state=state, ended_at=ended_at, reason=reason, not_before=None)
     after = _after(over)
-    effects: list[Effect] = [SettleHold(ending, last=after is None)]
+    effects: list[Effect] = [SettleHold(ending, last=after is None and not over.beside)]
     if ending.is_charged:
         effects.append(ChargeFairShare(fairshare.used_nu(over)))
     if after is not None:
@@ -286,7 +286,7 @@ def _after(over: Attempt) -> Requeue | NextPhase | None:
 
 def _may_run_again(over: Attempt) -> bool:
     """What was lost or taken back costs nothing and goes on; what ran out of time goes on as often as was quoted."""
-    if over.cancel_wanted or over.tries >= over.max_attempts:
+    if over.cancel_wanted or over.beside or over.tries >= over.max_attempts:
         return False
     ran_out = over.state is State.FAILED and over.reason == EndReason.TIMED_OUT
     return over.state in {State.LOST, State.PREEMPTED} or (ran_out and over.timeouts < over.max_timeouts)

@@ -118,6 +118,8 @@ class Attempt:
     """Its job goes on whatever becomes of its phase."""
     max_timeouts: int = 0
     """So many time-outs of its phase are continued by another attempt."""
+    beside: bool = False
+    """It carries out a call of another attempt of its job: it is tried once, and its end says nothing of the job."""
     timeouts: int = 0
     """Attempts of its phase before it that ran out of time."""
     state: State = State.QUEUED

@@ -28,7 +28,7 @@ class RunningQuota:
     """Counts starts of one cycle against each organisation's quota."""
 
     def __init__(self, holding: Iterable[Holding], standings: Mapping[UUID, Standing]) -> None:
-        self._running = Counter(each.organisation_id for each in holding)
+        self._running = Counter(each.organisation_id for each in holding if not each.is_call)
         self._standings = standings
 
     def running(self, organisation_id: UUID) -> int:

@@ -69,6 +69,10 @@ class Waiting:
     """Its input files are not there yet; the last problem with them, empty for none."""
     parked: str | None = None
     """What is wrong with it on our side, until not_before."""
+    calls: str | None = None
+    """The device that it will call while it runs: it starts only when that could answer until it ends."""
+    is_call: bool = False
+    """A running job waits for it: it goes before all else of its organisation, and counts as no job of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,8 @@ class Holding:
     """It has been seen running. Until then it may wait in the backend's own queue."""
     sent_at: datetime | None = None
     array_id: UUID | None = None
+    is_call: bool = False
+    """It is part of a job that is counted already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ loops.
 from __future__ import annotations
 
 from scheduler.service.admitting import largest_nu, resources_of
+from scheduler.service.calling import qpu
 from scheduler.service.devices import calibration, calibrations, device, device_history, devices, waiting_at
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
@@ -33,6 +34,7 @@ __all__ = [
     "outputs",
     "phases",
     "publish_exchange_rate",
+    "qpu",
     "queue_view",
     "request_cancel",
     "request_cancel_array",

@@ -18,6 +18,7 @@ from scheduler.core.quotas import Share
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Task, Wait, Waiting
 from scheduler.store.attempts import resources_of
+from scheduler.store.calls import CANCEL_WANTED
 from scheduler.store.phases import HAS_INPUTS, LACKS_ITS_START
 
 _FORGOTTEN_AFTER_HALF_LIVES = 20  # a millionth is left
@@ -51,10 +52,12 @@ async def line(conn: Conn) -> Line:
         "EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends, "
         f"CASE WHEN {LACKS_ITS_START} OR (f.staged_at IS NULL AND {HAS_INPUTS}) "
         "THEN coalesce(f.problem, '') END AS staging, "
-        "c.job_id IS NOT NULL AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "q.is_call, CASE WHEN q.is_call THEN NULL ELSE u.backend END AS calls, "
+        f"{CANCEL_WANTED} AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
         "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
         "LEFT JOIN scheduler.job_array r ON r.id = j.array_id "
         "LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id "
+        "LEFT JOIN scheduler.job_qpu u ON u.job_id = j.id "
         "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id WHERE a.state = 'QUEUED'"
     )
     outlooks = await _outlooks(conn) if any(row["depends"] for row in rows) else {}
@@ -88,7 +91,7 @@ async def _outlooks(conn: Conn) -> dict[UUID, Outlook]:
 async def held(conn: Conn) -> list[Held]:
     rows = await conn.fetch(
         "SELECT a.id, a.organisation_id, a.backend, a.backend_ref, coalesce(a.started_at, a.dispatched_at) AS since, "
-        "a.started_at, a.dispatched_at, j.array_id, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s, q.nu "
+        "a.started_at, a.dispatched_at, j.array_id, q.is_call, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s, q.nu "
         "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
         "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
         "WHERE a.state IN ('DISPATCHING', 'RUNNING', 'CANCELLING')"
@@ -160,6 +163,8 @@ def _waiting(row: asyncpg.Record, of_others: Outlook) -> Waiting:
         cancel_wanted=row["cancel_wanted"],
         staging=row["staging"],
         parked=parked,
+        calls=row["calls"],
+        is_call=row["is_call"],
     )
 
 
@@ -174,4 +179,5 @@ def _holding(row: asyncpg.Record) -> Holding:
         started=row["started_at"] is not None,
         sent_at=row["dispatched_at"],
         array_id=row["array_id"],
+        is_call=row["is_call"],
     )

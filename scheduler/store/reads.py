@@ -98,7 +98,8 @@ async def waiting_of(conn: Conn, *, organisation_id: UUID, person_id: UUID) -> l
     """A member's jobs that wait in our queue, the oldest first."""
     rows = await conn.fetch(
         "SELECT j.id FROM scheduler.job j JOIN scheduler.attempt a ON a.job_id = j.id "
-        "WHERE j.organisation_id = $1 AND j.person_id = $2 AND a.state = 'QUEUED' ORDER BY j.submitted_at, j.id",
+        "WHERE j.organisation_id = $1 AND j.person_id = $2 AND a.state = 'QUEUED' AND a.ordinal > 0 "
+        "ORDER BY j.submitted_at, j.id",
         organisation_id,
         person_id,
     )
@@ -125,7 +126,10 @@ async def dependencies(conn: Conn, job_id: UUID) -> list[DependencyView]:
 
 
 async def attempts(conn: Conn, job_id: UUID) -> list[AttemptView]:
-    rows = await conn.fetch("SELECT * FROM scheduler.attempt WHERE job_id = $1 ORDER BY ordinal", job_id)
+    """The attempts in the line of a job; those that carry out its calls stand beside it (store.calls)."""
+    rows = await conn.fetch(
+        "SELECT * FROM scheduler.attempt WHERE job_id = $1 AND ordinal > 0 ORDER BY ordinal", job_id
+    )
     return [_attempt(row) for row in rows]
 
 
@@ -133,7 +137,7 @@ async def story(conn: Conn, job_id: UUID) -> list[StoryLine]:
     rows = await conn.fetch(
         "SELECT e.kind, e.state, e.facts, e.effective_at, e.recorded_at, a.ordinal, a.phase, a.reason "
         "FROM scheduler.attempt_event e JOIN scheduler.attempt a ON a.id = e.attempt_id "
-        "WHERE a.job_id = $1 ORDER BY a.ordinal, e.seq",
+        "WHERE a.job_id = $1 AND a.ordinal > 0 ORDER BY a.ordinal, e.seq",
         job_id,
     )
     return [_story_line(row) for row in rows]
@@ -143,7 +147,7 @@ async def result(conn: Conn, job_id: UUID) -> bytes | None:
     """Of the newest attempt that left one."""
     body = await conn.fetchval(
         "SELECT r.body FROM scheduler.attempt_result r JOIN scheduler.attempt a ON a.id = r.attempt_id "
-        "WHERE a.job_id = $1 AND length(r.body) > 0 ORDER BY a.ordinal DESC LIMIT 1",
+        "WHERE a.job_id = $1 AND a.ordinal > 0 AND length(r.body) > 0 ORDER BY a.ordinal DESC LIMIT 1",
         job_id,
     )
     return None if body is None else bytes(body)

@@ -20,8 +20,9 @@ _REQUEST = f"""
            q.max_qpu_us, j.session_idle_s, j.session_dedicated, j.session_job_id,
            (SELECT e.id FROM scheduler.attempt e WHERE e.job_id = j.session_job_id ORDER BY e.ordinal DESC LIMIT 1)
                AS session, coalesce(s.shots, q.shots) AS shots, q.phase_ordinal IS NOT NULL AS is_phase,
-           CASE WHEN q.phase_ordinal IS NULL THEN h.options ELSE q.options END AS asked,
-           coalesce(s.body, f.body, p.body) AS body,
+           CASE WHEN q.phase_ordinal IS NULL AND NOT q.is_call THEN h.options ELSE q.options END AS asked,
+           coalesce(k.body, s.body, f.body, p.body) AS body,
+           NOT q.is_call AND EXISTS (SELECT FROM scheduler.job_qpu u WHERE u.job_id = j.id) AS has_calls,
            r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks, {HAS_INPUTS} AS has_inputs
     FROM scheduler.attempt a
     JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
@@ -30,6 +31,7 @@ _REQUEST = f"""
     LEFT JOIN scheduler.job_payload p ON p.job_id = h.id
     LEFT JOIN scheduler.job_phase f ON f.job_id = a.job_id AND f.name = a.phase
     LEFT JOIN scheduler.phase_start s ON s.job_id = a.job_id AND s.phase = a.phase
+    LEFT JOIN scheduler.qpu_call k ON k.attempt_id = a.id
     LEFT JOIN scheduler.job_array r ON r.id = j.array_id
     WHERE a.id = $1
 """  # noqa: S608  our own words
@@ -62,6 +64,7 @@ async def request_of(conn: Conn, attempt: Attempt) -> Asked:
         placement=placement_of(row["asked"].get("placement", {})),
         array=_array(row),
         has_inputs=row["has_inputs"],
+        has_calls=row["has_calls"],
         session=row["session"],
     )
     return Asked(request, row["person_id"], tuple(row["asked"].get("secrets", ())))

@@ -42,6 +42,27 @@ QUESTIONS: Sequence[Question] = (
               AND NOT (q.skippable AND coalesce(b.state IN ('FAILED', 'LOST', 'PREEMPTED'), false))""",
     ),
     Question(
+        # A call is what stands beside its job's line, is made by an attempt of that, and never more than was quoted.
+        check="call-differs-from-its-attempt",
+        sql="""
+            SELECT format('job:%s/%s', a.job_id, a.phase) AS subject, 'a call of an attempt of its job' AS expected,
+                   coalesce(format('number %s of job %s', k.number, m.job_id), 'none') AS found
+            FROM scheduler.attempt a
+            LEFT JOIN scheduler.qpu_call k ON k.attempt_id = a.id
+            LEFT JOIN scheduler.attempt m ON m.id = k.caller_id
+            WHERE (a.ordinal < 0 OR k.job_id IS NOT NULL)
+              AND (k.job_id, m.job_id, -k.number, a.phase)
+                  IS DISTINCT FROM (a.job_id, a.job_id, a.ordinal, 'call-' || k.number)""",
+    ),
+    Question(
+        check="more-calls-than-quoted",
+        sql="""
+            SELECT 'job:' || u.job_id AS subject, format('at most %s calls, %s shots', u.calls, u.shots) AS expected,
+                   format('%s calls, %s shots', count(k.attempt_id), sum(k.shots)) AS found
+            FROM scheduler.job_qpu u JOIN scheduler.qpu_call k ON k.job_id = u.job_id AND k.attempt_id IS NOT NULL
+            GROUP BY u.job_id, u.calls, u.shots HAVING count(*) > u.calls OR sum(k.shots) > u.shots""",
+    ),
+    Question(
         check="attempt-of-no-job",
         sql="""
             SELECT 'attempt:' || a.id AS subject, 'a job of the same organisation' AS expected,
@@ -87,13 +108,16 @@ QUESTIONS: Sequence[Question] = (
         sql="""
             SELECT 'attempt:' || coalesce(a.id, b.attempt_id) AS subject,
                    format('%s/%s/%s/%s/%s/%s', j.id, j.organisation_id, j.project_id, j.person_id,
-                          coalesce(p.offering_id, j.offering_id), a.phase) AS expected,
+                          coalesce(u.offering_id, p.offering_id, j.offering_id), a.phase) AS expected,
                    format('%s/%s/%s/%s/%s/%s', b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id,
                           b.phase) AS found
             FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id
             LEFT JOIN scheduler.job_phase p ON p.job_id = a.job_id AND p.name = a.phase
+            LEFT JOIN scheduler.qpu_call k ON k.attempt_id = a.id
+            LEFT JOIN scheduler.job_qpu u ON u.job_id = k.job_id
             FULL JOIN pricing.billable_attempt b ON b.attempt_id = a.id
-            WHERE (j.id, j.organisation_id, j.project_id, j.person_id, coalesce(p.offering_id, j.offering_id), a.phase)
+            WHERE (j.id, j.organisation_id, j.project_id, j.person_id,
+                   coalesce(u.offering_id, p.offering_id, j.offering_id), a.phase)
                   IS DISTINCT FROM
                   (b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id, b.phase)""",
     ),

@@ -47,7 +47,8 @@ QUESTIONS: Sequence[Question] = (
             WHERE right_one.id IS DISTINCT FROM q.price_version_id OR q.quoted_at <> j.submitted_at""",
     ),
     Question(
-        # A hybrid job's quote is the sum of its phases', each at the version that was in force for its own offering.
+        # A hybrid job's quote is the sum of its phases', or of its own and its calls', each at the version that was in
+        # force for its own offering.
         check="phases-differ-from-quote",
         sql="""
             SELECT 'job:' || q.job_id AS subject,
@@ -56,7 +57,10 @@ QUESTIONS: Sequence[Question] = (
             FROM pricing.quote q JOIN scheduler.job j ON j.id = q.job_id
             LEFT JOIN LATERAL (
                 SELECT string_agg(format('%s/%s', p.name, p.offering_id), ' ' ORDER BY p.ordinal) AS phases
-                FROM scheduler.job_phase p WHERE p.job_id = j.id) AS asked ON true
+                FROM (SELECT p.name, p.offering_id, p.ordinal FROM scheduler.job_phase p WHERE p.job_id = j.id
+                      UNION ALL SELECT 'main', j.offering_id, 1 FROM scheduler.job_qpu u WHERE u.job_id = j.id
+                      UNION ALL SELECT 'calls', u.offering_id, 2 FROM scheduler.job_qpu u WHERE u.job_id = j.id) p
+                ) AS asked ON true
             LEFT JOIN LATERAL (
                 SELECT sum(p.ceiling_micro_yen) AS ceiling,
                        string_agg(format('%s/%s', p.phase, v.offering_id), ' ' ORDER BY p.ordinal) AS phases

@@ -1,0 +1,127 @@
+"""What a job with a QPU beside it would cost, before anything is written: its own ceiling and that of all its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from accounts.model import Principal
+from hpc_adapters.contract import Capabilities, Placement
+from infra.db.connection import Conn
+from infra.refusal import Refusal
+from pricing import service as pricing
+from pricing.model import JobSize, Quote, ServiceTime
+from pricing.phases import joined
+from pricing.quoting import price_job
+from scheduler import policy
+from scheduler.core.calls import Allowance, all_qpu_time_us
+from scheduler.core.model import MAIN, JobKind
+from scheduler.service.admitting import Admitted, admit
+from scheduler.store import calls as store
+from scheduler.store import jobs as job_store
+from scheduler.store.calls import NewQpu
+from scheduler.submission import QpuWish, Submission
+from scheduler.views import QpuView
+
+CALLS = "calls"
+"""The part of a quote that is for the calls."""
+_STAND_IN = b"OPENQASM 3.0;\n"
+"""For the programs of calls: each is checked when it comes."""
+
+
+async def admit_calls(
+    conn: Conn,
+    *,
+    principal: Principal,
+    request: Submission,
+    wish: QpuWish,
+    own: Admitted,
+    capabilities: Mapping[str, Capabilities],
+    now: datetime,
+) -> tuple[Quote, NewQpu]:
+    """One quote for the job and its calls, each at its own price. own: the job by itself, as admit() judged it.
+
+    A call as admit() judges a circuit, with the fact `phase`; MixedTaxRates; CostCapTooSmall.
+    """
+    one = replace(
+        request,
+        kind=JobKind.QUANTUM,
+        offering_id=wish.offering_id,
+        body=_STAND_IN,
+        walltime_s=wish.call_s,
+        shots=-(-wish.shots // wish.calls),
+        gpus=0,
+        cpus=None,
+        memory_mb=None,
+        placement=Placement(),
+        secrets=(),
+        launch=None,
+        inputs=(),
+        outputs=(),
+        arguments=(),
+        environment={},
+        max_attempts=1,
+        max_timeouts=0,
+        max_cost_micro_yen=None,
+        qpu=None,
+    )
+    try:
+        call = await admit(
+            conn,
+            principal=principal,
+            request=one,
+            capabilities=capabilities,
+            ids=(own.quote.job_id, own.quote.id),
+            now=now,
+        )
+    except Refusal as refused:
+        refused.facts.setdefault("phase", CALLS)
+        raise
+    qpu = await _qpu(conn, wish, call, now)
+    quote = joined([(MAIN, own.quote), (CALLS, await _all_calls(conn, wish, call, qpu.allowed))])
+    pricing.require_within(quote, request.max_cost_micro_yen)
+    return quote, qpu
+
+
+async def _qpu(conn: Conn, wish: QpuWish, call: Admitted, now: datetime) -> NewQpu:
+    sold = call.offering
+    rate = await job_store.nu_per_hour(conn, sold.resource_type, at=now)
+    allowed = Allowance(
+        calls=wish.calls,
+        shots=wish.shots,
+        max_shots=sold.max_shots,
+        idle_s=wish.idle_s,
+        base_us=sold.qpu_base_us,
+        per_kshot_us=sold.qpu_per_kshot_us,
+        nu_per_hour=policy.DEFAULT_NU_PER_HOUR if rate is None else rate,
+    )
+    return NewQpu(offering_id=sold.id, backend=sold.backend, call_s=wish.call_s, allowed=allowed)
+
+
+async def _all_calls(conn: Conn, wish: QpuWish, call: Admitted, allowed: Allowance) -> Quote:
+    """The ceiling of all of them, however their shots are divided among them."""
+    all_us = all_qpu_time_us(allowed)
+    size = JobSize(
+        walltime_s=wish.call_s,
+        shots=call.size.shots,
+        circuits=wish.calls,
+        runs=wish.calls,
+        service=ServiceTime(all_us, all_us, CALLS),
+    )
+    quote = call.quote
+    return price_job(
+        offering=call.offering,
+        version=await pricing.price_version(conn, quote.price_version_id),
+        size=size,
+        quote_id=quote.id,
+        job_id=quote.job_id,
+        organisation_id=quote.organisation_id,
+        now=quote.quoted_at,
+    )
+
+
+async def qpu(conn: Conn, job_id: UUID) -> QpuView | None:
+    """The QPU that a job may call, and its calls; None: it may call none."""
+    return await store.told(conn, job_id)

@@ -1,0 +1,274 @@
+"""Calls of running jobs to their QPU: what was asked for, each call once, its answer once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from infra.db.connection import Conn
+from scheduler.core.calls import IDLE, Allowance, Call, Used
+from scheduler.core.model import State
+from scheduler.views import CallView, QpuView
+
+CANCEL_WANTED = """(c.job_id IS NOT NULL OR (q.is_call AND EXISTS (
+    SELECT FROM scheduler.attempt m WHERE m.id = q.caller_id AND m.ended_at IS NOT NULL)))"""
+"""Of an attempt with what it was asked for, `q`, and the wish to cancel its job, `c`: it shall end.
+
+A call ends with the attempt that made it.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewQpu:
+    """The QPU of a job, ready to be stored. call_s: walltime of one call, in seconds."""
+
+    offering_id: str
+    backend: str
+    call_s: int
+    allowed: Allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A running attempt that may call. asked: the files that it has left so far; the next has the number after."""
+
+    caller_id: UUID
+    job_id: UUID
+    organisation_id: UUID
+    project_id: UUID
+    person_id: UUID
+    backend: str
+    native_id: str
+    started_at: datetime
+    qpu: NewQpu
+    asked: int
+    refused: int
+    """So many of these were refused."""
+    live: bool
+    """A call of it has not ended: the next file is not read before."""
+    last_end: datetime | None
+    """Of its calls."""
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """A call of a running attempt that is over, and whose answer nobody has written."""
+
+    job_id: UUID
+    number: int
+    organisation_id: UUID
+    person_id: UUID
+    caller_id: UUID
+    backend: str
+    native_id: str
+    file_number: int
+    code: str | None
+    facts: Mapping[str, object]
+    state: State | None
+    reason: str | None
+    result: bytes | None
+    """None: nobody has looked yet what it left, or there is nothing to look at."""
+    has_run: bool
+
+
+async def insert(conn: Conn, job_id: UUID, organisation_id: UUID, qpu: NewQpu) -> None:
+    """What a new job may call."""
+    allowed = qpu.allowed
+    await conn.execute(
+        "INSERT INTO scheduler.job_qpu (job_id, organisation_id, offering_id, backend, calls, shots, idle_s, call_s, "
+        "base_us, per_kshot_us, max_shots, nu_per_hour) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        job_id,
+        organisation_id,
+        qpu.offering_id,
+        qpu.backend,
+        allowed.calls,
+        allowed.shots,
+        allowed.idle_s,
+        qpu.call_s,
+        allowed.base_us,
+        allowed.per_kshot_us,
+        allowed.max_shots,
+        allowed.nu_per_hour,
+    )
+
+
+_SESSION = """
+    SELECT a.id AS caller_id, a.job_id, a.organisation_id, j.project_id, j.person_id, a.backend, a.backend_ref,
+           a.started_at, u.offering_id, u.backend AS qpu_backend, u.calls, u.shots, u.idle_s, u.call_s, u.base_us,
+           u.per_kshot_us, u.max_shots, u.nu_per_hour, n.asked, n.refused, n.live, n.last_end,
+           x.caller_id IS NOT NULL AS closed
+    FROM scheduler.attempt a
+    JOIN scheduler.job_qpu u ON u.job_id = a.job_id
+    JOIN scheduler.job j ON j.id = a.job_id
+    LEFT JOIN scheduler.qpu_closed x ON x.caller_id = a.id
+    JOIN LATERAL (
+        SELECT count(*)::integer AS asked, count(k.code)::integer AS refused,
+               coalesce(bool_or(k.attempt_id IS NOT NULL AND t.ended_at IS NULL), false) AS live,
+               max(coalesce(t.ended_at, k.recorded_at)) AS last_end
+        FROM scheduler.qpu_call k LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id
+        WHERE k.caller_id = a.id) n ON true
+    WHERE a.state = 'RUNNING' AND a.ordinal > 0 AND a.backend_ref IS NOT NULL
+      AND NOT EXISTS (SELECT FROM scheduler.cancellation c WHERE c.job_id = a.job_id)
+"""
+
+
+async def sessions(conn: Conn, *, limit: int) -> list[Session]:
+    """Running attempts that may call, the longest running first."""
+    rows = await conn.fetch(_SESSION + "ORDER BY a.started_at, a.id LIMIT $1", limit)
+    return [_session(row) for row in rows]
+
+
+async def session_now(conn: Conn, caller_id: UUID) -> Session | None:
+    """One of them, as it is now; no call of it is taken, and it does not end, before this transaction does."""
+    await conn.execute("SELECT FROM scheduler.attempt WHERE id = $1 FOR UPDATE", caller_id)
+    row = await conn.fetchrow(_SESSION + "AND a.id = $1", caller_id)
+    return None if row is None else _session(row)
+
+
+def _session(row: asyncpg.Record) -> Session:
+    allowed = Allowance(
+        calls=row["calls"],
+        shots=row["shots"],
+        max_shots=row["max_shots"],
+        idle_s=row["idle_s"],
+        base_us=row["base_us"],
+        per_kshot_us=row["per_kshot_us"],
+        nu_per_hour=row["nu_per_hour"],
+    )
+    return Session(
+        caller_id=row["caller_id"],
+        job_id=row["job_id"],
+        organisation_id=row["organisation_id"],
+        project_id=row["project_id"],
+        person_id=row["person_id"],
+        backend=row["backend"],
+        native_id=row["backend_ref"],
+        started_at=row["started_at"],
+        qpu=NewQpu(offering_id=row["offering_id"], backend=row["qpu_backend"], call_s=row["call_s"], allowed=allowed),
+        asked=row["asked"],
+        refused=row["refused"],
+        live=row["live"],
+        last_end=row["last_end"],
+        closed=row["closed"],
+    )
+
+
+async def used(conn: Conn, job_id: UUID) -> tuple[Used, int]:
+    """What the calls of a job took of its allowance, and the highest number of one."""
+    row = await conn.fetchrow(
+        "SELECT count(attempt_id)::integer AS calls, coalesce(sum(shots) FILTER (WHERE attempt_id IS NOT NULL), 0)"
+        "::bigint AS shots, coalesce(max(number), 0) AS newest FROM scheduler.qpu_call WHERE job_id = $1",
+        job_id,
+    )
+    assert row is not None
+    return Used(row["calls"], row["shots"]), row["newest"]
+
+
+async def keep_call(
+    conn: Conn,
+    session: Session,
+    number: int,
+    made: tuple[Call, UUID] | tuple[str, Mapping[str, object]],
+    *,
+    now: datetime,
+) -> None:
+    """The next file of a session that is locked: the call and the attempt that carries it out, or why none does."""
+    is_call = isinstance(made[0], Call)
+    call = made[0] if isinstance(made[0], Call) else None
+    await conn.execute(
+        "INSERT INTO scheduler.qpu_call (job_id, number, organisation_id, caller_id, file_number, attempt_id, code, "
+        "facts, body, shots, max_qpu_us, nu, recorded_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        session.job_id,
+        number,
+        session.organisation_id,
+        session.caller_id,
+        session.asked + 1,
+        made[1] if is_call else None,
+        None if is_call else made[0],
+        {} if is_call else made[1],
+        None if call is None else call.program,
+        0 if call is None else call.shots,
+        None if call is None else call.max_qpu_us,
+        0.0 if call is None else call.nu,
+        now,
+    )
+
+
+async def close(conn: Conn, session: Session, *, now: datetime) -> None:
+    """No call of it is taken any more. Again: nothing happens."""
+    await conn.execute(
+        "INSERT INTO scheduler.qpu_closed (caller_id, organisation_id, reason, recorded_at) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT DO NOTHING",
+        session.caller_id,
+        session.organisation_id,
+        IDLE,
+        now,
+    )
+
+
+async def unanswered(conn: Conn, *, limit: int) -> list[Unanswered]:
+    """Calls of running attempts that are over and have no answer yet, the oldest first."""
+    rows = await conn.fetch(
+        "SELECT k.job_id, k.number, k.organisation_id, j.person_id, k.caller_id, m.backend, "
+        "m.backend_ref AS native_id, k.file_number, k.code, k.facts, t.state, t.reason, r.body AS result, "
+        "t.backend_ref IS NOT NULL AND t.state IN ('SUCCEEDED', 'FAILED') AS has_run "
+        "FROM scheduler.attempt m JOIN scheduler.qpu_call k ON k.caller_id = m.id "
+        "JOIN scheduler.job j ON j.id = k.job_id "
+        "LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id "
+        "LEFT JOIN scheduler.attempt_result r ON r.attempt_id = k.attempt_id "
+        "WHERE m.state = 'RUNNING' AND m.backend_ref IS NOT NULL "
+        "AND (k.attempt_id IS NULL OR t.ended_at IS NOT NULL) "
+        "AND NOT EXISTS (SELECT FROM scheduler.qpu_answer w WHERE w.job_id = k.job_id AND w.number = k.number) "
+        "ORDER BY k.recorded_at, k.job_id, k.number LIMIT $1",
+        limit,
+    )
+    return [Unanswered(**{**row, "state": None if row["state"] is None else State(row["state"])}) for row in rows]
+
+
+async def set_answered(conn: Conn, call: Unanswered, *, now: datetime) -> None:
+    """Its answer lies where whoever asked finds it. Again: nothing happens."""
+    await conn.execute(
+        "INSERT INTO scheduler.qpu_answer (job_id, number, organisation_id, recorded_at) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT DO NOTHING",
+        call.job_id,
+        call.number,
+        call.organisation_id,
+        now,
+    )
+
+
+async def told(conn: Conn, job_id: UUID) -> QpuView | None:
+    """The QPU of a job and its calls in their order; None: it has none."""
+    qpu = await conn.fetchrow(
+        "SELECT u.*, EXISTS (SELECT FROM scheduler.qpu_closed x JOIN scheduler.attempt a ON a.id = x.caller_id "
+        "WHERE a.job_id = u.job_id AND a.ended_at IS NULL) AS closed FROM scheduler.job_qpu u WHERE u.job_id = $1",
+        job_id,
+    )
+    if qpu is None:
+        return None
+    rows = await conn.fetch(
+        "SELECT k.number, k.recorded_at, k.shots, k.code, k.facts, k.attempt_id, t.state, t.started_at, t.ended_at, "
+        "t.reason FROM scheduler.qpu_call k LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id "
+        "WHERE k.job_id = $1 ORDER BY k.number",
+        job_id,
+    )
+    return QpuView(
+        offering_id=qpu["offering_id"],
+        backend=qpu["backend"],
+        max_calls=qpu["calls"],
+        max_shots=qpu["shots"],
+        idle_s=qpu["idle_s"],
+        call_s=qpu["call_s"],
+        closed=qpu["closed"],
+        calls=_calls(rows),
+    )
+
+
+def _calls(rows: Sequence[asyncpg.Record]) -> tuple[CallView, ...]:
+    return tuple(CallView(**{**row, "state": None if row["state"] is None else State(row["state"])}) for row in rows)

@@ -133,13 +133,16 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """How much a document asks for. `executions` is what `Circuit.shots` must be."""
+    """How much a document asks for. `executions`, all together, is what `Circuit.shots` must be; `shots` is the most
+    that any of its PUBs asks of one execution after the other, which a device limits by itself.
+    """
 
     primitive: Primitive
     circuits: int
     pubs: int
     executions: int
     bindings: int
+    shots: int
 
 
 def work_in(document: Document) -> Work:
@@ -150,6 +153,7 @@ def work_in(document: Document) -> Work:
         pubs=len(document.pubs),
         executions=sum(pub.executions for pub in document.pubs),
         bindings=sum(pub.bindings for pub in document.pubs),
+        shots=max(pub.shots for pub in document.pubs),
     )
 
 

@@ -231,6 +231,7 @@ class _Queued(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     device: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")
     max_shots: int = Field(default=100_000, ge=1)
+    max_executions: int = Field(default=10_000_000, ge=1)
     base_us: int = Field(default=3_000_000, ge=0)
     per_kshot_us: int = Field(default=500_000, ge=0)
     domestic: bool = True

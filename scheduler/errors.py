@@ -92,7 +92,9 @@ class SessionOver(Refusal):
 
 
 class DeviceLimit(Refusal):
-    """More than the device takes in one job. Facts: unit ('shots' | 'circuits'), requested, limit, device."""
+    """More than the device takes: circuits of one job, or shots of one PUB. Facts: unit ('shots' | 'circuits'),
+    requested, limit, device.
+    """
 
     code: ClassVar[str] = "device-limit"
 

@@ -128,9 +128,11 @@ class Submission:
     outputs: Sequence[str] = ()
     """Patterns of what is kept of its working folder."""
     max_cost_micro_yen: int | None = None
-    """The most that its owner will pay, without tax: a circuit is stopped before it costs more."""
+    """The most that its owner will pay, with tax: a circuit is stopped before it costs more."""
     circuits: int = 1
     """PUBs of a document; known once it was checked."""
+    pub_shots: int | None = None
+    """The most shots of one of a document's PUBs, as far as it was checked; None: no document, `shots` is all."""
     session: SessionWish | None = None
     """It is no program but a session, of kind QUANTUM and without a body, open for its walltime at most."""
     session_job: str | None = None
@@ -315,7 +317,7 @@ def _measured(request: Submission) -> Submission:
         raise ProgramNotRead(problem=refused.code, **refused.facts) from None
     if request.shots not in {0, work.executions}:
         raise ShotsDiffer(requested=request.shots, executions=work.executions)
-    return replace(request, shots=work.executions, circuits=work.pubs)
+    return replace(request, shots=work.executions, circuits=work.pubs, pub_shots=work.shots)
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

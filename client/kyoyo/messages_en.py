@@ -336,7 +336,7 @@ MESSAGES = {
     "field.resource": "resource",
     "field.value": "value",
     "field.unit": "unit",
-    "field.max_shots": "shots at most",
+    "field.max_shots": "shots of a PUB at most",
     "field.number": "number",
     "field.nodes": "nodes",
     "field.begin_at": "not before",

@@ -340,7 +340,7 @@ MESSAGES = {
     "field.resource": "資源",
     "field.value": "値",
     "field.unit": "単位",
-    "field.max_shots": "最大ショット数",
+    "field.max_shots": "最大ショット数（PUB ごと）",
     "field.number": "番号",
     "field.nodes": "ノード数",
     "field.begin_at": "開始条件",

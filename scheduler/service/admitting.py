@@ -130,9 +130,11 @@ async def _require_device(conn: Conn, request: Submission, backend: str) -> None
     known = await device_store.device(conn, backend, calibrated=False)
     if known is None:
         return
-    limits = {"circuits": (request.circuits, known.device.max_circuits)}
-    if request.circuits == 1:  # a document's shots are the sum over its PUBs
-        limits["shots"] = (request.shots, known.device.max_shots)
+    shots = request.shots if request.pub_shots is None else request.pub_shots  # a document's own are all its executions
+    limits = {
+        "circuits": (request.circuits, known.device.max_circuits),
+        "shots": (shots, known.device.max_shots),
+    }
     for unit, (requested, limit) in limits.items():
         if requested > limit:
             raise DeviceLimit(unit=unit, requested=requested, limit=limit, device=backend)

@@ -165,11 +165,20 @@ async def test_a_failure_at_the_vendor_costs_nothing_and_brings_its_words(cloud:
             {"max_qpu_us": 17_500},
             "qpu-cap-too-small",
         ),
+        (document("sampler", [BITS], [{"circuit": 0, "shots": 100_001}]), 100_001, {}, "invalid-shots"),
+        (
+            document("sampler", [BITS], [{"circuit": 0, "shots": 100_000}] * 3),
+            300_000,
+            {},
+            "too-many-executions",
+        ),
     ],
 )
 async def test_refused_before_the_vendor_hears_of_it(
     cloud: OqtopusHarness, program: bytes, shots: int, more: dict[str, int], code: str
 ) -> None:
+    cloud.settings = replace(cloud.settings, max_executions=200_000)
+    await cloud.restart()
     request = with_program(cloud.request(Act.SUCCEED), program, shots, **more)
     with pytest.raises(Rejected) as refusal:
         await cloud.backend.submit(request)

@@ -194,16 +194,19 @@ class QueuedBackend:
 
     def _check_program(self, circuit: Circuit) -> None:
         """What can be known without parsing."""
-        if not 1 <= circuit.shots <= self._settings.max_shots:
-            raise Rejected("invalid-shots", shots=circuit.shots, max_shots=self._settings.max_shots)
+        shots = executions = circuit.shots
         try:
-            if format_of(circuit.program) is not Format.PUBS:
-                return
-            executions = work_of(circuit.program).executions
+            if format_of(circuit.program) is Format.PUBS:
+                work = work_of(circuit.program)
+                shots, executions = work.shots, work.executions
         except ProgramRefused as refused:
             raise Rejected(refused.code, **refused.facts) from refused
         if executions != circuit.shots:
             raise Rejected("executions-differ", declared=circuit.shots, counted=executions)
+        if not 1 <= shots <= self._settings.max_shots:
+            raise Rejected("invalid-shots", shots=shots, max_shots=self._settings.max_shots)
+        if executions > self._settings.max_executions:
+            raise Rejected("too-many-executions", asked=executions, limit=self._settings.max_executions)
 
     @staticmethod
     def _check_cap(circuit: Circuit, needed_us: int) -> None:

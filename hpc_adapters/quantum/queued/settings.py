@@ -13,6 +13,9 @@ class QueuedSettings:
     device: str
     """The vendor's id of it."""
     max_shots: int = 100_000
+    """Of one of the vendor's jobs: of one circuit with one set of parameters."""
+    max_executions: int = 10_000_000
+    """Of one attempt: the shots of all its circuits, parameters and observables together."""
     base_us: int = 3_000_000
     """The device's calibrated service time: of each of the vendor's jobs, and of a thousand shots."""
     per_kshot_us: int = 500_000
@@ -34,7 +37,7 @@ class QueuedSettings:
     cpus: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.max_shots, self.slots, self.memory_mb, self.cpus, self.max_operations) < 1:
-            raise ValueError("max_shots, slots, memory_mb, cpus and max_operations are at least 1")
+        if min(self.max_shots, self.max_executions, self.slots, self.memory_mb, self.cpus, self.max_operations) < 1:
+            raise ValueError("max_shots, max_executions, slots, memory_mb, cpus and max_operations are at least 1")
         if min(self.base_us, self.per_kshot_us) < 0:
             raise ValueError("a service time is not negative")

@@ -212,6 +212,12 @@ async def test_what_is_more_than_the_device_takes_is_refused_at_submission(datab
     with pytest.raises(DeviceLimit) as refused:
         await world.submit(who, a_submission(**CIRCUIT))
     assert refused.value.facts == {"unit": "shots", "requested": 1000, "limit": 999, "device": CLUSTER}
+    body = b'{"format": "kyoyo.pubs/1", "primitive": "sampler", "circuits": [{"format": "openqasm3", "text": ""}], '
+    body += b'"pubs": [{"circuit": 0, "shots": 999}, {"circuit": 0, "shots": 999}]}'
+    whole = await world.submit(who, a_submission(**{**CIRCUIT, "body": body, "shots": 1998}))
+    assert (await world.job(whole)).shots == 1998  # the device's limit is of each PUB, the offering's of all
+    with pytest.raises(DeviceLimit):
+        await world.submit(who, a_submission(**{**CIRCUIT, "body": body.replace(b"999}]", b"1000}]"), "shots": 1999}))
 
 
 async def test_a_circuit_for_a_device_in_calibration_waits_and_is_not_refused(database: Database) -> None:

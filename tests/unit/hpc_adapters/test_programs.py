@@ -74,7 +74,7 @@ def test_what_is_no_program_is_refused(program: bytes, code: str) -> None:
 
 def test_the_executions_of_a_sampler_are_shots_times_bindings() -> None:
     assert work_of(written(sampler())) == Work(
-        primitive=Primitive.SAMPLER, circuits=1, pubs=1, executions=100, bindings=1
+        primitive=Primitive.SAMPLER, circuits=1, pubs=1, executions=100, bindings=1, shots=100
     )
     assert work_of(written(sampler(parameters=BOUND))).executions == 300
 

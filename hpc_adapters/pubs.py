@@ -134,7 +134,8 @@ class Document:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """How much a document asks for. `executions`, all together, is what `Circuit.shots` must be; `shots` is the most
-    that any of its PUBs asks of one execution after the other, which a device limits by itself.
+    that any of its PUBs asks of one execution after the other, which a device limits by itself. An estimator of numbers
+    alone (identities) needs no execution, and is quoted one: a job is always of something.
     """
 
     primitive: Primitive
@@ -151,7 +152,7 @@ def work_in(document: Document) -> Work:
         primitive=document.primitive,
         circuits=len(document.circuits),
         pubs=len(document.pubs),
-        executions=sum(pub.executions for pub in document.pubs),
+        executions=max(1, sum(pub.executions for pub in document.pubs)),
         bindings=sum(pub.bindings for pub in document.pubs),
         shots=max(pub.shots for pub in document.pubs),
     )

@@ -130,6 +130,23 @@ async def test_an_estimator_has_values_with_the_shape_of_its_pub(cloud: OqtopusH
     assert await cloud.starts(ref.attempt_id) == 2  # a number alone needs no device
 
 
+async def test_numbers_alone_need_no_vendor_and_cost_nothing(cloud: OqtopusHarness) -> None:
+    pub = {
+        "circuit": 0,
+        "shots": 4000,
+        "parameters": {"names": ["a"], "shape": [2], "values": [[0.0], [1.0]]},
+        "observables": {"shape": [], "values": [{"II": 2.5}]},
+    }
+    request = with_program(cloud.request(Act.SUCCEED), document("estimator", [ANSATZ], [pub]), 1)
+    ref = await cloud.backend.submit(request)
+    assert (await cloud.until_ended(ref)).seen is Seen.SUCCEEDED
+    [told] = (await result(cloud, ref))["pubs"]
+    assert (told["executions"], told["data"]["evs"]["values"]) == (0, [2.5, 2.5])
+    assert set((await final_row(cloud, ref.attempt_id)).components.values()) == {Decimal(0)}
+    assert not cloud.world.jobs
+    assert await cloud.backend.submit(request) == ref
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,10 @@ def sampler_program(pubs: Iterable[Any], *, options: Mapping[str, object], langu
 
 
 def estimator_program(pubs: Iterable[Any], *, options: Mapping[str, object], language: str = "en") -> Program:
-    """From EstimatorPubs whose precision is set. DocumentTooLarge, BadPrecision."""
+    """From EstimatorPubs whose precision is set. DocumentTooLarge, BadPrecision.
+
+    Where all observables are numbers (identities), nothing is executed, and one execution is what is quoted.
+    """
     told, circuits = [], _Circuits()
     executions = 0
     for pub in pubs:
@@ -53,7 +56,7 @@ def estimator_program(pubs: Iterable[Any], *, options: Mapping[str, object], lan
             }
         )
         executions += shots * _strings(observables["values"]) * (math.prod(pub.shape) // pub.observables.size)
-    return Program(_text("estimator", circuits, told, options, language), executions)
+    return Program(_text("estimator", circuits, told, options, language), max(1, executions))
 
 
 def circuits_program(

@@ -2,7 +2,7 @@
 
 A document is JSON, {"format": "kyoyo.pubs/1", "primitive", "circuits", "pubs", "options"}. The portal checks and
 charges by executions, so who writes one counts them in the same way: for a sampler shots × bindings; for an estimator
-shots × the Pauli strings of each element that are not all identities.
+shots × the Pauli strings of each element that are not all identities. Where that is none, one is counted.
 """
 
 from __future__ import annotations

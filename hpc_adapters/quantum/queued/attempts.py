@@ -159,10 +159,14 @@ class Attempts:
 
     def refuse(self, attempt_id: UUID, *, code: str, result: bytes, started_at: datetime, ended_at: datetime) -> None:
         """The end of an attempt whose program the confined check has refused: it costs nothing."""
-        end = _end(Seen.FAILED, code, started_at, ended_at, "") | {
-            "components": {"qpu_s": "0", "shot": "0"},
-            "facts": {"qpus": 1, "device": self._settings.device, "qpu_from": "none"},
-        }
+        end = _end(Seen.FAILED, code, started_at, ended_at, "") | _free(self._settings.device)
+        self._records.finish(attempt_id, end, result)
+
+    async def finish_here(self, attempt_id: UUID, plan: Json) -> None:
+        """The end of an attempt that has nothing for the vendor to run: it costs nothing."""
+        accepted, now = self._records.accepted(attempt_id), self._clock()
+        result = await self._vendor.result(plan, (), accepted.calibration_id if accepted else None)
+        end = _end(Seen.SUCCEEDED, "", now, now, "") | _free(self._settings.device)
         self._records.finish(attempt_id, end, result)
 
     async def _result(self, attempt_id: UUID, remote: Sequence[RemoteJob], accepted: Accepted, now: Progress) -> bytes:
@@ -194,6 +198,14 @@ def _end(seen: Seen, detail: str, started_at: datetime | None, ended_at: datetim
         "started_us": None if started_at is None else to_us(started_at),
         "ended_us": to_us(ended_at),
         "message": message,
+    }
+
+
+def _free(device: str) -> Json:
+    """Usage of what never reached the device."""
+    return {
+        "components": {"qpu_s": "0", "shot": "0"},
+        "facts": {"qpus": 1, "device": device, "qpu_from": "none"},
     }
 
 

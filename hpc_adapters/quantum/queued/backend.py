@@ -96,6 +96,9 @@ class QueuedBackend:
                 plan = await self._prepare(request, circuit)
                 if plan is None:
                     return self._telling.ref(request.attempt_id)
+                if not plan["runs"]:  # an estimator of numbers alone
+                    await self._attempts.finish_here(request.attempt_id, plan)
+                    return self._telling.ref(request.attempt_id)
                 jobs = await self._attempts.register(request.attempt_id, plan)
             else:
                 plan = await self._checking.known(request.attempt_id)

@@ -156,6 +156,23 @@ async def test_an_estimator_broadcasts_and_is_right_within_its_own_errors(device
     assert outcome.row.components == {"qpu_s": Decimal("0.42"), "shot": Decimal(32_000)}
 
 
+async def test_an_estimator_of_numbers_alone_says_them_as_aer_does_and_executes_nothing(device: Device) -> None:
+    from qiskit import QuantumCircuit  # noqa: PLC0415  see above
+    from qiskit.quantum_info import SparsePauliOp  # noqa: PLC0415  see above
+    from qiskit_aer.primitives import EstimatorV2  # noqa: PLC0415  see above
+
+    pub = {"circuit": 0, "shots": 4_000, "observables": {"shape": [2], "values": [{"II": 2.5}, {"II": -1.0}]}}
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    outcome = await run(device, document("estimator", [qpy(bell)], [pub]))
+    [told] = outcome.result["pubs"]
+    numbers = [SparsePauliOp("II", coeffs=[real]) for real in (2.5, -1.0)]
+    right = EstimatorV2().run([(bell, numbers)]).result()[0].data.evs
+    assert told["data"]["evs"]["values"] == list(right)
+    assert (told["data"]["stds"]["values"], told["executions"]) == ([0.0, 0.0], 0)
+    assert outcome.row.components == {"qpu_s": Decimal("0.1"), "shot": 0}  # the base, which every job has
+
+
 async def test_noise_is_that_of_the_calibration_which_the_result_and_the_usage_name(calibrated: Device) -> None:
     now = await calibrated.backend.device()
     assert now.calibration is not None

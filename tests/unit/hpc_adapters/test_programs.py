@@ -82,6 +82,8 @@ def test_the_executions_of_a_sampler_are_shots_times_bindings() -> None:
 def test_the_executions_of_an_estimator_are_shots_times_strings_of_each_element() -> None:
     terms = {"shape": [2], "values": [{"ZZ": 1, "XI": 0.5, "II": 3}, {"XX": 1}]}
     assert work_of(written(estimator(terms))).executions == 100 * 3
+    numbers = {"shape": [], "values": [{"II": 2.5}]}
+    assert work_of(written(estimator(numbers))).executions == 1  # none is needed, and a job is of something
     column = BOUND | {"shape": [3, 1]}
     work = work_of(written(estimator(terms, parameters=column)))
     assert (work.executions, work.bindings) == (100 * 3 * 3, 6)
@@ -122,7 +124,6 @@ REFUSED = {
     "no observables": (written(sampler() | {"primitive": "estimator"}), "malformed-document"),
     "observables of a sampler": (written(sampler(observables={})), "malformed-document"),
     "another letter": (written(estimator({"shape": [], "values": [{"ZA": 1}]})), "malformed-document"),
-    "identities alone": (written(estimator({"shape": [], "values": [{"II": 1}]})), "no-measurement"),
     "an imaginary part": (written(estimator({"shape": [], "values": [{"Z": [0, 1]}]})), "malformed-document"),
     "shapes that differ": (
         written(estimator({"shape": [2], "values": [{"Z": 1}] * 2}, parameters=BOUND)),

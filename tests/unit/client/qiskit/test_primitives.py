@@ -150,6 +150,12 @@ def test_a_precision_is_so_many_shots(
     assert document(portal)["pubs"][0]["shots"] == shots == portal.jobs["q-1"]["body"]["shots"]
 
 
+def test_numbers_alone_are_quoted_one_execution(portal: QuantumPortal, backend: KyoyoBackend) -> None:
+    result = EstimatorV2(backend).run([(bell().remove_final_measurements(inplace=False), "II")]).result()[0]
+    assert result.data.evs == pytest.approx(1.0, abs=0.05)
+    assert portal.jobs["q-1"]["body"]["shots"] == 1
+
+
 def test_a_result_is_there_in_a_later_process(portal: QuantumPortal, backend: KyoyoBackend) -> None:
     job_id = SamplerV2(backend).run([bell()]).job_id()
     later = KyoyoService(client=portal.client()).job(job_id)

@@ -143,12 +143,13 @@ async def declare(
 
 async def require_eligible(conn: Conn, organisation_id: UUID, *, now: datetime) -> Eligibility:
     """The gate before every submission: OrganisationSuspended, DeclarationMissing, DeclarationExpired."""
-    found = await organisation(conn, organisation_id)
+    found = await store.eligibility_at(conn, organisation_id, at=now)
+    if found is None:
+        raise OrganisationNotFound
     if found.suspended_at is not None:
         raise OrganisationSuspended(since=found.suspended_at)
-    eligibility = await store.declaration_at(conn, organisation_id, at=now)
-    if eligibility is not None:
-        return eligibility
+    if found.declared is not None:
+        return found.declared
     expiry = await store.last_expiry(conn, organisation_id, before=now)
     raise DeclarationExpired(valid_until=expiry) if expiry else DeclarationMissing
 

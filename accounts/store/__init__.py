@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -46,18 +47,30 @@ async def authenticate(conn: Conn, token_sha256: bytes, *, now: datetime) -> Pri
     )
 
 
-async def declaration_at(conn: Conn, organisation_id: UUID, *, at: datetime) -> Eligibility | None:
-    """The declaration that holds at an instant: of those that cover it the one recorded last."""
+class Gate(NamedTuple):
+    """What decides whether an organisation may submit."""
+
+    suspended_at: datetime | None
+    declared: Eligibility | None
+    """Of the declarations that cover the instant the one recorded last."""
+
+
+async def eligibility_at(conn: Conn, organisation_id: UUID, *, at: datetime) -> Gate | None:
+    """None: there is no such organisation."""
     row = await conn.fetchrow(
+        "SELECT o.suspended_at, d.customer_class, d.valid_until FROM accounts.organisation o LEFT JOIN LATERAL ("
         "SELECT customer_class, valid_until FROM accounts.declaration "
-        "WHERE organisation_id = $1 AND valid_from <= $2 AND $2 < valid_until "
-        "ORDER BY recorded_at DESC, id DESC LIMIT 1",
+        "WHERE organisation_id = o.id AND valid_from <= $2 AND $2 < valid_until "
+        "ORDER BY recorded_at DESC, id DESC LIMIT 1) d ON true WHERE o.id = $1",
         organisation_id,
         at,
     )
     if row is None:
         return None
-    return Eligibility(organisation_id, CustomerClass(row["customer_class"]), row["valid_until"])
+    suspended_at, customer_class, valid_until = row
+    if customer_class is None:
+        return Gate(suspended_at, None)
+    return Gate(suspended_at, Eligibility(organisation_id, CustomerClass(customer_class), valid_until))
 
 
 async def last_expiry(conn: Conn, organisation_id: UUID, *, before: datetime) -> datetime | None:

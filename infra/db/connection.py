@@ -76,6 +76,7 @@ async def open_pool(url: str, *, user: str | None = None, size: int = 10) -> Asy
         min_size=1,
         max_size=size,
         init=set_codecs,
+        reset=_as_it_is,
         command_timeout=_COMMAND_TIMEOUT_S,
         server_settings=_SESSION,
     )
@@ -87,6 +88,10 @@ async def open_pool(url: str, *, user: str | None = None, size: int = 10) -> Asy
                 await pool.close()
         except TimeoutError:
             pool.terminate()
+
+
+async def _as_it_is(_: Conn) -> None:
+    """Nothing to undo when a connection comes back: role, organisation and time-outs end with their transaction."""
 
 
 async def set_codecs(conn: Conn) -> None:

@@ -81,15 +81,15 @@ async def quote(
     organisation_id: UUID,
     customer_class: CustomerClass,
     service_class: ServiceClass,
-    offering_id: str,
+    sold: Offering,
     size: JobSize,
     now: datetime,
 ) -> Quote:
     """What a job would cost at the price now in force. Writes nothing.
 
-    UnknownOffering, OfferingRetired, NoPrice; TooManyGpus and the other limits of `catalog.require_size`.
+    OfferingRetired, NoPrice; TooManyGpus and the other limits of `catalog.require_size`.
     """
-    sold = await offering(conn, offering_id)
+    offering_id = sold.id
     if sold.retired_at is not None and sold.retired_at <= now:
         raise OfferingRetired(offering=offering_id)
     catalog.require_size(sold, size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -29,9 +29,12 @@ async def place_hold(conn: Conn, *, quote: Quote, now: datetime) -> None:
     await place_holds(conn, quotes=[quote], now=now)
 
 
-async def place_holds(conn: Conn, *, quotes: Sequence[Quote], now: datetime) -> None:
+async def place_holds(
+    conn: Conn, *, quotes: Sequence[Quote], now: datetime, attempts: Sequence[BillableAttempt] = ()
+) -> None:
     """Store the quotes of one organisation's jobs and set their ceilings aside, all or none, under the wallet's lock.
 
+    attempts: the first of these jobs, opened as by open_attempts().
     Again with the same quote: nothing happens. NoWallet, InsufficientFunds; LedgerConflict: another quote of the job.
     """
     await ledger_store.lock_wallet(conn, quotes[0].organisation_id)
@@ -41,15 +44,15 @@ async def place_holds(conn: Conn, *, quotes: Sequence[Quote], now: datetime) -> 
             raise LedgerConflict(f"job {quote.job_id} has another quote")
     new = [quote for quote in quotes if quote.job_id not in known]
     claims = await _claims(conn, new, now) if new else []
-    await store.add_quotes(conn, new)
-    await store.add_holds(conn, new, now=now)
-    await store.add_phases(conn, new)
+    await store.add_quotes(conn, new, now=now)
     held = [
         templates.hold(organisation_id=quote.organisation_id, job_id=quote.job_id, parts=parts, at=quote.quoted_at)
         for quote, parts in zip(new, claims, strict=True)
         if parts  # a job that costs nothing claims nothing
     ]
     await ledger_store.post_all(conn, held, now=now)
+    if attempts:
+        await _open(conn, attempts, fresh={quote.job_id for quote in new})
 
 
 async def _claims(conn: Conn, quotes: Sequence[Quote], now: datetime) -> list[tuple[balances.Part, ...]]:
@@ -102,8 +105,14 @@ async def open_attempts(conn: Conn, *, attempts: Sequence[BillableAttempt]) -> N
     NoWallet, HoldClosed, LedgerConflict: faults of ours, not refusals.
     """
     await ledger_store.lock_wallet(conn, attempts[0].organisation_id)  # no release passes between the look and the row
+    await _open(conn, attempts)
+
+
+async def _open(conn: Conn, attempts: Sequence[BillableAttempt], *, fresh: Collection[UUID] = ()) -> None:
+    """Under the wallet's lock. fresh: jobs whose holds were opened just now, and so are open."""
     added = await store.add_attempts(conn, attempts)
-    closed = await store.closed_holds(conn, [new.job_id for new in attempts if new.attempt_id in added])
+    older = [new.job_id for new in attempts if new.attempt_id in added and new.job_id not in fresh]
+    closed = await store.closed_holds(conn, older) if older else set()
     for new in attempts:
         if new.attempt_id in added:
             if new.job_id in closed:

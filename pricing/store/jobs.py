@@ -29,6 +29,13 @@ async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
                   tax_rate_bp, lines, quoted_at, low_micro_yen, basis FROM pricing.quote WHERE job_id = ANY($1)""",
         list(job_ids),
     )
+    if not rows:
+        return {}
+    phases = await _phases_of(conn, job_ids)
+    return {row["job_id"]: _quote(row, phases.get(row["job_id"], ())) for row in rows}
+
+
+async def _phases_of(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[QuotePhase]]:
     phases: dict[UUID, list[QuotePhase]] = {}
     for row in await conn.fetch(
         """SELECT job_id, phase, offering_id, price_version_id, ceiling_micro_yen, expected_micro_yen, lines
@@ -37,7 +44,7 @@ async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
     ):
         facts = dict(row)
         phases.setdefault(facts.pop("job_id"), []).append(QuotePhase(**{**facts, "lines": _lines(row["lines"])}))
-    return {row["job_id"]: _quote(row, phases.get(row["job_id"], ())) for row in rows}
+    return phases
 
 
 def _quote(row: Record, phases: Sequence[QuotePhase]) -> Quote:
@@ -64,11 +71,14 @@ def _lines_told(lines: Sequence[QuoteLine]) -> dict[str, Any]:
     }
 
 
-async def add_quotes(conn: Conn, quotes: Sequence[Quote]) -> None:
+async def add_quotes(conn: Conn, quotes: Sequence[Quote], *, now: datetime) -> None:
+    """Each with its hold, still empty, and its phases."""
     await conn.executemany(
-        """INSERT INTO pricing.quote (id, organisation_id, job_id, offering_id, price_version_id, ceiling_micro_yen,
+        """WITH quote AS (INSERT INTO pricing.quote
+               (id, organisation_id, job_id, offering_id, price_version_id, ceiling_micro_yen,
                expected_micro_yen, tax_rate_bp, lines, quoted_at, low_micro_yen, basis)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12))
+           INSERT INTO pricing.hold (job_id, organisation_id, ceiling_micro_yen, opened_at) VALUES ($3, $2, $6, $13)""",
         [
             (
                 quote.id,
@@ -83,21 +93,16 @@ async def add_quotes(conn: Conn, quotes: Sequence[Quote]) -> None:
                 quote.quoted_at,
                 quote.low_micro_yen,
                 dict(quote.basis) or None,
+                now,
             )
             for quote in quotes
         ],
     )
+    if any(quote.phases for quote in quotes):
+        await _add_phases(conn, quotes)
 
 
-async def add_holds(conn: Conn, quotes: Sequence[Quote], *, now: datetime) -> None:
-    await conn.executemany(
-        "INSERT INTO pricing.hold (job_id, organisation_id, ceiling_micro_yen, opened_at) VALUES ($1, $2, $3, $4)",
-        [(quote.job_id, quote.organisation_id, quote.ceiling_micro_yen, now) for quote in quotes],
-    )
-
-
-async def add_phases(conn: Conn, quotes: Sequence[Quote]) -> None:
-    """The parts of quotes. After their holds."""
+async def _add_phases(conn: Conn, quotes: Sequence[Quote]) -> None:
     await conn.executemany(
         """INSERT INTO pricing.quote_phase (job_id, organisation_id, phase, ordinal, offering_id, price_version_id,
                ceiling_micro_yen, expected_micro_yen, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",

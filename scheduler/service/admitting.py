@@ -15,11 +15,13 @@ from infra.db.connection import Conn
 from pricing import service as pricing
 from pricing.model import JobSize, Offering, OfferingKind, Quote, ServiceTime
 from pricing.quoting import qpu_time_us
+from scheduler import policy
 from scheduler.core import fairshare
 from scheduler.core.model import JobKind
 from scheduler.errors import DeviceLimit, JobNotFound, KindMismatch, NotAtThisSite, UnsupportedFeature
 from scheduler.options import check_begin, resources_within, shown
 from scheduler.store import devices as device_store
+from scheduler.store import jobs as job_store
 from scheduler.submission import Submission, checked
 
 _MICRO_S = 1_000_000
@@ -87,7 +89,7 @@ async def admit(
         organisation_id=organisation_id,
         customer_class=eligible.customer_class,
         service_class=request.service_class,
-        offering_id=offering.id,
+        sold=offering,
         size=size,
         now=now,
     )
@@ -180,8 +182,13 @@ def resources_of(offering: Offering, size: JobSize) -> Resources:
     )
 
 
-def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float) -> float:
+async def nu_of(conn: Conn, admitted: Admitted, *, now: datetime) -> float:
     """Normalised units of one run of its full walltime; of a circuit those of its service time."""
+    rate = await job_store.nu_per_hour(conn, admitted.offering.resource_type, at=now)
+    return largest_nu(admitted.offering, admitted.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
+
+
+def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float) -> float:
     if size.session_idle_s is not None:
         return fairshare.nu_of(units=1, seconds=size.walltime_s, nu_per_hour=nu_per_hour)
     if offering.kind is OfferingKind.QUANTUM:

@@ -15,12 +15,12 @@ from pricing import service as pricing
 from pricing.model import Quote, ServiceTime
 from pricing.phases import joined
 from pricing.quoting import cap_of
-from scheduler import policy
 from scheduler.core.model import JobKind
 from scheduler.errors import UnsupportedFeature
 from scheduler.hybrid import Hybrid, PhaseWish, checked
 from scheduler.service import admitting
-from scheduler.service.admitting import Admitted, admit, largest_nu
+from scheduler.service.admitting import Admitted, admit, nu_of
+from scheduler.service.calling import estimate_calling
 from scheduler.store import jobs as job_store
 from scheduler.store import phases as phase_store
 from scheduler.store.phases import NewPhase
@@ -63,6 +63,10 @@ async def estimate(
     service: ServiceTime | None = None,
 ) -> tuple[Quote, int]:
     """admitting.estimate() of any request: the quote, and how many jobs it would be. Keeps nothing."""
+    if not isinstance(request, Hybrid) and request.qpu is not None:
+        return await estimate_calling(
+            conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now
+        )
     if not isinstance(request, Hybrid):
         return await admitting.estimate(
             conn,
@@ -99,9 +103,7 @@ async def admit_phases(
         except Refusal as refused:
             refused.facts.setdefault("phase", wish.name)
             raise
-        rate = await job_store.nu_per_hour(conn, one.offering.resource_type, at=now)
-        nu = largest_nu(one.offering, one.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
-        known[wish.name] = one, nu
+        known[wish.name] = one, await nu_of(conn, one, now=now)
     steps = request.steps()
     quote = joined([(step.name, known[step.base][0].quote) for step, _ in steps])
     pricing.require_within(quote, request.max_cost_micro_yen)

@@ -31,14 +31,17 @@ from scheduler.errors import (
 from scheduler.files import Freeze
 from scheduler.hybrid import Hybrid, checked, request_sha256
 from scheduler.options import Dependency, shown
-from scheduler.service.admitting import Admitted, admit, count_of, largest_nu, organisation_of
+from scheduler.service.admitting import admit, count_of, nu_of, organisation_of
+from scheduler.service.calling import admit_calls
 from scheduler.service.phasing import admit_phases
 from scheduler.service.reading import job, job_ids_of
 from scheduler.store import attempts as attempt_store
+from scheduler.store import calls as call_store
 from scheduler.store import files as file_store
 from scheduler.store import jobs as job_store
 from scheduler.store import phases as phase_store
 from scheduler.store import reads
+from scheduler.store.calls import NewQpu
 from scheduler.store.jobs import NewArray, NewJob
 from scheduler.store.phases import NewPhase
 from scheduler.submission import Submission, checked_key
@@ -84,14 +87,14 @@ async def submit(
             raise IdempotencyKeyReused(job_id=str(earlier.job_id))
         return await job(conn, earlier.job_id), False
     project = await accounts.project_by_slug(conn, organisation_id, clean.project)
-    await _require_place(conn, organisation_id, asked=count_of(clean), now=now)
+    queue = await _require_place(conn, organisation_id, asked=count_of(clean), now=now)
     ids = (job_id, quote_id)
     admitted = await _admitted(conn, principal, clean, capabilities, ids, now, service)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
     session_job_id = await _session(conn, organisation_id, clean)
     first = NewJob(
         id=job_id,
-        number=await job_store.next_number(conn, organisation_id),
+        number=queue.next_number,
         organisation_id=organisation_id,
         project_id=project.id,
         person_id=principal.person_id,
@@ -100,31 +103,49 @@ async def submit(
         resources=admitted.resources,
         nu=admitted.nu,
         session_job_id=session_job_id,
-        max_qpu_us=None if admitted.phases else cap_of(admitted.quote),
+        max_qpu_us=None if admitted.phases or admitted.qpu else cap_of(admitted.quote),
         idempotency_key=key,
         request_sha256=digest,
         submitted_at=now,
     )
-    jobs = _jobs(first)
-    await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), now=now)
-    await job_store.insert(conn, jobs, waits_for)
-    await phase_store.insert(conn, job_id, organisation_id, admitted.phases)
+    await _store(conn, first, admitted, waits_for, attempt_id, now)
     if clean.inputs or clean.outputs or (isinstance(clean, Hybrid) and clean.hands_on()):
         await _keep_inputs(conn, first, freeze)
-    await _queue(conn, jobs, admitted.phases, first_attempt_id=attempt_id, now=now)
     await notify(conn, "dispatch")
     return await job(conn, job_id), True
 
 
+async def _store(
+    conn: Conn,
+    first: NewJob,
+    admitted: _Admitted,
+    waits_for: Sequence[job_store.Prerequisite],
+    attempt_id: UUID,
+    now: datetime,
+) -> None:
+    """Quotes and holds, jobs with their phases, and the first attempt of each, QUEUED."""
+    jobs = _jobs(first)
+    attempts = _first_attempts(jobs, admitted.phases, attempt_id, now)
+    billable = [_billable(new, attempt, admitted.phases) for new, attempt in zip(jobs, attempts, strict=True)]
+    await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), attempts=billable, now=now)
+    await job_store.insert(conn, jobs, waits_for)
+    if admitted.phases:
+        await phase_store.insert(conn, first.id, first.organisation_id, admitted.phases)
+    if admitted.qpu is not None:
+        await call_store.insert(conn, first.id, first.organisation_id, admitted.qpu)
+    await attempt_store.insert(conn, attempts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Admitted:
-    """What is stored of an admitted request. phases: of a hybrid job."""
+    """What is stored of an admitted request. phases: of a hybrid job; qpu: what it may call while it runs."""
 
     quote: Quote
     backend: str
     resources: Resources
     nu: float
     phases: Sequence[NewPhase] = ()
+    qpu: NewQpu | None = None
 
 
 async def _admitted(
@@ -145,8 +166,13 @@ async def _admitted(
     one = await admit(
         conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now, service=service
     )
-    nu = await _largest_nu(conn, one, now)
-    return _Admitted(quote=one.quote, backend=one.offering.backend, resources=one.resources, nu=nu)
+    nu = await nu_of(conn, one, now=now)
+    quote, qpu = one.quote, None
+    if request.qpu is not None:
+        quote, qpu = await admit_calls(
+            conn, principal=principal, request=request, own=one, capabilities=capabilities, now=now
+        )
+    return _Admitted(quote=quote, backend=one.offering.backend, resources=one.resources, nu=nu, qpu=qpu)
 
 
 async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None:
@@ -157,16 +183,12 @@ async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None
     await file_store.insert_inputs(conn, first.id, first.organisation_id, frozen)
 
 
-async def _require_place(conn: Conn, organisation_id: UUID, *, asked: int, now: datetime) -> None:
-    share = await job_store.share_of(conn, organisation_id, at=now) or policy.DEFAULT_SHARE
-    queued = await job_store.count_queued(conn, organisation_id)
-    if not quotas.may_queue(share, queued=queued, asked=asked):
-        raise QueueFull(queued=queued, max=share.max_queued_jobs, asked=asked)
-
-
-async def _largest_nu(conn: Conn, admitted: Admitted, now: datetime) -> float:
-    rate = await job_store.nu_per_hour(conn, admitted.offering.resource_type, at=now)
-    return largest_nu(admitted.offering, admitted.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
+async def _require_place(conn: Conn, organisation_id: UUID, *, asked: int, now: datetime) -> job_store.Queue:
+    queue = await job_store.queue_of(conn, organisation_id, at=now)
+    share = queue.share or policy.DEFAULT_SHARE
+    if not quotas.may_queue(share, queued=queue.queued, asked=asked):
+        raise QueueFull(queued=queue.queued, max=share.max_queued_jobs, asked=asked)
+    return queue
 
 
 async def _session(conn: Conn, organisation_id: UUID, request: Submission) -> UUID | None:
@@ -238,16 +260,12 @@ def _quotes(first: Quote, jobs: Sequence[NewJob]) -> list[Quote]:
     return [replace(first, id=_of_task(first.id, place), job_id=each.id) for place, each in enumerate(jobs)]
 
 
-async def _queue(
-    conn: Conn, jobs: Sequence[NewJob], phases: Sequence[NewPhase], *, first_attempt_id: UUID, now: datetime
-) -> None:
+def _first_attempts(
+    jobs: Sequence[NewJob], phases: Sequence[NewPhase], first_attempt_id: UUID, now: datetime
+) -> Sequence[Attempt]:
     """The first attempt of each; of a job with phases that of its first phase."""
     attempts = [_first_attempt(each, _of_task(first_attempt_id, place), now) for place, each in enumerate(jobs)]
-    if phases:
-        attempts = [_of_phase(attempt, phases[0]) for attempt in attempts]
-    billable = [_billable(each, attempt, phases) for each, attempt in zip(jobs, attempts, strict=True)]
-    await pricing.open_attempts(conn, attempts=billable)
-    await attempt_store.insert(conn, attempts)
+    return [_of_phase(attempt, phases[0]) for attempt in attempts] if phases else attempts
 
 
 def _of_phase(attempt: Attempt, first: NewPhase) -> Attempt:

@@ -13,14 +13,15 @@ from infra.db.connection import Conn
 from scheduler.core.events import Event, Queued, facts_of
 from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, JobKind, State
 from scheduler.core.reasons import Why
+from scheduler.store.calls import CANCEL_WANTED
 
-_ATTEMPT = """
-    SELECT a.*, q.kind, q.max_attempts, q.max_timeouts, q.walltime_s, q.nu, q.skippable,
-           c.job_id IS NOT NULL AS cancel_wanted,
+_ATTEMPT = f"""
+    SELECT a.*, q.kind, q.max_attempts, q.max_timeouts, q.walltime_s, q.nu, q.skippable, q.is_call,
+           {CANCEL_WANTED} AS cancel_wanted,
            CASE WHEN q.max_timeouts = 0 THEN 0 ELSE (
                SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase = a.phase
                AND t.ordinal < a.ordinal AND t.reason = 'timed_out')::integer END AS timeouts,
-           CASE WHEN q.phase_ordinal IS NULL THEN 0 ELSE (
+           CASE WHEN q.is_call THEN a.ordinal - 1 WHEN q.phase_ordinal IS NULL THEN 0 ELSE (
                SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase <> a.phase
                AND t.ordinal < a.ordinal)::integer END AS earlier,
            (SELECT n.name FROM scheduler.job_phase n
@@ -29,7 +30,7 @@ _ATTEMPT = """
     FROM scheduler.attempt a
     JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
     LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id
-"""
+"""  # noqa: S608  our own words
 
 
 async def locked(conn: Conn, attempt_id: UUID) -> Attempt | None:
@@ -74,6 +75,17 @@ async def to_cancel(conn: Conn, *, limit: int) -> list[Attempt]:
     return [_attempt(row) for row in rows]
 
 
+async def orphaned(conn: Conn, *, limit: int) -> list[Attempt]:
+    """Live attempts that carry out a call of one that has ended."""
+    rows = await conn.fetch(
+        _ATTEMPT + "WHERE a.ordinal < 0 AND a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') "
+        "AND EXISTS (SELECT FROM scheduler.attempt m WHERE m.id = q.caller_id AND m.ended_at IS NOT NULL) "
+        "ORDER BY a.queued_at, a.id LIMIT $1",
+        limit,
+    )
+    return [_attempt(row) for row in rows]
+
+
 async def ended_unconfirmed(
     conn: Conn, *, backend: str, reasons: Sequence[str], since: datetime, limit: int
 ) -> list[Attempt]:
@@ -108,9 +120,12 @@ async def without_result(conn: Conn, *, backend: str, since: datetime, limit: in
 async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
     """New attempts, QUEUED, each with its first event."""
     await conn.executemany(
-        "INSERT INTO scheduler.attempt "
+        "WITH attempt AS (INSERT INTO scheduler.attempt "
         "(id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version) "
-        "VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8)",
+        "VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8)) "
+        "INSERT INTO scheduler.attempt_event "
+        "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
+        "VALUES ($1, $8, $3, $9, 'QUEUED', '{}', $7, $7)",
         [
             (
                 attempt.id,
@@ -121,16 +136,8 @@ async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
                 attempt.backend,
                 attempt.queued_at,
                 attempt.version,
+                Queued.__name__,
             )
-            for attempt in attempts
-        ],
-    )
-    await conn.executemany(
-        "INSERT INTO scheduler.attempt_event "
-        "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
-        "VALUES ($1, $2, $3, $4, 'QUEUED', $5, $6, $6)",
-        [
-            (attempt.id, attempt.version, attempt.organisation_id, Queued.__name__, {}, attempt.queued_at)
             for attempt in attempts
         ],
     )
@@ -247,6 +254,7 @@ def _attempt(row: asyncpg.Record) -> Attempt:
         earlier=row["earlier"],
         next_phase=row["next_phase"],
         skippable=row["skippable"],
+        beside=row["is_call"],
         max_timeouts=row["max_timeouts"],
         timeouts=row["timeouts"],
         ordinal=row["ordinal"],

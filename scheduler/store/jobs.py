@@ -64,6 +64,16 @@ class Earlier:
     request_sha256: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How an organisation stands when it asks for more. share: None: none was ever set."""
+
+    share: Share | None
+    queued: int
+    next_number: int
+    """The number of its next job."""
+
+
 async def lock_queue(conn: Conn, organisation_id: UUID) -> None:
     """One submission of an organisation at a time, until this transaction ends: keys and quotas are decided so."""
     await conn.execute(
@@ -82,29 +92,22 @@ async def earlier(conn: Conn, *, organisation_id: UUID, person_id: UUID, key: st
     return None if row is None else Earlier(row["id"], row["request_sha256"])
 
 
-async def next_number(conn: Conn, organisation_id: UUID) -> int:
-    """Under the queue's lock: nobody else takes it."""
-    number: int = await conn.fetchval(
-        "SELECT coalesce(max(number), 0) + 1 FROM scheduler.job WHERE organisation_id = $1", organisation_id
-    )
-    return number
-
-
-async def count_queued(conn: Conn, organisation_id: UUID) -> int:
-    count = await conn.fetchval(
-        "SELECT count(*) FROM scheduler.attempt WHERE organisation_id = $1 AND state = 'QUEUED'", organisation_id
-    )
-    return int(count)
-
-
-async def share_of(conn: Conn, organisation_id: UUID, *, at: datetime) -> Share | None:
+async def queue_of(conn: Conn, organisation_id: UUID, *, at: datetime) -> Queue:
+    """Under the queue's lock: nobody else takes the number or a place."""
     row = await conn.fetchrow(
-        "SELECT weight, max_queued_jobs, max_running_jobs FROM scheduler.share "
-        "WHERE organisation_id = $1 AND effective_at <= $2 ORDER BY effective_at DESC LIMIT 1",
+        "SELECT s.weight, s.max_queued_jobs, s.max_running_jobs, "
+        "(SELECT count(*) FROM scheduler.attempt WHERE organisation_id = $1 AND state = 'QUEUED') AS queued, "
+        "(SELECT coalesce(max(number), 0) + 1 FROM scheduler.job WHERE organisation_id = $1) AS next_number "
+        "FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT * FROM scheduler.share "
+        "WHERE organisation_id = $1 AND effective_at <= $2 ORDER BY effective_at DESC LIMIT 1) s ON true",
         organisation_id,
         at,
     )
-    return None if row is None else Share(**dict(row))
+    assert row is not None  # of one row
+    facts = dict(row)
+    queued, number = facts.pop("queued"), facts.pop("next_number")
+    share = None if row["weight"] is None else Share(**facts)
+    return Queue(share=share, queued=queued, next_number=number)
 
 
 async def nu_per_hour(conn: Conn, resource_type: str, *, at: datetime) -> float | None:
@@ -122,23 +125,22 @@ async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequ
     first = jobs[0]
     if first.array is not None:
         await _insert_array(conn, first, first.array)
+    shared = options_of(first.request)
+    bare = {"project": first.request.project}
+    body = None if first.request.kind is JobKind.HYBRID else first.request.body  # its phases have their own
+    sha256 = None if body is None else hashlib.sha256(body).digest()
     await conn.executemany(
-        "INSERT INTO scheduler.job (id, organisation_id, project_id, person_id, name, kind, offering_id, backend, "
+        "WITH job AS (INSERT INTO scheduler.job ("
+        "id, organisation_id, project_id, person_id, name, kind, offering_id, backend, "
         "service_class, gpus, cpus, memory_mb, qpus, shots, walltime_s, max_attempts, nu, options, idempotency_key, "
         "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index, max_qpu_us, "
         "session_idle_s, session_dedicated, session_job_id) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
-        "$22, $23, $24, $25, $26, $27, $28, $29, $30, $31)",
-        [_row(job, {"project": job.request.project} if job is not first else options_of(job.request)) for job in jobs],
+        "$22, $23, $24, $25, $26, $27, $28, $29, $30, $31)) "
+        "INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256) "
+        "SELECT $1, $2, $32::bytea, $33 WHERE $32 IS NOT NULL",
+        [(*_row(job, shared), body, sha256) if job is first else (*_row(job, bare), None, None) for job in jobs],
     )
-    if first.request.kind is not JobKind.HYBRID:  # its phases have their own
-        await conn.execute(
-            "INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256) VALUES ($1, $2, $3, $4)",
-            first.id,
-            first.organisation_id,
-            first.request.body,
-            hashlib.sha256(first.request.body).digest(),
-        )
     if waits_for:
         await conn.executemany(
             "INSERT INTO scheduler.dependency (job_id, on_job_id, organisation_id, kind) VALUES ($1, $2, $3, $4)",

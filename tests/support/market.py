@@ -195,7 +195,7 @@ class Market:
                 organisation_id=organisation,
                 customer_class=CustomerClass.STARTUP,
                 service_class=ServiceClass.STANDARD,
-                offering_id=offering_id,
+                sold=await service.offering(conn, offering_id),
                 size=size or JobSize(gpus=1, walltime_s=3600),
                 now=now,
             )

@@ -182,7 +182,7 @@ class World:
                 organisation_id=an_id("organisation", slug),
                 customer_class=CustomerClass.STARTUP,
                 service_class=ServiceClass.STANDARD,
-                offering_id=offering_id,
+                sold=await pricing.offering(conn, offering_id),
                 size=size,
                 now=now,
             )

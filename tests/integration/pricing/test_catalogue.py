@@ -50,7 +50,7 @@ async def _quote(market: Market, *, customer_class=CustomerClass.STARTUP, servic
             organisation_id=market.organisation,
             customer_class=customer_class,
             service_class=service_class,
-            offering_id=GPU,
+            sold=await service.offering(conn, GPU),
             size=JobSize(gpus=1, walltime_s=3600),
             now=now,
         )

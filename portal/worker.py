@@ -29,7 +29,7 @@ from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import keeping
 from portal.supervise import stop_on_signals
 from pricing.loops import expire, watch
-from scheduler.loops import cancel, devices, dispatch, observe, staging, sweep
+from scheduler.loops import cancel, devices, dispatch, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 
 Tick = Callable[[Lease | None, datetime], Awaitable[int]]
@@ -87,6 +87,7 @@ def loops(
         Loop("observe", scheduling(observe), every_s=0.5),
         Loop("sweep", scheduling(sweep), every_s=5.0),
         Loop("staging", scheduling(staging), every_s=1.0),
+        Loop("calls", scheduling(listening), every_s=0.5),
         Loop("devices", scheduling(devices), every_s=float(devices_every_s)),
         Loop("leaving", lambda lease, now: leaving.tick(data, pool, lease, now), every_s=60.0),
         Loop("collect", metering(collect, LATEST), every_s=1.0),

@@ -164,9 +164,11 @@ def _next(ended: Attempt, *, ordinal: int, attempt_id: UUID, now: datetime) -> A
 
 
 async def _announce(conn: Conn, attempt: Attempt) -> None:
-    """What now may go on: freed units wake the dispatcher."""
+    """What now may go on: freed units wake the dispatcher, and a call that is over is answered."""
     if attempt.state.is_terminal or attempt.state is State.QUEUED:
         await notify(conn, "dispatch")
+    if attempt.state.is_terminal and attempt.beside:
+        await notify(conn, "calls")
 
 
 def foreseen(deps: Deps, attempt: Attempt, event: Event) -> tuple[bool, bool]:

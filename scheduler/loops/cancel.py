@@ -1,4 +1,7 @@
-"""Carries out the wish to cancel. The attempt is CANCELLING, and billed, until its backend confirms the end."""
+"""Carries out the wish to cancel, and ends the calls of what has ended.
+
+The attempt is CANCELLING, and billed, until its backend confirms the end.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,9 @@ async def tick(deps: Deps, now: datetime) -> int:
     """How many attempts have moved."""
     async with transaction(deps.pool, lease=deps.lease) as conn:
         wanted = await store.to_cancel(conn, limit=deps.settings.item_limit)
+        known = {each.id for each in wanted}
+        orphaned = await store.orphaned(conn, limit=deps.settings.item_limit)
+        wanted += [each for each in orphaned if each.id not in known]
     wanted.sort(key=lambda attempt: attempt.backend)
     rounds = [_cancel_all(deps, list(group), now) for _, group in groupby(wanted, lambda each: each.backend)]
     return sum(await asyncio.gather(*rounds))

@@ -22,7 +22,7 @@ from scheduler.service.admitting import Admitted, admit
 from scheduler.store import calls as store
 from scheduler.store import jobs as job_store
 from scheduler.store.calls import NewQpu
-from scheduler.submission import QpuWish, Submission
+from scheduler.submission import QpuWish, Submission, checked
 from scheduler.views import QpuView
 
 CALLS = "calls"
@@ -31,20 +31,37 @@ _STAND_IN = b"OPENQASM 3.0;\n"
 """For the programs of calls: each is checked when it comes."""
 
 
+async def estimate_calling(
+    conn: Conn,
+    *,
+    principal: Principal,
+    request: Submission,
+    capabilities: Mapping[str, Capabilities],
+    ids: tuple[UUID, UUID],
+    now: datetime,
+) -> tuple[Quote, int]:
+    """phasing.estimate() of a job that has a QPU."""
+    clean = checked(request)
+    own = await admit(conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now)
+    quote, _ = await admit_calls(conn, principal=principal, request=clean, own=own, capabilities=capabilities, now=now)
+    return quote, 1
+
+
 async def admit_calls(
     conn: Conn,
     *,
     principal: Principal,
     request: Submission,
-    wish: QpuWish,
     own: Admitted,
     capabilities: Mapping[str, Capabilities],
     now: datetime,
 ) -> tuple[Quote, NewQpu]:
-    """One quote for the job and its calls, each at its own price. own: the job by itself, as admit() judged it.
+    """One quote for a job that has a QPU and for its calls, each at its own price. own: the job by itself, admitted.
 
     A call as admit() judges a circuit, with the fact `phase`; MixedTaxRates; CostCapTooSmall.
     """
+    wish = request.qpu
+    assert wish is not None
     one = replace(
         request,
         kind=JobKind.QUANTUM,
@@ -101,18 +118,17 @@ async def _qpu(conn: Conn, wish: QpuWish, call: Admitted, now: datetime) -> NewQ
 
 
 async def _all_calls(conn: Conn, wish: QpuWish, call: Admitted, allowed: Allowance) -> Quote:
-    """The ceiling of all of them, however their shots are divided among them."""
+    """The ceiling of all of them, however their shots are divided. The offering's limit of shots is that of one call."""
     all_us = all_qpu_time_us(allowed)
     size = JobSize(
         walltime_s=wish.call_s,
-        shots=call.size.shots,
-        circuits=wish.calls,
+        shots=wish.shots,
         runs=wish.calls,
         service=ServiceTime(all_us, all_us, CALLS),
     )
     quote = call.quote
     return price_job(
-        offering=call.offering,
+        offering=replace(call.offering, max_shots=max(wish.shots, call.offering.max_shots)),
         version=await pricing.price_version(conn, quote.price_version_id),
         size=size,
         quote_id=quote.id,

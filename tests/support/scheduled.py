@@ -24,7 +24,7 @@ from infra.db.connection import Lease, Role, transaction
 from pricing import service as pricing
 from scheduler import service
 from scheduler.core.model import JobKind, State
-from scheduler.loops import cancel, dispatch, observe, staging, sweep
+from scheduler.loops import cancel, dispatch, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps, Settings
 from scheduler.submission import Submission
 from scheduler.views import JobView
@@ -161,10 +161,13 @@ class World:
     async def stage(self, lease: Lease | None = None) -> int:
         return await staging.tick(self.deps(lease), self.now)
 
+    async def listen(self, lease: Lease | None = None) -> int:
+        return await listening.tick(self.deps(lease), self.now)
+
     async def round(self, seconds: float = 1) -> None:
         """Some time passes, and every loop ticks once."""
         self.clock.advance(seconds)
-        for tick in (self.observe, self.carry_out_cancels, self.stage, self.sweep, self.dispatch):
+        for tick in (self.observe, self.listen, self.carry_out_cancels, self.stage, self.sweep, self.dispatch):
             await tick()
 
     async def until(self, done: Callable[[JobView], bool], job: JobView, *, rounds: int = 200) -> JobView:

@@ -20,12 +20,17 @@ _PRICES = """
     SELECT price_version_id, component, per, price_micro_yen, list_micro_yen, market_micro_yen
     FROM pricing.price_component"""
 _ATTEMPTS = """
-    SELECT job_id, attempt_id, ending::text, accounting_final_at, phase
-    FROM pricing.billable_attempt"""
+    SELECT b.job_id, b.attempt_id, b.ending::text, b.accounting_final_at,
+           CASE WHEN k.attempt_id IS NULL THEN b.phase ELSE 'calls' END AS phase
+    FROM pricing.billable_attempt b LEFT JOIN scheduler.qpu_call k ON k.attempt_id = b.attempt_id"""
 _PARTS = """
-    SELECT p.job_id, p.name AS phase, p.gpus, p.shots, p.walltime_s, p.max_timeouts, q.ceiling_micro_yen, q.lines,
+    SELECT p.job_id, p.phase, p.gpus, p.shots, p.walltime_s, p.max_timeouts, q.ceiling_micro_yen, q.lines,
            q.price_version_id
-    FROM scheduler.job_phase p JOIN pricing.quote_phase q ON q.job_id = p.job_id AND q.phase = p.name"""
+    FROM (SELECT job_id, name AS phase, gpus, shots, walltime_s, max_timeouts FROM scheduler.job_phase
+          UNION ALL SELECT j.id, 'main', j.gpus, j.shots, j.walltime_s, j.max_timeouts
+          FROM scheduler.job j JOIN scheduler.job_qpu u ON u.job_id = j.id
+          UNION ALL SELECT job_id, 'calls', 0, shots, call_s, 0 FROM scheduler.job_qpu) p
+    JOIN pricing.quote_phase q ON q.job_id = p.job_id AND q.phase = p.phase"""
 _USAGES = """
     SELECT b.job_id, u.id, u.accounting_row_id, u.attempt_id, u.component, u.quantity, u.supersedes, u.recorded_at
     FROM metering.usage_record u JOIN pricing.billable_attempt b ON b.attempt_id = u.attempt_id"""

@@ -19,7 +19,9 @@ QUESTIONS: Sequence[Question] = (
             FROM pricing.rated_line l
             LEFT JOIN pricing.billable_attempt b ON b.attempt_id = l.attempt_id
             LEFT JOIN pricing.quote q ON q.job_id = b.job_id
-            LEFT JOIN pricing.quote_phase p ON p.job_id = b.job_id AND p.phase = b.phase
+            LEFT JOIN scheduler.qpu_call k ON k.attempt_id = b.attempt_id
+            LEFT JOIN pricing.quote_phase p ON p.job_id = b.job_id
+                 AND p.phase = CASE WHEN k.attempt_id IS NULL THEN b.phase ELSE 'calls' END
             LEFT JOIN metering.usage_record u ON u.id = l.usage_record_id
             WHERE (u.attempt_id, b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id,
                    coalesce(p.price_version_id, q.price_version_id), u.component)

@@ -128,6 +128,7 @@ class SlurmSite(BaseModel):
     partition: str = "main"
     gpu_type: str | None = None
     gpu_types: frozenset[str] = frozenset()
+    qpu_gres: str | None = None
     constraints: frozenset[str] = frozenset()
     reservations: dict[str, frozenset[str]] = {}
     licenses: frozenset[str] = frozenset()

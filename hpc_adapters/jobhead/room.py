@@ -24,5 +24,8 @@ def has_room(free: Resources, waiting: Iterable[Resources], asked: Resources, *,
 
 def _less(free: Resources, taken: Resources) -> Resources:
     return Resources(
-        gpus=free.gpus - taken.gpus, cpus=free.cpus - taken.cpus, memory_mb=free.memory_mb - taken.memory_mb
+        gpus=free.gpus - taken.gpus,
+        cpus=free.cpus - taken.cpus,
+        memory_mb=free.memory_mb - taken.memory_mb,
+        qpus=free.qpus - taken.qpus,
     )

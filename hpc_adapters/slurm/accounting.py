@@ -37,9 +37,15 @@ def natural_key(job: DbJob, *, cluster: str, attempt_id: UUID | None) -> str:
 
 
 def usage_row(
-    job: DbJob, *, cluster: str, attempt_id: UUID | None, turned_away: bool = False, runaway: bool = False
+    job: DbJob,
+    *,
+    cluster: str,
+    attempt_id: UUID | None,
+    turned_away: bool = False,
+    runaway: bool = False,
+    qpu: str | None = None,
 ) -> UsageRow | None:
-    """The row of a record; None when nothing was ever allocated.
+    """The row of a record; None when nothing was ever allocated. qpu: the TRES of the site's QPUs.
 
     `turned_away`: another start of the attempt had won the gate (`telling.is_turned_away`). `runaway`: slurmdbd calls
     it running, slurmctld has long forgotten it; it becomes what `sacctmgr fix runawayjobs` would make of it, and a true
@@ -49,13 +55,14 @@ def usage_row(
         return None
     verdict = translate.recorded(job)
     is_over = verdict.seen.is_end and job.ended_at is not None
-    billed = _components(job)
-    facts = _facts(job, verdict) | _measured(job)
+    billed = _components(job, qpu)
+    known = _facts(job, verdict, qpu)
+    facts = known | _measured(job)
     if turned_away and is_over:
         billed, facts = _unbilled(billed), {**facts, TURNED_AWAY: "yes", **_held(billed)}
     if runaway and not is_over:
         # Nothing that grows with each look: the same record would be another one every second.
-        billed, facts = _unbilled(billed), {**_facts(job, verdict), RUNAWAY: "yes"}
+        billed, facts = _unbilled(billed), {**known, RUNAWAY: "yes"}
         return _row(
             job, cluster, attempt_id, ended_at=job.started_at, ending=Seen.NODE_FAILED, billed=billed, facts=facts
         )
@@ -89,6 +96,15 @@ def gpus(tres: Mapping[str, int]) -> int:
     return tres.get(_GPU, typed)
 
 
+def qpus(tres: Mapping[str, int], qpu: str | None) -> int:
+    """QPUs of this TRES; where the site tracks no types, those of any, and where it tracks only types, their sum."""
+    if qpu is None:
+        return 0
+    whole, _, kind = qpu.partition(":")
+    typed = {name: amount for name, amount in tres.items() if name.startswith(f"{whole}:")}
+    return typed.get(qpu, 0) if kind and typed else tres.get(whole, sum(typed.values()))
+
+
 def _row(
     job: DbJob,
     cluster: str,
@@ -112,10 +128,13 @@ def _row(
     )
 
 
-def _components(job: DbJob) -> dict[str, Decimal]:
+def _components(job: DbJob, qpu: str | None) -> dict[str, Decimal]:
     """Allocated units × seconds."""
     elapsed = Decimal(job.elapsed_s)
-    return {"gpu_s": gpus(job.tres_alloc) * elapsed, "cpu_s": job.tres_alloc.get("cpu", 0) * elapsed}
+    billed = {"gpu_s": gpus(job.tres_alloc) * elapsed, "cpu_s": job.tres_alloc.get("cpu", 0) * elapsed}
+    if held := qpus(job.tres_alloc, qpu):
+        billed["qpu_s"] = held * elapsed
+    return billed
 
 
 def _unbilled(billed: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -127,7 +146,7 @@ def _held(billed: Mapping[str, Decimal]) -> Facts:
     return {f"held_{name}": int(amount) for name, amount in billed.items()}
 
 
-def _facts(job: DbJob, verdict: translate.Verdict) -> Facts:
+def _facts(job: DbJob, verdict: translate.Verdict, qpu: str | None) -> Facts:
     facts: Facts = {
         "gpus": gpus(job.tres_alloc),
         "cpus": job.tres_alloc.get("cpu", 0),
@@ -135,6 +154,8 @@ def _facts(job: DbJob, verdict: translate.Verdict) -> Facts:
         "nodes": job.tres_alloc.get("node", job.node_count),
         "slurm_job_id": job.job_id,
     }
+    if held := qpus(job.tres_alloc, qpu):
+        facts |= {"qpus": held, "qpu_from": "allocated"}
     if job.sluid:
         facts["sluid"] = job.sluid
     if job.suspended_s:

@@ -111,7 +111,7 @@ class SlurmBackend(SlurmFiles):
             name=self._settings.name,
             isolation=Isolation.PER_ATTEMPT,
             payloads=frozenset({Script}),
-            components=frozenset({"gpu_s", "cpu_s"}),
+            components=frozenset({"gpu_s", "cpu_s", *({"qpu_s"} if self._settings.qpu_gres else ())}),
             settle_window_s=self._settings.settle_window_s,
             accounting_lag_s=self._settings.accounting_lag_s,
             features=frozenset(offered),

@@ -32,18 +32,20 @@ class Machine:
     gpu_types: frozenset[str] = frozenset()
 
 
-def machines(nodes: Iterable[Node], *, partition: str, gpu_type: str | None = None) -> tuple[Machine, ...]:
-    """The partition's nodes in service; with `gpu_type`, only GPUs of that type count."""
+def machines(
+    nodes: Iterable[Node], *, partition: str, gpu_type: str | None = None, qpu: str | None = None
+) -> tuple[Machine, ...]:
+    """The partition's nodes in service; with `gpu_type`, only GPUs of that type count. qpu: the TRES of QPUs."""
     return tuple(
-        _machine(node, gpu_type)
+        _machine(node, gpu_type, qpu)
         for node in nodes
         if partition in node.partitions and in_service(node.state) and not node.reservation
     )
 
 
-def every_machine(nodes: Iterable[Node], *, partition: str) -> tuple[Machine, ...]:
+def every_machine(nodes: Iterable[Node], *, partition: str, qpu: str | None = None) -> tuple[Machine, ...]:
     """The partition's nodes, also those that may come back into service; GPUs of every type count."""
-    return tuple(_machine(node, None) for node in nodes if partition in node.partitions)
+    return tuple(_machine(node, None, qpu) for node in nodes if partition in node.partitions)
 
 
 def in_service(state: Sequence[str]) -> bool:
@@ -89,23 +91,25 @@ def will_ever_run(every: Sequence[Machine], resources: Resources, placement: Pla
 
 
 def share_of(resources: Resources, placement: Placement) -> Resources | None:
-    """What each node gives. None: the GPUs do not divide evenly; CPUs and memory are rounded up."""
+    """What each node gives. None: GPUs or QPUs do not divide evenly; CPUs and memory are rounded up."""
     nodes = placement.nodes
-    if nodes < 1 or resources.gpus % nodes or resources.qpus:
+    if nodes < 1 or resources.gpus % nodes or resources.qpus % nodes:
         return None
     return Resources(
         gpus=resources.gpus // nodes,
         cpus=-(-resources.cpus // nodes),
         memory_mb=-(-resources.memory_mb // nodes),
+        qpus=resources.qpus // nodes,
     )
 
 
-def _machine(node: Node, gpu_type: str | None) -> Machine:
-    total, used = _resources(node.tres, gpu_type), _resources(node.tres_used, gpu_type)
+def _machine(node: Node, gpu_type: str | None, qpu: str | None) -> Machine:
+    total, used = _resources(node.tres, gpu_type, qpu), _resources(node.tres_used, gpu_type, qpu)
     free = Resources(
         gpus=max(0, total.gpus - used.gpus),
         cpus=max(0, total.cpus - used.cpus),
         memory_mb=max(0, total.memory_mb - used.memory_mb),
+        qpus=max(0, total.qpus - used.qpus),
     )
     types = frozenset(name.split(":", 1)[1] for name in node.tres if name.startswith(f"{_GPU}:"))
     return Machine(
@@ -117,9 +121,10 @@ def _machine(node: Node, gpu_type: str | None) -> Machine:
     )
 
 
-def _resources(amounts: Mapping[str, int], gpu_type: str | None) -> Resources:
+def _resources(amounts: Mapping[str, int], gpu_type: str | None, qpu: str | None) -> Resources:
     gpus = accounting.gpus(amounts) if gpu_type is None else amounts.get(f"{_GPU}:{gpu_type}", 0)
-    return Resources(gpus=gpus, cpus=amounts.get("cpu", 0), memory_mb=amounts.get("mem", 0))
+    qpus = accounting.qpus(amounts, qpu)
+    return Resources(gpus=gpus, cpus=amounts.get("cpu", 0), memory_mb=amounts.get("mem", 0), qpus=qpus)
 
 
 def _sum(amounts: Iterable[Resources]) -> Resources:
@@ -128,4 +133,5 @@ def _sum(amounts: Iterable[Resources]) -> Resources:
         gpus=sum(each.gpus for each in given),
         cpus=sum(each.cpus for each in given),
         memory_mb=sum(each.memory_mb for each in given),
+        qpus=sum(each.qpus for each in given),
     )

@@ -71,8 +71,8 @@ def _check_size(request: JobRequest, settings: SlurmSettings) -> None:
         asked = getattr(request.resources, unit)
         if asked < 0:
             raise Rejected("invalid-resources", unit=unit, asked=asked)
-        if unit == "qpus" and asked:
-            raise Rejected("too-large", unit=unit, asked=asked, limit=0)
+        if unit == "qpus" and asked and settings.qpu_gres is None:
+            raise Rejected("no-qpu", asked=asked)
         parts = nodes * tasks if unit == "cpus" else nodes
         if asked % parts:
             raise Rejected("uneven-layout", unit=unit, asked=asked, parts=parts)

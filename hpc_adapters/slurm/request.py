@@ -85,10 +85,13 @@ def _size(request: JobRequest, settings: SlurmSettings) -> dict[str, object]:
         found["cpus_per_task"] = asked.cpus // tasks
     if asked.memory_mb:
         found["memory_per_node"] = _number(asked.memory_mb // placement.nodes)
+    gres: list[str] = []
     if asked.gpus:
         kind = placement.gpu_type or settings.gpu_type
-        found["tres_per_node"] = f"gres/gpu:{f'{kind}:' if kind else ''}{asked.gpus // placement.nodes}"
-    return found
+        gres.append(f"gres/gpu:{f'{kind}:' if kind else ''}{asked.gpus // placement.nodes}")
+    if asked.qpus:  # in tres_per_job both releases took it and allocated none
+        gres.append(f"{settings.qpu_tres}:{asked.qpus // placement.nodes}")
+    return {**found, "tres_per_node": ",".join(gres)} if gres else found
 
 
 def _extras(request: JobRequest, settings: SlurmSettings) -> dict[str, object]:

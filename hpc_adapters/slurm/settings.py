@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9._/-]+")
+_GRES: Final = re.compile(r"[a-z][a-z0-9_]{0,31}(:[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 _IMAGE_SLOTS: Final = ("{image}", "{work}")
 
 
@@ -59,6 +60,9 @@ class SlurmSettings:
     """Ask for GPUs of this type (`gres/gpu:<type>`) unless the job names one; None: of any type."""
     gpu_types: frozenset[str] = frozenset()
     """Types that a job may name; `gpu_type` is always one of them."""
+    qpu_gres: str | None = None
+    """What this site's QPU is called among its GRES: "qpu", or with its type "qpu:<name>"; None: it has none. Both
+    GresTypes and AccountingStorageTRES must name it."""
     constraints: frozenset[str] = frozenset()
     """Features of nodes that jobs may ask for, alone or joined with & or |."""
     reservations: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -96,6 +100,8 @@ class SlurmSettings:
             raise ValueError(f"folder: an absolute path of plain characters, not {str(self.folder)!r}")
         if self.python is not None and _PLAIN_PATH.fullmatch(self.python) is None:
             raise ValueError(f"python: an absolute path of plain characters, not {self.python!r}")
+        if self.qpu_gres is not None and _GRES.fullmatch(self.qpu_gres) is None:
+            raise ValueError(f"qpu_gres: a GRES, perhaps with its type, not {self.qpu_gres!r}")
         if self.images and self.image_hook is None:
             raise ValueError("images need an image_hook that says how they are started")
         if self.look_ahead < 0 or self.save_interval_s <= 0:
@@ -109,6 +115,11 @@ class SlurmSettings:
     def qos_of(self, account: str, service_class: str) -> str | None:
         """The QOS of a job; None: its association's default."""
         return self.qos.replace("{account}", account).replace("{service_class}", service_class) or None
+
+    @property
+    def qpu_tres(self) -> str | None:
+        """The same as a TRES."""
+        return None if self.qpu_gres is None else f"gres/{self.qpu_gres}"
 
     def types(self) -> frozenset[str]:
         """GPU types that a job may ask for."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from hpc_adapters.errors import BackendError
 from hpc_adapters.jobhead.spool import Spool
+from hpc_adapters.slurm import accounting
 from hpc_adapters.slurm.calls import Ping, Slurm
 from hpc_adapters.slurm.faults import SlurmError
 from hpc_adapters.slurm.models.lenient import mapping
@@ -119,6 +120,10 @@ async def _partition(slurm: Slurm, settings: SlurmSettings) -> list[Lack]:
         nodes = (await slurm.nodes()).items
         if not any(f"gres/gpu:{settings.gpu_type}" in node.tres for node in nodes):
             found.append(Lack("unknown-gpu-type", settings.gpu_type))
+    if settings.qpu_tres:
+        nodes = (await slurm.nodes()).items
+        if not any(accounting.qpus(node.tres, settings.qpu_tres) for node in nodes):
+            found.append(Lack("qpus-not-counted", f"no node tells of {settings.qpu_tres}"))
     return found
 
 

@@ -98,6 +98,7 @@ class Usage:
             attempt_id=left.attempt_id,
             turned_away=left.attempt_id is not None and telling.is_turned_away(job, left.start),
             runaway=is_runaway,
+            qpu=self._settings.qpu_tres,
         )
         if row is None or left.attempt_id is None:
             return row

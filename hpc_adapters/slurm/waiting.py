@@ -58,8 +58,10 @@ class Waiting:
         asked, look = request.resources, await self._recent(self._settings.view_s)
         if 0 < look.nodes < request.placement.nodes:  # Slurm would let it wait for ever
             raise Rejected("too-large", unit="nodes", asked=request.placement.nodes, limit=look.nodes)
+        if asked.qpus and look.every and not any(machine.total.qpus for machine in look.every):
+            raise Rejected("unknown-qpu-type", asked=self._settings.qpu_gres or "-")
         if not capacity.will_ever_run(look.every, asked, request.placement):
-            raise Rejected("no-node-fits", nodes=request.placement.nodes, gpus=asked.gpus)
+            raise Rejected("no-node-fits", nodes=request.placement.nodes, gpus=asked.gpus, qpus=asked.qpus)
         if self._fits(look, asked):
             return
         if not self._fits(await self._recent(0.0), asked):
@@ -83,7 +85,8 @@ class Waiting:
         """What waits there, and what we have sent since."""
         self._forget_told(queue)
         sent = {attempt_id: resources for attempt_id, (resources, _) in self._sent.items()}
-        there = {attempt_id: _asked(job.tres_req) for attempt_id, job in queue.waiting.items()}
+        qpu = self._settings.qpu_tres
+        there = {attempt_id: _asked(job.tres_req, qpu) for attempt_id, job in queue.waiting.items()}
         return {**there, **sent}
 
     def _forget_told(self, queue: Queue) -> None:
@@ -98,11 +101,11 @@ class Waiting:
         async with self._lock:
             if self._since(max_age_s) is None:
                 queue = await (self._view.recent(max_age_s) if max_age_s else self._view.now())
-                name, kind = self._settings.partition, self._settings.gpu_type
+                name, kind, qpu = self._settings.partition, self._settings.gpu_type, self._settings.qpu_tres
                 nodes = await self._slurm.nodes()
-                every = capacity.every_machine(nodes.items, partition=name)
+                every = capacity.every_machine(nodes.items, partition=name, qpu=qpu)
                 partition = await self._partition(every)
-                machines = capacity.machines(nodes.items, partition=name, gpu_type=kind)
+                machines = capacity.machines(nodes.items, partition=name, gpu_type=kind, qpu=qpu)
                 found = capacity.capacity(machines, partition, partition=name, at=self._clock())
                 size = next((each.total_nodes for each in partition if each.name == name), 0)
                 self._look = _Look(queue, found, size, every)
@@ -146,5 +149,10 @@ class Waiting:
         return self._known_partition
 
 
-def _asked(tres: Mapping[str, int]) -> Resources:
-    return Resources(gpus=accounting.gpus(tres), cpus=tres.get("cpu", 0), memory_mb=tres.get("mem", 0))
+def _asked(tres: Mapping[str, int], qpu: str | None) -> Resources:
+    return Resources(
+        gpus=accounting.gpus(tres),
+        cpus=tres.get("cpu", 0),
+        memory_mb=tres.get("mem", 0),
+        qpus=accounting.qpus(tres, qpu),
+    )

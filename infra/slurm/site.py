@@ -17,6 +17,7 @@ SYSTEM_UIDS = {SERVICE_USER: 2000, REST_USER: 1999}
 """slurmrestd runs as neither root nor slurm; the service user is an operator of Slurm, and nothing on the machine."""
 FIRST_UID = 2001
 DEFAULT_PORT = 6817
+QPU_TYPE = "kyo"
 CTLD, DBD, RESTD, FIRST_SLURMD = 0, 1, 2, 10
 """Ports, counted from the base."""
 
@@ -39,6 +40,8 @@ class Site:
 
     nodes: int = 4
     gpus: int = 8
+    qpus: int = 1
+    """Of the first node, of the type QPU_TYPE: nothing but a number, as where QRMI's plugin leads to the device."""
     users: Sequence[str] = ("alice", "bob", "carol")
     accounts: Mapping[str, Sequence[str]] = field(
         default_factory=lambda: {"lab-a": ("alice", "bob"), "lab-b": ("carol",)}
@@ -87,6 +90,7 @@ def configuration(site: Site) -> Mapping[str, str]:
         "nodes": "\n".join(_node(site, number) for number in range(site.nodes)),
         "node_range": f"gpu[0-{site.nodes - 1}]",
         "gpu_files": f"/dev/nvidia[0-{site.gpus - 1}]",
+        "qpus": f"NodeName=gpu0 Name=qpu Type={QPU_TYPE} Count={site.qpus} Flags=CountOnly" if site.qpus else "",
     }
     files = {path.name: _fill(path.read_text(encoding="utf-8"), words) for path in sorted(_TEMPLATES.glob("*.conf"))}
     for option, value in site.options.items():
@@ -135,13 +139,14 @@ def accounting(site: Site) -> list[str]:
 
 
 def _node(site: Site, number: int) -> str:
-    """The first half of the nodes has a faster network between GPUs."""
+    """The first half of the nodes has a faster network between GPUs, the first one the QPUs."""
+    qpus = f",qpu:{QPU_TYPE}:{site.qpus}" if site.qpus and number == 0 else ""
     feature = " Feature=nvlink" if number < (site.nodes + 1) // 2 else ""
     return (
         f"NodeName=gpu{number} NodeHostname={HOST} NodeAddr={_address(site, number)} "
         f"Port={site.port(FIRST_SLURMD + number)} "
         "CPUs=64 Boards=1 SocketsPerBoard=2 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=1000000 "
-        f"Gres=gpu:h200:{site.gpus}{feature} State=UNKNOWN"
+        f"Gres=gpu:h200:{site.gpus}{qpus}{feature} State=UNKNOWN"
     )
 
 

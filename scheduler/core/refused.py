@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 _SIZE: Final = (
-    "計算機の規模を超えています。GPU数・ノード数を減らして再投入してください。",
-    "It is larger than the machine. Submit it again with fewer GPUs or nodes.",
+    "計算機の規模を超えています。GPU・QPU・ノードの数を減らして再投入してください。",
+    "It is larger than the machine. Submit it again with fewer GPUs, QPUs or nodes.",
 )
 _LAYOUT: Final = (
     "GPU・CPU・メモリをノード数とタスク数で割り切れるように指定して再投入してください。",
@@ -87,6 +87,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
             "unknown-constraint",
             "unknown-gpu-type",
             "unknown-license",
+            "unknown-qpu-type",
             "unknown-reservation",
             "invalid-signal",
         ),
@@ -94,7 +95,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
     ),
     **dict.fromkeys(("reservation-not-allowed", "partition-not-allowed", "not-allowed", "site-rule"), _PERMISSION),
     **dict.fromkeys(
-        ("unsupported-payload", "unsupported-by-site", "image-not-with-torchrun", "invalid-shots"), _FEATURE
+        ("unsupported-payload", "unsupported-by-site", "no-qpu", "image-not-with-torchrun", "invalid-shots"), _FEATURE
     ),
     **dict.fromkeys(
         (

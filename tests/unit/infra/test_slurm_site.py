@@ -26,6 +26,14 @@ def test_nodes_have_their_gpus_and_half_of_them_the_faster_network() -> None:
     assert ["Feature=nvlink" in node for node in nodes] == [True, True, False]
 
 
+def test_the_first_node_has_the_qpu_where_there_is_one() -> None:
+    files = configuration(Site(nodes=2))
+    assert ["qpu:kyo:1" in node for node in lines(files["slurm.conf"], "NodeName=")] == [True, False]
+    assert "Name=qpu Type=kyo Count=1 " in files["gres.conf"]
+    without = configuration(Site(qpus=0))
+    assert "qpu" not in without["gres.conf"] + "".join(lines(without["slurm.conf"], "NodeName="))
+
+
 def test_ports_follow_the_base() -> None:
     conf = configuration(Site(base_port=21_000, netns=False, nodes=2))
     assert lines(conf["slurm.conf"], "SlurmctldPort=") == ["SlurmctldPort=21000"]

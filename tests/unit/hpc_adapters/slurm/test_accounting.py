@@ -43,6 +43,29 @@ def test_a_row_is_the_allocation_times_the_elapsed_seconds(offer: Offer) -> None
     assert (told.facts["gpus"], told.facts["cpus"], told.facts["memory_mb"], told.facts["nodes"]) == (1, 1, 100, 1)
 
 
+@pytest.mark.parametrize(
+    ("tres", "qpu", "held"),
+    [
+        ({"gres/qpu": 2, "gres/qpu:kyo": 2}, "gres/qpu:kyo", 2),
+        ({"gres/qpu": 2, "gres/qpu:to": 2}, "gres/qpu:kyo", 0),
+        ({"gres/qpu": 2}, "gres/qpu:kyo", 2),
+        ({"gres/qpu:kyo": 1, "gres/qpu:to": 2}, "gres/qpu", 3),
+        ({"gres/qpu": 2}, None, 0),
+        ({"gres/qpux": 2}, "gres/qpu", 0),
+    ],
+)
+def test_a_qpu_is_metered_as_it_was_allocated_and_says_so(tres: dict[str, int], qpu: str | None, held: int) -> None:
+    job = one("timeout")
+    job = replace(job, tres_alloc={"cpu": 1, **tres})
+    made = accounting.usage_row(job, cluster="c", attempt_id=ATTEMPT, qpu=qpu)
+    assert made is not None
+    assert made.components.get("qpu_s") == (held * Decimal(job.elapsed_s) if held else None)
+    assert (made.facts.get("qpus"), made.facts.get("qpu_from")) == ((held, "allocated") if held else (None, None))
+    kept_away = accounting.usage_row(job, cluster="c", attempt_id=ATTEMPT, qpu=qpu, turned_away=True)
+    assert kept_away is not None
+    assert not any(kept_away.components.values())
+
+
 @every_offer
 def test_suspended_time_is_not_billed(offer: Offer) -> None:
     """It is not in elapsed any more: taking it out again would be wrong."""

@@ -112,9 +112,21 @@ def test_only_gpus_of_the_sites_type_count() -> None:
     assert machines([node], partition="main")[0].total.gpus == 5
 
 
+def test_qpus_are_counted_by_the_name_that_the_site_gives_them() -> None:
+    plain = site(offers()[0])[0][0]
+    node = replace(
+        plain, state=("MIXED",), tres={"cpu": 8, "gres/qpu": 3, "gres/qpu:kyo": 2}, tres_used={"gres/qpu": 1}
+    )
+    for qpu, count in (("gres/qpu", 3), ("gres/qpu:kyo", 2), ("gres/qpu:to", 0), (None, 0)):
+        assert machines([node], partition="main", qpu=qpu)[0].total.qpus == count
+    assert machines([node], partition="main", qpu="gres/qpu")[0].free.qpus == 2
+    untyped = replace(node, tres={"gres/qpu": 3})
+    assert every_machine([untyped], partition="main", qpu="gres/qpu:kyo")[0].total.qpus == 3
+
+
 NODE = Machine(
     name="a",
-    total=Resources(gpus=8, cpus=64, memory_mb=1000),
+    total=Resources(gpus=8, cpus=64, memory_mb=1000, qpus=1),
     free=Resources(),
     features=frozenset({"nvlink"}),
     gpu_types=frozenset({"h200"}),
@@ -136,7 +148,10 @@ NODE = Machine(
         (Resources(gpus=8), Placement(gpu_type="h200"), True),
         (Resources(gpus=8), Placement(gpu_type="b300"), False),
         (Resources(gpus=1, memory_mb=1001), Placement(), False),
-        (Resources(qpus=1), Placement(), False),
+        (Resources(qpus=1), Placement(), True),
+        (Resources(qpus=2), Placement(), False),
+        (Resources(gpus=16, qpus=2), Placement(nodes=2), True),
+        (Resources(qpus=1), Placement(nodes=2), False),
     ],
 )
 def test_a_job_fits_where_enough_nodes_have_its_share(

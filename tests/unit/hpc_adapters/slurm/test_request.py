@@ -79,7 +79,7 @@ def with_script(**more: Any) -> JobRequest:
         (replace(PLAIN, identity=Identity("alice", "a;b")), "unknown-account"),
         (replace(PLAIN, walltime_s=0), "invalid-walltime"),
         (replace(PLAIN, walltime_s=10**9), "walltime-too-long"),
-        (replace(PLAIN, resources=Resources(qpus=1)), "too-large"),
+        (replace(PLAIN, resources=Resources(qpus=1)), "no-qpu"),
         (replace(PLAIN, resources=Resources(gpus=-1)), "invalid-resources"),
         (placed(nodes=65), "too-large"),
         (placed(nodes=0), "invalid-resources"),
@@ -112,6 +112,23 @@ def test_what_the_site_does_not_allow_has_a_name(request_: JobRequest, code: str
     with pytest.raises(Rejected) as refused:
         check(request_, SITE)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("gres", ["qpu", "qpu:kyo"])
+def test_a_qpu_is_asked_for_by_the_sites_name(gres: str) -> None:
+    site = replace(SITE, qpu_gres=gres)
+    alone = replace(PLAIN, resources=Resources(cpus=1, qpus=1))
+    assert posted(alone, site=site)["tres_per_node"] == f"gres/{gres}:1"
+    spread = replace(PLAIN, resources=Resources(gpus=4, cpus=2, qpus=2), placement=Placement(nodes=2))
+    assert posted(spread, site=site)["tres_per_node"] == f"gres/gpu:h200:2,gres/{gres}:1"
+    with pytest.raises(Rejected, match="uneven-layout"):
+        check(replace(spread, resources=Resources(qpus=1)), site)
+
+
+@pytest.mark.parametrize("gres", ["", "QPU", "qpu:", "qpu:a:b", "qpu,gpu", "qpu 1", "gres/qpu"])
+def test_a_gres_that_is_none_is_no_setting(gres: str) -> None:
+    with pytest.raises(ValueError, match="qpu_gres"):
+        replace(SITE, qpu_gres=gres)
 
 
 def test_limits_and_names_always_stand_in_the_request() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from portal.api.callrecord import QpuCallsOut
 from portal.api.wire import Out, Yen, number_text
 from portal.jobphases import PhaseTold, Rest
 from portal.language import Language
@@ -170,6 +171,7 @@ class JobDetail(JobOut):
 
     phases: list[PhaseOut]
     rest: RestOut | None
+    qpu: Annotated[QpuCallsOut | None, Field(description="Of a job that may call a QPU while it runs.")]
     dependencies: list[DependencyOut]
     attempts: list[AttemptOut]
     story: list[StoryOut]

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from hpc_adapters.contract import Capabilities
 from infra.db.connection import Conn
+from portal.api.callrecord import qpu_out
 from portal.api.expected import expected
 from portal.api.jobrecord import (
     InputOut,
@@ -96,7 +97,9 @@ class EstimateOut(Out):
     low_yen: Yen
     qpu: QpuOut | None
     lines: list[EstimateLine]
-    phases: Annotated[list[EstimatePhase], Field(description="Of a hybrid job; the ceiling is the sum of theirs.")]
+    phases: Annotated[
+        list[EstimatePhase], Field(description="Of a hybrid job, or of one that calls a QPU; the ceiling is their sum.")
+    ]
     needed_yen: Annotated[str, Field(description="What would be held: grants without tax, the rest with it.")]
     available_yen: Annotated[str, Field(description="What the wallet could hold now, counted in the same way.")]
     admissible: bool
@@ -275,6 +278,7 @@ async def job_detail(conn: Conn, caller: Caller, job_id: UUID) -> JobDetail:
         **job_facts(job, money.get(job_id)),
         phases=[phase_out(each) for each in phases.rows],
         rest=rest_out(phases.rest, caller.language),
+        qpu=qpu_out(await scheduler.qpu(conn, job_id), by_attempt, caller.language),
         dependencies=[dependency_out(each) for each in dependencies],
         attempts=[attempt_out(each, by_attempt.get(each.id)) for each in attempts],
         story=story_out(story, caller.language),

@@ -18,7 +18,7 @@ from scheduler.errors import BadPhase
 from scheduler.files import InputWish
 from scheduler.hybrid import Hybrid, PhaseWish
 from scheduler.options import MAX_ARRAY_TASKS, ArrayWish, Dependency
-from scheduler.submission import SessionWish, Submission
+from scheduler.submission import QpuWish, SessionWish, Submission
 
 _MAX_ITEMS = 10_000
 
@@ -80,6 +80,7 @@ class WorkSpec(In):
     ] = None
     session: Annotated[SessionSpec | None, Field(description="It is no program but a session.")] = None
     session_job: Annotated[Word | Count | None, Field(description="The session job in which a circuit runs.")] = None
+    qpu: Annotated[QpuSpec | None, Field(description="What a batch or training job may call while it runs.")] = None
     script: Annotated[str | None, Field(examples=["#!/bin/sh\necho hello\n"])] = None
     program: str | None = None
     arguments: list[str] = Field(default_factory=list)
@@ -120,6 +121,7 @@ class WorkSpec(In):
             max_cost_micro_yen=None if self.max_cost_yen is None else micro(self.max_cost_yen),
             session=None if self.session is None else self.session.wish(),
             session_job=None if self.session_job is None else str(self.session_job),
+            qpu=None if self.qpu is None else self.qpu.wish(),
             gpus=self.gpus,
             shots=self.shots,
             arguments=tuple(self.arguments),
@@ -189,6 +191,26 @@ class SessionSpec(In):
     def wish(self) -> SessionWish:
         """As the scheduler is asked."""
         return SessionWish(idle_s=self.idle_s, dedicated=self.dedicated)
+
+
+class QpuSpec(In):
+    """A QPU beside a running job, which calls it through the files of KYOYO_QPU_DIR.
+
+    All calls are quoted: `shots` together, at most `calls` of them, each `call_s` long at most. Without a call for
+    `idle_s` none is taken any more, and the job goes on. Calls queue for the device, before your other circuits.
+    """
+
+    offering: Annotated[Word, Field(examples=["qpu-demo"])]
+    shots: Annotated[Count, Field(description="Of all calls together.", examples=[10000])]
+    calls: Annotated[Count, Field(examples=[50])]
+    idle_s: Count = 300
+    call_s: Count = 60
+
+    def wish(self) -> QpuWish:
+        """As the scheduler is asked."""
+        return QpuWish(
+            offering_id=self.offering, shots=self.shots, calls=self.calls, idle_s=self.idle_s, call_s=self.call_s
+        )
 
 
 class JobSpec(WorkSpec):

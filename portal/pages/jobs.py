@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from hpc_adapters.contract import Stream
 from infra.refusal import Refusal
+from portal.api.callrecord import qpu_out
 from portal.api.output import parsed
 from portal.errors import NoResult
 from portal.joblogs import LogSource, Piece, log_events, read_log
@@ -61,6 +62,7 @@ async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
         by_attempt = await pricing.attempts_of_job(conn, job_id)
         left = await scheduler.result(conn, job_id)
         phases = await phases_of(conn, job_id, by_attempt)
+        qpu = await scheduler.qpu(conn, job_id)
     result = _result(left)
     return visitor.show(
         "job.html",
@@ -71,6 +73,7 @@ async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
         attempts=attempts,
         by_attempt=by_attempt,
         phases=phases,
+        qpu=qpu_out(qpu, by_attempt, caller.language),
         result=result,
         counts=_counts(result),
         stdout=await _log(visitor, job_id, Stream.STDOUT),

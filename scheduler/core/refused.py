@@ -56,6 +56,30 @@ _SESSION: Final = (
     "指定したセッションは開いていません。新しいセッションを開いてから再投入してください。",
     "The session that it names is not open. Open a new one and submit it again.",
 )
+_CALL: Final = (
+    "呼び出しのファイルは kyoyo.call/1 または kyoyo.pubs/1 の JSON とし、書き終えてから改名して置いてください。",
+    "Check the form of the call's file: JSON of kyoyo.call/1 or kyoyo.pubs/1, written aside and renamed when complete.",
+)
+_CALL_LIMIT: Final = (
+    "見積もりに含まれる呼び出し回数・ショット数を超えています。calls または shots を増やして再投入してください。",
+    "It is beyond the calls or shots that were quoted. Submit the job again with more of them.",
+)
+_CALL_SHOTS: Final = (
+    "1 回の呼び出しのショット数が装置の提供内容の上限を超えています。呼び出しを分けてください。",
+    "One call has more shots than the offering allows. Divide it into several.",
+)
+_CALL_IDLE: Final = (
+    "呼び出しのない時間が idle_s を超えたため、受付を終了しました。idle_s を長くして再投入してください。",
+    "No call came for longer than idle_s, so none is taken any more. Submit the job again with a longer idle_s.",
+)
+_CALL_REFUSALS: Final = (
+    "受け付けられない呼び出しが多すぎるため、受付を終了しました。プログラムを直して再投入してください。",
+    "Too many calls were refused, so none is taken any more. Correct the program and submit it again.",
+)
+_CALL_FAILED: Final = (
+    "呼び出しは実行されましたが、結果を得られませんでした。もう一度呼び出すか、装置の状態を確かめてください。",
+    "The call left no result. Call again, or look at the state of the device.",
+)
 _VENDOR: Final = (
     "装置の提供元が受け付けませんでした。プログラムとショット数を確かめ、解決しないときは当方の窓口にこのコードを伝えてください。",
     "The device's vendor refused it. Check program and shots; if that does not help, tell our support this code.",
@@ -142,6 +166,12 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
     **dict.fromkeys(("session-over", "invalid-idle-time"), _SESSION),
     **dict.fromkeys(("vendor-refused", "vendor-cannot-run"), _VENDOR),
     "inputs-missing": _INPUTS,
+    **dict.fromkeys(("call-too-large", "malformed-call"), _CALL),
+    **dict.fromkeys(("too-many-calls", "more-shots-than-quoted"), _CALL_LIMIT),
+    "too-many-shots": _CALL_SHOTS,
+    "session-idle": _CALL_IDLE,
+    "too-many-refusals": _CALL_REFUSALS,
+    "call-failed": _CALL_FAILED,
     **dict.fromkeys(
         (
             "unknown-partition",

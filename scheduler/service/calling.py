@@ -118,7 +118,7 @@ async def _qpu(conn: Conn, wish: QpuWish, call: Admitted, now: datetime) -> NewQ
 
 
 async def _all_calls(conn: Conn, wish: QpuWish, call: Admitted, allowed: Allowance) -> Quote:
-    """The ceiling of all of them, however their shots are divided. The offering's limit of shots is that of one call."""
+    """The ceiling of all of them, however their shots are divided; the limit of shots that is sold is one call's."""
     all_us = all_qpu_time_us(allowed)
     size = JobSize(
         walltime_s=wish.call_s,

@@ -9,6 +9,7 @@ A program is OpenQASM 2 or 3, or a JSON document ("kyoyo.pubs/1") whose circuits
                "observables": {"shape": [2], "values": [{"ZZ": 1.0}, {"XI": 0.5}]}}],
      "options": {"optimization_level": 1, "seed": 7, "noise": true, "method": "automatic"}}
 
+Of vendors that have it: "resilience_level", "dynamical_decoupling", "twirl_gates", "twirl_measure" (`pubs.Options`).
 Nothing here parses a circuit: it is cheap, linear and safe for a server, and imports the standard library only. Pure.
 """
 
@@ -21,6 +22,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from hpc_adapters.pubs import (
+    DECOUPLING,
     MAX_BINDINGS,
     MAX_CIRCUITS,
     MAX_DIMENSIONS,
@@ -28,6 +30,8 @@ from hpc_adapters.pubs import (
     MAX_PAULI,
     MAX_PUBS,
     MAX_SHOTS,
+    MITIGATION,
+    RESILIENCE,
     CircuitFormat,
     CircuitText,
     Document,
@@ -131,8 +135,9 @@ def document_of(program: bytes) -> Document:
     circuits = [_circuit(each) for each in _listed(told["circuits"], "circuits", MAX_CIRCUITS, "too-many-circuits")]
     listed = _listed(told["pubs"], "pubs", MAX_PUBS, "too-many-pubs")
     pubs = [_pub(each, primitive, len(circuits)) for each in listed]
-    bound(pubs)
-    return Document(primitive=primitive, circuits=circuits, pubs=pubs, options=_options(told.get("options", {})))
+    options = _options(told.get("options", {}), primitive)
+    bound(pubs, options)
+    return Document(primitive=primitive, circuits=circuits, pubs=pubs, options=options)
 
 
 def _loaded(text: str) -> Any:
@@ -272,8 +277,8 @@ def _observables(told: Any) -> Observables:
     )
 
 
-def _options(told: Any) -> Options:
-    _known(told, "options", required=set(), optional={"optimization_level", "seed", "noise", "method"})
+def _options(told: Any, primitive: Primitive) -> Options:
+    _known(told, "options", required=set(), optional={"optimization_level", "seed", "noise", "method", *MITIGATION})
     level, seed = told.get("optimization_level", 1), told.get("seed")
     noise, method = told.get("noise", True), told.get("method", "automatic")
     if type(noise) is not bool or method not in METHODS:
@@ -283,4 +288,19 @@ def _options(told: Any) -> Options:
         seed=None if seed is None else _whole(seed, "options.seed", 0, 2**_SEED_BITS - 1),
         noise=noise,
         method=method,
+        **_mitigation(told, primitive),
     )
+
+
+def _mitigation(told: dict[str, Any], primitive: Primitive) -> dict[str, Any]:
+    """What is asked for against errors. A sampler's are less: there is nothing to extrapolate in bits."""
+    highest = len(RESILIENCE) - 1 if primitive is Primitive.ESTIMATOR else 0
+    sequence = told.get("dynamical_decoupling")
+    if sequence is not None and sequence not in DECOUPLING:
+        raise _malformed("options.dynamical_decoupling")
+    twirls = {name: told.get(name, False) for name in ("twirl_gates", "twirl_measure")}
+    for name, value in twirls.items():
+        if type(value) is not bool:
+            raise _malformed(f"options.{name}")
+    level = _whole(told.get("resilience_level", 0), "options.resilience_level", 0, highest)
+    return {"resilience_level": level, "dynamical_decoupling": sequence, **twirls}

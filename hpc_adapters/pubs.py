@@ -25,6 +25,12 @@ MAX_VALUES: Final = 100_000
 MAX_TERMS: Final = 20_000
 """Pauli terms of all PUBs together."""
 MAX_DIMENSIONS: Final = 8
+RESILIENCE: Final = (1, 2, 4)
+"""By level: as many executions again to learn the read-out errors, and at level 2 one set for each noise factor."""
+DECOUPLING: Final = ("XX", "XpXm", "XY4")
+"""Sequences of pulses on idle qubits."""
+MITIGATION: Final = ("resilience_level", "dynamical_decoupling", "twirl_gates", "twirl_measure")
+"""Names of the options against errors."""
 MAX_PAULI: Final = 1_024
 
 
@@ -113,12 +119,33 @@ class Pub:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How it is to be run. `seed` is honoured by simulators only, `noise` and `method` by those that have them."""
+    """How it is to be run. `seed` is honoured by simulators only, `noise` and `method` by those that have them.
+
+    The rest is done against errors, by vendors that can: others refuse it by name. Only what is bounded can be asked
+    for, because it is quoted: probabilistic error cancellation and its like, whose cost is only known after, cannot.
+    """
 
     optimization_level: int = 1
     seed: int | None = None
     noise: bool = True
     method: str = "automatic"
+    resilience_level: int = 0
+    """Of an estimator. 1: read-out errors; 2: those of gates, too, by extrapolation from noise factors 1, 3 and 5."""
+    dynamical_decoupling: str | None = None
+    """One of DECOUPLING."""
+    twirl_gates: bool = False
+    twirl_measure: bool = False
+
+    @property
+    def factor(self) -> int:
+        """So many times its PUBs' executions are needed at most, and quoted."""
+        return RESILIENCE[self.resilience_level]
+
+    @property
+    def mitigation(self) -> Mapping[str, object]:
+        """What is asked for against errors, by its name; empty: nothing."""
+        told = {name: getattr(self, name) for name in MITIGATION}
+        return {name: value for name, value in told.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +179,7 @@ def work_in(document: Document) -> Work:
         primitive=document.primitive,
         circuits=len(document.circuits),
         pubs=len(document.pubs),
-        executions=max(1, sum(pub.executions for pub in document.pubs)),
+        executions=max(1, document.options.factor * sum(pub.executions for pub in document.pubs)),
         bindings=sum(pub.bindings for pub in document.pubs),
         shots=max(pub.shots for pub in document.pubs),
     )
@@ -173,10 +200,10 @@ def shown(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape[:MAX_DIMENSIONS])) or "()"
 
 
-def bound(pubs: Sequence[Pub]) -> None:
+def bound(pubs: Sequence[Pub], options: Options) -> None:
     """ProgramRefused: all of them together ask for too much."""
     sums = (
-        ("too-many-executions", MAX_EXECUTIONS, sum(pub.executions for pub in pubs)),
+        ("too-many-executions", MAX_EXECUTIONS, options.factor * sum(pub.executions for pub in pubs)),
         ("too-many-bindings", MAX_BINDINGS, sum(pub.bindings for pub in pubs)),
         ("too-many-parameters", MAX_VALUES, sum(_values(pub.parameters) for pub in pubs)),
         ("too-many-observables", MAX_TERMS, sum(_terms(pub.observables) for pub in pubs)),

@@ -90,7 +90,8 @@ def _translate(job: Mapping[str, Any], document: Document) -> dict[str, Any]:
         )
         tell("circuit", number=number, operations=made[number].circuit.size(), depth=made[number].circuit.depth())
     places = {number: place for place, number in enumerate(used)}
-    pubs = [_pub(pub, made[pub.circuit], places[pub.circuit], job["target"]) for pub in document.pubs]
+    factor = document.options.factor
+    pubs = [_pub(pub, made[pub.circuit], places[pub.circuit], job["target"], factor) for pub in document.pubs]
     circuits = [made[number].told() for number in used]
     return {
         "format": ISA,
@@ -101,12 +102,12 @@ def _translate(job: Mapping[str, Any], document: Document) -> dict[str, Any]:
     }
 
 
-def _pub(pub: Pub, made: Any, place: int, target: Mapping[str, Any]) -> dict[str, Any]:
+def _pub(pub: Pub, made: Any, place: int, target: Mapping[str, Any], factor: int) -> dict[str, Any]:
     duration_s = made.duration_s
     return {
         "circuit": place,
         "shots": pub.shots,
-        "executions": pub.executions,
+        "executions": pub.executions * factor,
         "parameters": _parameters(pub.parameters, made),
         "observables": None if pub.observables is None else made.moved(pub.observables),
         "metadata": made.metadata(),

@@ -115,6 +115,25 @@ async def test_a_document_of_a_sampler_keeps_registers_shapes_and_bits(ibm: IbmH
     assert (await final_row(ibm, ref.attempt_id)).components["shot"] == 80
 
 
+async def test_options_against_errors_reach_ibm_bounded_and_are_charged_as_quoted(ibm: IbmHarness) -> None:
+    document = json.loads(estimator_document(100))
+    document["options"] = {"resilience_level": 2, "dynamical_decoupling": "XY4", "twirl_measure": True}
+    program = json.dumps(document).encode()
+    estimate = await ibm.backend.estimate(Circuit(program=program, shots=1200))
+    plain = await ibm.backend.estimate(Circuit(program=estimator_document(100), shots=300))
+    assert estimate.low_us == pytest.approx(4 * plain.low_us, abs=4)
+    ref = await ibm.backend.submit(circuit(ibm, program, shots=1200))
+    assert (await ibm.until_ended(ref)).seen is Seen.SUCCEEDED
+    [job] = ibm.world.jobs()
+    told = job["asked"]["options"]
+    assert job["asked"]["resilience_level"] == 2
+    assert told["dynamical_decoupling"] == {"enable": True, "sequence_type": "XY4"}
+    assert told["twirling"] == {"enable_gates": True, "enable_measure": True}
+    assert told["resilience"]["zne"]["noise_factors"] == [1, 3, 5]
+    assert told["resilience"]["pec_mitigation"] is False
+    assert (await final_row(ibm, ref.attempt_id)).components["shot"] == 1200
+
+
 async def test_an_estimators_values_are_those_of_theory_within_their_errors(ibm: IbmHarness) -> None:
     ref = await ibm.backend.submit(circuit(ibm, estimator_document(1600), shots=4800))
     assert (await ibm.until_ended(ref)).seen is Seen.SUCCEEDED

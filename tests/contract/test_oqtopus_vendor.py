@@ -183,6 +183,7 @@ async def test_a_failure_at_the_vendor_costs_nothing_and_brings_its_words(cloud:
             "qpu-cap-too-small",
         ),
         (document("sampler", [BITS], [{"circuit": 0, "shots": 100_001}]), 100_001, {}, "invalid-shots"),
+        (document("sampler", [BITS], [{"circuit": 0, "shots": 8}], twirl_gates=True), 8, {}, "unsupported-option"),
         (
             document("sampler", [BITS], [{"circuit": 0, "shots": 100_000}] * 3),
             300_000,

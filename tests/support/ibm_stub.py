@@ -349,7 +349,7 @@ _WORDS: dict[str, Any] = {
     "settings": _settings,
     "fault": lambda instance, rule: instance.rules.append(rule),
     "repair": lambda instance: instance.rules.clear(),
-    "jobs": lambda instance: [job.told() | job.metrics() for job in instance.world.jobs.values()],
+    "jobs": lambda instance: [job.told() | job.metrics() | job.asked() for job in instance.world.jobs.values()],
     "starts": lambda instance, tag: instance.world.starts.get(tag, 0),
     "change": _change,
     "again": _again,

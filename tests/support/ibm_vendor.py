@@ -91,6 +91,10 @@ class Job:
             "estimated_running_time_seconds": 1.0,
         }
 
+    def asked(self) -> dict[str, Any]:
+        """What it was asked for beside its PUBs."""
+        return {"asked": {name: value for name, value in self.params.items() if name != "pubs"}}
+
     def metrics(self) -> dict[str, Any]:
         stamps = {"created": self.created, "running": self.running, "finished": self.finished}
         usage = {"status": "final" if self.usage_final else "pending", "qpu_charge_time_seconds": self.usage_s}

@@ -18,6 +18,8 @@ QPY_VERSION = min(int(qpy.QPY_VERSION), 18)
 """As new as portals read: a newer Qiskit here writes this older version."""
 LOOSE = "kyoyo_loose"
 _PAULIS = frozenset("IXYZ")
+_FACTORS = (1, 2, 4)
+"""How much more is executed by resilience level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ def sampler_program(pubs: Iterable[Any], *, options: Mapping[str, object], langu
 def estimator_program(pubs: Iterable[Any], *, options: Mapping[str, object], language: str = "en") -> Program:
     """From EstimatorPubs whose precision is set. DocumentTooLarge, BadPrecision.
 
-    Where all observables are numbers (identities), nothing is executed, and one execution is what is quoted.
+    Where all observables are numbers (identities), nothing is executed, and one execution is what is quoted. A
+    `resilience_level` among the options multiplies them.
     """
     told, circuits = [], _Circuits()
     executions = 0
@@ -56,7 +59,7 @@ def estimator_program(pubs: Iterable[Any], *, options: Mapping[str, object], lan
             }
         )
         executions += shots * _strings(observables["values"]) * (math.prod(pub.shape) // pub.observables.size)
-    return Program(_text("estimator", circuits, told, options, language), max(1, executions))
+    return Program(_text("estimator", circuits, told, options, language), max(1, executions * _factor(options)))
 
 
 def circuits_program(
@@ -137,6 +140,12 @@ def _paulis(terms: Mapping[str, float]) -> Mapping[str, float]:
             term[width - 1 - qubit] = letter
         found["".join(term)] = float(real.real)
     return found
+
+
+def _factor(options: Mapping[str, object]) -> int:
+    """As the portal counts; what is no level is the portal's to refuse."""
+    level = options.get("resilience_level", 0)
+    return _FACTORS[level] if isinstance(level, int) and 0 <= level < len(_FACTORS) else 1
 
 
 def _strings(values: Sequence[Mapping[str, float]]) -> int:

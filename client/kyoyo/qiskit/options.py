@@ -15,12 +15,16 @@ class _Options:
 
     `max_execution_time`: seconds that one job may take at most; the quote is for that long. `max_cost_yen`: the most
     that you will pay for each job, with tax; it is stopped before. `name`, `project`, `service_class`: as of any job.
+    `dynamical_decoupling` ("XX", "XpXm", "XY4"), `twirl_gates`, `twirl_measure`: of devices of IBM; others refuse them.
     """
 
     optimization_level: int = 1
     seed: int | None = None
     noise: bool | None = None
     method: str | None = None
+    dynamical_decoupling: str | None = None
+    twirl_gates: bool | None = None
+    twirl_measure: bool | None = None
     max_execution_time: int | None = None
     max_cost_yen: int | None = None
     name: str | None = None
@@ -59,9 +63,24 @@ class SamplerOptions(_Options):
 
 @dataclass(slots=True, kw_only=True)
 class EstimatorOptions(_Options):
-    """`default_precision`: standard error wanted of a PUB that says none; 1/64 is 4096 shots for each Pauli string."""
+    """`default_precision`: standard error wanted of a PUB that says none; 1/64 is 4096 shots for each Pauli string.
+
+    `resilience_level`: 1 (read-out errors) is quoted as twice the executions, 2 (gate errors, too) as four times.
+    """
 
     default_precision: float = 0.015625
+    resilience_level: int | None = None
 
 
-_IN_PROGRAM = frozenset({"optimization_level", "seed", "noise", "method"})
+_IN_PROGRAM = frozenset(
+    {
+        "optimization_level",
+        "seed",
+        "noise",
+        "method",
+        "resilience_level",
+        "dynamical_decoupling",
+        "twirl_gates",
+        "twirl_measure",
+    }
+)

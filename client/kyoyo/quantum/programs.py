@@ -2,7 +2,8 @@
 
 A document is JSON, {"format": "kyoyo.pubs/1", "primitive", "circuits", "pubs", "options"}. The portal checks and
 charges by executions, so who writes one counts them in the same way: for a sampler shots × bindings; for an estimator
-shots × the Pauli strings of each element that are not all identities. Where that is none, one is counted.
+shots × the Pauli strings of each element that are not all identities. Where that is none, one is
+counted; a resilience level of 1 or 2 makes them twice or four times as many.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from hpc_adapters.pubs import MAX_EXECUTIONS, Document, ProgramRefused, work_in
 from hpc_adapters.quantum.aer.calibrations import Loaded
 from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime
 from hpc_adapters.quantum.confining import workload
+from hpc_adapters.quantum.mitigation import refuse_mitigation
 from hpc_adapters.workloads.circuit_job import CircuitJob, JobCalibration
 from hpc_adapters.workloads.program_text import check_any
 
@@ -106,6 +107,7 @@ def check_circuit(circuit: Circuit, settings: DeviceSettings) -> ServiceTime:
         executions = work_in(told).executions
         if executions != circuit.shots:
             raise Rejected("executions-differ", asked=executions, declared=circuit.shots)
+        refuse_mitigation(told.options)
         if told.options.method not in {*settings.methods, "automatic"}:
             raise Rejected("unsuitable-method", method=told.options.method)
         shots = max(pub.shots for pub in told.pubs)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from hpc_adapters.contract import Capabilities, Circuit, JobRequest, SessionHold
 from hpc_adapters.errors import Rejected
 from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.programs import Format, document_of, format_of
-from hpc_adapters.pubs import Document, ProgramRefused, work_in
+from hpc_adapters.pubs import Document, Options, Primitive, ProgramRefused, work_in
+from hpc_adapters.quantum.ibm_runtime.options import primitive_options
 from hpc_adapters.quantum.ibm_runtime.settings import IbmSettings
 from hpc_adapters.quantum.sizes import check_size
 
@@ -59,6 +61,14 @@ def check_circuit(circuit: Circuit, settings: IbmSettings) -> None:
         raise Rejected("invalid-shots", shots=most, max_shots=settings.max_shots)
     if circuit.max_qpu_us is not None and circuit.max_qpu_us < _SECOND_US:
         raise Rejected("qpu-cap-too-small", needed_us=_SECOND_US, cap_us=circuit.max_qpu_us)
+
+
+def options_of(circuit: Circuit) -> Mapping[str, Any]:
+    """Of the primitive that runs it. Of a program that was checked."""
+    if format_of(circuit.program) is not Format.PUBS:
+        return primitive_options(Primitive.SAMPLER, Options())
+    document = document_of(circuit.program)
+    return primitive_options(document.primitive, document.options)
 
 
 def _most_shots(document: Document, circuit: Circuit) -> int:

@@ -12,7 +12,7 @@ from hpc_adapters.contract import Circuit, JobRequest, Observation, Ref, Seen
 from hpc_adapters.devices import ServiceEstimate
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.quantum.ibm_runtime import device, results
-from hpc_adapters.quantum.ibm_runtime.checks import check_circuit, limit_s, tag_of
+from hpc_adapters.quantum.ibm_runtime.checks import check_circuit, limit_s, options_of, tag_of
 from hpc_adapters.quantum.ibm_runtime.parts import Parts
 from hpc_adapters.quantum.ibm_runtime.store import Ending, Record
 from hpc_adapters.quantum.ibm_runtime.translate import Told, Wishes, told_of
@@ -127,6 +127,7 @@ class Jobs:
             "about": results.about(isa),
         }
         params = {"isa": isa, "tag": tag_of(attempt_id), "max_execution_s": seconds, "session": session}
+        params["options"] = options_of(circuit)
         async with parts.door:
             if session is None:
                 await parts.take_room()

@@ -202,11 +202,9 @@ class _Worker:
             "max_execution_time": params["max_execution_s"],
             "environment": {"job_tags": [TAG, params["tag"]]},
         }
-        if params["isa"]["primitive"] == "sampler":
-            return {"id": SamplerV2(mode=mode, options=options).run(pubs).job_id()}
-        # Nothing beside what was asked for is executed: mitigation would take, and cost, more than was quoted.
-        plainly = {"resilience_level": 0, "twirling": {"enable_gates": False, "enable_measure": False}}
-        return {"id": EstimatorV2(mode=mode, options=options | plainly).run(pubs).job_id()}
+        # Nothing beside what was asked for, and so quoted, is executed.
+        primitive = SamplerV2 if params["isa"]["primitive"] == "sampler" else EstimatorV2
+        return {"id": primitive(mode=mode, options=options | params["options"]).run(pubs).job_id()}
 
     def result(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The data of a completed job. Unavailable('result-missing'): the vendor has none, now."""

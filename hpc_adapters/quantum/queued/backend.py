@@ -30,7 +30,9 @@ from hpc_adapters.contract import (
 from hpc_adapters.devices import Device, DeviceState, EstimateSource, ServiceEstimate
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
-from hpc_adapters.programs import Format, ProgramRefused, format_of, work_of
+from hpc_adapters.programs import Format, ProgramRefused, document_of, format_of
+from hpc_adapters.pubs import work_in
+from hpc_adapters.quantum.mitigation import refuse_mitigation
 from hpc_adapters.quantum.queued.attempts import Attempts
 from hpc_adapters.quantum.queued.checking import Checking, NotPlanned
 from hpc_adapters.quantum.queued.records import Accepted, Json, Records
@@ -200,7 +202,9 @@ class QueuedBackend:
         shots = executions = circuit.shots
         try:
             if format_of(circuit.program) is Format.PUBS:
-                work = work_of(circuit.program)
+                document = document_of(circuit.program)
+                refuse_mitigation(document.options)
+                work = work_in(document)
                 shots, executions = work.shots, work.executions
         except ProgramRefused as refused:
             raise Rejected(refused.code, **refused.facts) from refused

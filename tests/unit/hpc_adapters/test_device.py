@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpc_adapters.contract import Seen
+from hpc_adapters.contract import Circuit, Seen
+from hpc_adapters.errors import Rejected
 from hpc_adapters.quantum.aer.device import DeviceSettings, ServiceTime, simulated, used
+from hpc_adapters.quantum.aer.requests import check_circuit
 
 HELMI = ServiceTime(base_us=2_670_000, per_kshot_us=431_600, shots=4_000)
 services = st.builds(
@@ -69,6 +71,15 @@ def test_more_time_never_means_fewer_shots(service: ServiceTime, a: int, b: int)
 def test_a_device_whose_state_vector_does_not_fit_cannot_be_configured() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         DeviceSettings(name="d", qubits=40, max_shots=1, base_us=0, per_kshot_us=0)
+
+
+def test_a_simulator_refuses_options_against_errors_by_name() -> None:
+    device = DeviceSettings(name="d", qubits=2, max_shots=9, base_us=0, per_kshot_us=0)
+    body = b'{"format": "kyoyo.pubs/1", "primitive": "sampler", "circuits": [{"format": "openqasm3", "text": '
+    body += b'"OPENQASM 3;"}], "pubs": [{"circuit": 0, "shots": 5}], "options": {"dynamical_decoupling": "XX"}}'
+    with pytest.raises(Rejected) as refused:
+        check_circuit(Circuit(program=body, shots=5), device)
+    assert (refused.value.code, refused.value.facts) == ("unsupported-option", {"option": "dynamical_decoupling"})
 
 
 # -- a device that is sold as a simulator ---------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from hpc_adapters.programs import (
     format_of,
     work_of,
 )
-from hpc_adapters.pubs import broadcast
+from hpc_adapters.pubs import broadcast, work_in
 from hpc_adapters.workloads.circuit_refusals import CODES
 
 TEXT = {"format": "openqasm3", "text": "OPENQASM 3;"}
@@ -37,6 +37,34 @@ def estimator(observables: Any, **pub: Any) -> dict[str, Any]:
 
 def written(document: Any) -> bytes:
     return json.dumps(document).encode()
+
+
+def test_mitigation_is_counted_as_the_executions_that_it_takes_at_most() -> None:
+    program = estimator({"shape": [], "values": [{"ZZ": 1}]})
+    told = {"resilience_level": 2, "dynamical_decoupling": "XpXm", "twirl_gates": True, "twirl_measure": False}
+    read = document_of(written(program | {"options": told}))
+    assert (read.options.factor, work_in(read).executions) == (4, 400)
+    assert dict(read.options.mitigation) == {name: value for name, value in told.items() if value}
+    assert work_of(written(program | {"options": {"resilience_level": 1}})).executions == 200
+    assert work_of(written(sampler() | {"options": {"dynamical_decoupling": "XX"}})).executions == 100
+
+
+@pytest.mark.parametrize(
+    ("primitive", "options", "at"),
+    [
+        ("estimator", {"resilience_level": 3}, "options.resilience_level"),
+        ("estimator", {"resilience_level": True}, "options.resilience_level"),
+        ("estimator", {"pec_mitigation": True}, "options"),  # nobody knows before what it costs
+        ("sampler", {"resilience_level": 1}, "options.resilience_level"),
+        ("sampler", {"dynamical_decoupling": True}, "options.dynamical_decoupling"),
+        ("sampler", {"twirl_gates": 1}, "options.twirl_gates"),
+    ],
+)
+def test_other_mitigation_is_refused_by_name(primitive: str, options: dict[str, object], at: str) -> None:
+    program = sampler() if primitive == "sampler" else estimator({"shape": [], "values": [{"ZZ": 1}]})
+    with pytest.raises(ProgramRefused) as refused:
+        document_of(written(program | {"options": options}))
+    assert (refused.value.code, refused.value.facts["at"]) == ("malformed-document", at)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,14 @@ def test_numbers_alone_are_quoted_one_execution(portal: QuantumPortal, backend: 
     assert portal.jobs["q-1"]["body"]["shots"] == 1
 
 
+def test_options_against_errors_travel_and_are_counted(portal: QuantumPortal, backend: KyoyoBackend) -> None:
+    told = {"resilience_level": 2, "dynamical_decoupling": "XY4", "twirl_gates": True}
+    portal.factor = 4
+    EstimatorV2(backend, options=told).run([(bell().remove_final_measurements(inplace=False), "ZZ")], precision=0.1)
+    assert document(portal)["options"] == {"optimization_level": 1, **told}
+    assert portal.jobs["q-1"]["body"]["shots"] == 400
+
+
 def test_a_result_is_there_in_a_later_process(portal: QuantumPortal, backend: KyoyoBackend) -> None:
     job_id = SamplerV2(backend).run([bell()]).job_id()
     later = KyoyoService(client=portal.client()).job(job_id)
@@ -265,8 +273,10 @@ def test_nothing_to_run_and_endless_numbers_are_refused(backend: KyoyoBackend) -
 
 
 def test_an_option_that_nobody_honours_is_refused(backend: KyoyoBackend) -> None:
+    with pytest.raises(NotSupported, match=r"options\.pec_mitigation"):
+        EstimatorV2(backend, options={"pec_mitigation": True})
     with pytest.raises(NotSupported, match=r"options\.resilience_level"):
-        EstimatorV2(backend, options={"resilience_level": 2})
+        SamplerV2(backend, options={"resilience_level": 1})
     with pytest.raises(NotSupported):
         SamplerV2(backend).options.update(twirling=True)
 

@@ -23,6 +23,7 @@ from hpc_adapters.pbs.settings import PbsSettings
 from hpc_adapters.quantum.aer.adapter import AerBackend
 from hpc_adapters.quantum.aer.calibrations import CalibrationUnreadable, calibration_like, qubits_in
 from hpc_adapters.quantum.aer.device import DeviceSettings
+from hpc_adapters.quantum.aer.gpu import simulator_devices
 from hpc_adapters.quantum.ibm_runtime.adapter import IbmBackend
 from hpc_adapters.quantum.ibm_runtime.settings import IbmSettings
 from hpc_adapters.quantum.oqtopus.adapter import OqtopusBackend
@@ -147,6 +148,8 @@ def _local(name: str, machine: LocalMachine, root: Path, settings: Settings) -> 
 def _aer(name: str, machine: AerDevice, root: Path) -> Backend:
     told = machine.model_dump(exclude={"kind", "root", "like", "windows"})
     windows = [OfflineWindow(each.since, each.until, DeviceState(each.kind)) for each in machine.windows]
+    if machine.gpu and "GPU" not in simulator_devices():
+        raise SettingsWrong(f"backend {name}: gpu = true, and the qiskit-aer that is installed here reports no GPU")
     try:
         if machine.like is not None and machine.calibration is None:
             told["calibration"] = calibration_like(machine.like, root)

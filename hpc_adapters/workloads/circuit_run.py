@@ -45,8 +45,10 @@ class CountingSimulator(AerSimulator):  # type: ignore[misc]
 class Machine:
     """The device of a job: translates for it and simulates it, by one method, with or without noise."""
 
-    def __init__(self, job: CircuitJob, options: Options) -> None:
-        """CircuitRefused('unsuitable-method' | 'no-gpu')."""
+    def __init__(self, job: CircuitJob, options: Options, *, devices: Sequence[str] | None = None) -> None:
+        """`devices`: what simulators compute on here; None: as qiskit-aer reports. CircuitRefused('unsuitable-method' |
+        'no-gpu').
+        """
         self.job = job
         self.level = options.optimization_level
         self.seed = job.seed if options.seed is None else options.seed
@@ -56,7 +58,7 @@ class Machine:
         self.is_noisy = job.noise and options.noise and job.calibration is not None
         if self.is_noisy and self.method == _STABILIZER:
             raise CircuitRefused("unsuitable-method", method=self.method, noise="true")
-        if job.gpu and "GPU" not in AerSimulator().available_devices():
+        if job.gpu and "GPU" not in (AerSimulator().available_devices() if devices is None else devices):
             raise CircuitRefused("no-gpu")
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hpc_adapters.workloads.circuit_job import CircuitJob
@@ -67,3 +69,42 @@ def test_the_same_seed_gives_the_same_counts_in_the_device_s_gates(
     runs = [execute(circuit, replace(job, seed=seed)) for circuit, seed in ((first, 5), (again, 5), (other, 6))]
     assert runs[0] == runs[1] != runs[2]
     assert sum(runs[0].values()) == job.shots
+
+
+def test_a_gpu_is_used_only_where_the_simulator_reports_one_and_refused_by_name_elsewhere() -> None:
+    from dataclasses import replace  # noqa: PLC0415  beside the others
+
+    from qiskit_aer import AerSimulator  # noqa: PLC0415  see above
+
+    from hpc_adapters.pubs import Options  # noqa: PLC0415  see above
+    from hpc_adapters.quantum.aer.gpu import simulator_devices  # noqa: PLC0415  see above
+    from hpc_adapters.workloads.circuit_refusals import DEVICE_CODES, CircuitRefused  # noqa: PLC0415  see above
+    from hpc_adapters.workloads.circuit_run import Machine  # noqa: PLC0415  see above
+
+    on_gpu = replace(JOB, gpu=True)
+    with pytest.raises(CircuitRefused) as refused:
+        Machine(on_gpu, Options(), devices=("CPU",))
+    assert refused.value.code == "no-gpu"
+    assert refused.value.code in DEVICE_CODES  # not the program's fault, and free
+    assert Machine(JOB, Options(), devices=("CPU",)).simulator(2).options.device == "CPU"
+    assert Machine(replace(JOB, gpu=False), Options(), devices=("CPU", "GPU")).simulator(2).options.device == "CPU"
+    here = AerSimulator().available_devices()
+    assert simulator_devices() == set(here)
+    if "GPU" in here:
+        assert Machine(on_gpu, Options()).simulator(2).options.device == "GPU"
+    else:
+        with pytest.raises(CircuitRefused, match="no-gpu"):
+            Machine(on_gpu, Options())
+
+
+def test_a_backend_with_a_gpu_is_offered_only_where_there_is_one(tmp_path: Path) -> None:
+    from hpc_adapters.quantum.aer.gpu import simulator_devices  # noqa: PLC0415  an optional part
+    from portal.bootstrap import build_backends  # noqa: PLC0415  see above
+    from portal.settings import Settings, SettingsWrong  # noqa: PLC0415  see above
+
+    if "GPU" in simulator_devices():
+        pytest.skip("the simulator here has a GPU")
+    assert simulator_devices("/nonexistent/python") == frozenset()
+    (tmp_path / "machines.toml").write_text('[backends.fast]\nkind = "aer"\ngpu = true\n')
+    with pytest.raises(SettingsWrong, match=r"backend fast: gpu = true.*no GPU"):
+        build_backends(Settings(data_dir=tmp_path / "data", backends_file=tmp_path / "machines.toml"))

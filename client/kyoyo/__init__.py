@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kyoyo.calling import QpuRefused, QpuSession, qpu_session
 from kyoyo.client import Client
 from kyoyo.errors import (
     BadScript,
@@ -27,7 +28,7 @@ from kyoyo.errors import (
 )
 from kyoyo.jobs import Job
 from kyoyo.models import Cost, Estimate, JobPage, JobRecord, Offering, Price
-from kyoyo.spec import Choices, JobSpec
+from kyoyo.spec import Choices, JobSpec, QpuBeside
 
 if TYPE_CHECKING:
     from kyoyo.executor import AutoExecutor
@@ -53,12 +54,16 @@ __all__ = [
     "Phase",
     "Price",
     "Problem",
+    "QpuBeside",
+    "QpuRefused",
+    "QpuSession",
     "Refused",
     "Repeat",
     "Unauthorised",
     "Unavailable",
     "UsageError",
     "hybrid_job",
+    "qpu_session",
 ]
 
 

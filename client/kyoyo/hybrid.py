@@ -24,8 +24,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from kyoyo import calling
 from kyoyo import rounds as within
 from kyoyo.client import Client
 from kyoyo.errors import UsageError
@@ -34,9 +36,9 @@ from kyoyo.executor.delayed import DelayedSubmission
 from kyoyo.jobs import Job
 from kyoyo.rounds import Done
 from kyoyo.script.times import walltime_s
-from kyoyo.spec import JobSpec, read_text
+from kyoyo.spec import JobSpec, QpuBeside, read_text
 
-__all__ = ["Done", "HybridFunction", "HybridJob", "Phase", "Repeat", "hybrid_job"]
+__all__ = ["CallingFunction", "Done", "HybridFunction", "HybridJob", "Phase", "Repeat", "hybrid_job"]
 
 PROPOSE, MEASURE = "propose", "measure"
 _PYTHON = "/usr/bin/env python3"
@@ -188,13 +190,8 @@ class HybridFunction:
         python: str,
         **more: Any,
     ) -> HybridJob:
-        call = DelayedSubmission(within.one_round, self.propose, PROPOSE, MEASURE)
-        own = sys.modules.get(getattr(self.propose, "__module__", ""))
-        by_value = (within,) if own is None or own.__name__ == "__main__" else (within, own)
-        script = payload.script_of(
-            [payload.dumped(call, by_value)], key=secrets.token_bytes(32), signal=None, pickled=True, python=python
-        )
-        more.setdefault("name", getattr(self.propose, "__name__", None) or type(self.propose).__name__)
+        script = _script(DelayedSubmission(within.one_round, self.propose, PROPOSE, MEASURE), within, python)
+        more.setdefault("name", _name_of(self.propose))
         return HybridJob(
             phases=(
                 Phase.gpu(script, name=PROPOSE, gpus=gpus, time=time, offering=gpu_offering),
@@ -205,18 +202,75 @@ class HybridFunction:
         )
 
 
+class CallingFunction:
+    """A function that calls a QPU while it runs as a job. Calling it submits it."""
+
+    def __init__(self, function: Callable[[Any], Any], **said: Any) -> None:
+        self.function = function
+        self._said = said
+
+    def __call__(self, *, client: Client | None = None, **changed: Any) -> Job:
+        """Submit it. `changed`: anything that the decorator takes."""
+        return (client or Client()).submit(self.spec(**changed))
+
+    def spec(self, **changed: Any) -> JobSpec:
+        """What would be submitted."""
+        return self._spec(**{**self._said, **changed})
+
+    def _spec(
+        self,
+        *,
+        gpus: int,
+        qpu: str | None,
+        shots: int,
+        calls: int,
+        time: str | int,
+        gpu_offering: str | None,
+        python: str,
+        idle_s: int = 300,
+        call_s: int = 60,
+        **more: Any,
+    ) -> JobSpec:
+        if qpu is None:
+            raise UsageError(key="wrong.qpu_unnamed")
+        more.setdefault("name", _name_of(self.function))
+        return JobSpec(
+            kind="batch",
+            body=_script(DelayedSubmission(calling.with_session, self.function), calling, python),
+            walltime_s=_seconds(time),
+            offering=gpu_offering,
+            gpus=gpus,
+            qpu=QpuBeside(offering=qpu, shots=shots, calls=calls, idle_s=idle_s, call_s=call_s),
+            **more,
+        )
+
+
+def _script(call: DelayedSubmission, ours: ModuleType, python: str) -> str:
+    """The call by value, with its own module and ours, which need not be where the job runs."""
+    own = sys.modules.get(getattr(call.args[0], "__module__", ""))
+    by_value = (ours,) if own is None or own.__name__ == "__main__" else (ours, own)
+    return payload.script_of(
+        [payload.dumped(call, by_value)], key=secrets.token_bytes(32), signal=None, pickled=True, python=python
+    )
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
 def hybrid_job(
     *,
     shots: int,
     gpus: int = 1,
     qpu: str | None = None,
     rounds: int = 30,
+    calls: int | None = None,
     max_cost: Decimal | int | None = None,
     time: str | int = "10:00",
     gpu_offering: str | None = None,
     python: str = _PYTHON,
     **more: Any,
-) -> Callable[[Callable[..., Any] | type], HybridFunction]:
+) -> Callable[[Callable[..., Any] | type], Any]:
     """Make a loop of a function propose(state, result) -> (state, program), or of a class with such a method.
 
         @kyoyo.hybrid_job(gpus=1, qpu="qpu-demo", shots=27_000, max_cost=30_000)
@@ -227,21 +281,26 @@ def hybrid_job(
         job = vqe()
 
     shots: executions of one round at most. qpu: a quantum offering. max_cost: yen with tax, for all rounds together.
-    """
 
-    def made(what: Callable[..., Any] | type) -> HybridFunction:
+    With `calls` it is one job that keeps its GPU and calls the QPU while it runs, so many times at most; shots are then
+    those of all calls, and the function is given the session (kyoyo.QpuSession):
+
+        @kyoyo.hybrid_job(gpus=1, qpu="qpu-demo", calls=50, shots=50_000, max_cost=30_000)
+        def vqe(session):
+            ...
+            return session.run(circuit, shots=1_000)["counts"]
+    """
+    said = {"gpus": gpus, "qpu": qpu, "shots": shots, "max_cost": max_cost, "time": time, "python": python, **more}
+
+    def made(what: Callable[..., Any] | type) -> HybridFunction | CallingFunction:
+        if calls is not None:
+            return CallingFunction(what, calls=calls, gpu_offering=gpu_offering, **said)
         propose = what().propose if isinstance(what, type) else what
         return HybridFunction(
             propose,
-            gpus=gpus,
-            qpu=qpu,
-            shots=shots,
             rounds=rounds,
-            max_cost=max_cost,
-            time=time,
             gpu_offering=gpu_offering,
-            python=python,
-            **more,
+            **said,
         )
 
     return made

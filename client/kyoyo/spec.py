@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from errno import EISDIR, ENOENT
@@ -29,6 +29,20 @@ class SessionWish:
 
     idle_s: int
     dedicated: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QpuBeside:
+    """A QPU that a batch or training job calls while it runs (`kyoyo.qpu_session`). shots: of all calls together.
+
+    idle_s: without a call for so long none is taken any more; call_s: the walltime of one call.
+    """
+
+    offering: str
+    shots: int
+    calls: int
+    idle_s: int = 300
+    call_s: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +86,7 @@ class JobSpec:
     array: Array | None = None
     session: SessionWish | None = None
     session_job: str | None = None
+    qpu: QpuBeside | None = None
     max_cost: Decimal | int | None = None
     """Yen with tax, the most that you will pay for all of it; the portal stops a circuit before, and refuses others."""
     asked: Directives = field(default_factory=Directives)
@@ -144,6 +159,7 @@ class JobSpec:
             "dependencies": [{"kind": each.kind, "job": _named(each.job)} for each in self.dependencies],
             "array": self.array and {"indices": list(self.array.indices), "max_running": self.array.max_running},
             "session_job": self.session_job,
+            "qpu": self.qpu and asdict(self.qpu),
             "max_cost_yen": None if self.max_cost is None else f"{Decimal(self.max_cost):f}",
         }
         return {name: value for name, value in wishes.items() if value}
@@ -172,6 +188,7 @@ class Choices:
     launch: Mapping[str, object] | None = None
     inputs: Sequence[Mapping[str, str]] = ()
     outputs: Sequence[str] = ()
+    qpu: QpuBeside | None = None
     asked: Directives = field(default_factory=Directives)
 
     def directives(self) -> Directives:
@@ -278,6 +295,7 @@ def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices)
         launch=choices.launch,
         inputs=choices.inputs,
         outputs=choices.outputs,
+        qpu=choices.qpu,
         asked=asked,
     )
 

@@ -70,6 +70,7 @@ def job(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:
         return
     pairs(session, _facts(session, record))
     _phases(session, record)
+    _calls(session, record)
     story = Fields(record.raw).items(_event, "story")
     if story:
         session.out.print(Text(f"\n{session.texts('field.story')}", style="bold"))
@@ -98,6 +99,25 @@ def _phases(session: Session, record: JobRecord) -> None:
     rest = Fields(record.raw.get("rest") or {}).text("sentence", "")
     if rest:
         session.plain(f"  {one_line(rest)}")
+
+
+def _calls(session: Session, record: JobRecord) -> None:
+    """Of a job that calls a QPU: each call with its state and money, or why it was refused."""
+    qpu = record.raw.get("qpu")
+    if not qpu:
+        return
+    session.out.print(Text(f"\n{session.texts('field.calls')}", style="bold"))
+    rows: list[list[str | Text]] = [
+        [
+            str(each.integer("number", 0)),
+            state_text(session, each.text("state", "")) if each.text("state", "") else one_line(each.text("code", "")),
+            one_line(qpu["offering"]),
+            str(each.integer("shots", 0)),
+            yen(each.yen("charge_yen")),
+        ]
+        for each in Fields(qpu).items(Fields, "calls")
+    ]
+    table(session, ("call", "state", "offering", "shots", "charge_yen"), rows, right=3)
 
 
 def logs(

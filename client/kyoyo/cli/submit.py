@@ -18,7 +18,7 @@ from kyoyo.jobs import Job
 from kyoyo.models import Estimate, JobRecord
 from kyoyo.outputs import files_of, save
 from kyoyo.script import Directives
-from kyoyo.spec import Choices, JobSpec, spec_of_command, spec_of_script
+from kyoyo.spec import Choices, JobSpec, QpuBeside, spec_of_command, spec_of_script
 from kyoyo.terminal import harmless, one_line, yen
 
 JOB_FAILED = 1
@@ -37,6 +37,7 @@ OutputFiles = Annotated[list[str] | None, typer.Option("--output-file", metavar=
 MaxAttempts = Annotated[int | None, typer.Option("--max-attempts", min=1, max=10, help="option.max_attempts")]
 MaxTimeouts = Annotated[int, typer.Option("--max-timeouts", min=0, max=9, help="option.max_timeouts")]
 MaxCost = Annotated[int | None, typer.Option("--max-cost", min=0, help="option.max_cost")]
+Qpu = Annotated[str | None, typer.Option("--qpu", metavar="OFFERING:CALLS:SHOTS[:IDLE_S]", help="option.qpu_beside")]
 Parsable = Annotated[bool, typer.Option("--parsable", help="option.parsable")]
 Wait = Annotated[bool, typer.Option("--wait", "-W", help="option.wait")]
 Arguments = Annotated[list[str] | None, typer.Argument(help="option.arguments")]
@@ -51,11 +52,12 @@ def estimate(
     kind: Kind = "batch",
     max_attempts: MaxAttempts = None,
     max_timeouts: MaxTimeouts = 0,
+    qpu: Qpu = None,
     wants_json: JSON = False,
 ) -> None:
     """What it would cost at most."""
     session = session_of(ctx, wants_json=wants_json)
-    choices = Choices(kind=kind, max_attempts=max_attempts, max_timeouts=max_timeouts, asked=asked)
+    choices = Choices(kind=kind, max_attempts=max_attempts, max_timeouts=max_timeouts, qpu=qpu_beside(qpu), asked=asked)
     spec = spec_of_script(script, choices)
     _tell_notes(session, spec)
     with session.client() as client:
@@ -81,6 +83,7 @@ def submit(
     max_attempts: MaxAttempts = None,
     max_timeouts: MaxTimeouts = 0,
     max_cost: MaxCost = None,
+    qpu: Qpu = None,
     wants_json: JSON = False,
 ) -> None:
     """Submit a script."""
@@ -94,9 +97,21 @@ def submit(
         outputs=tuple(output_file or ()),
         max_attempts=max_attempts,
         max_timeouts=max_timeouts,
+        qpu=qpu_beside(qpu),
         asked=asked,
     )
     send(session, spec_of_script(script, choices), max_cost=max_cost)
+
+
+def qpu_beside(told: str | None) -> QpuBeside | None:
+    """OFFERING:CALLS:SHOTS, and the idle limit in seconds. UsageError."""
+    if told is None:
+        return None
+    offering, *numbers = told.split(":")
+    if not offering or len(numbers) not in {2, 3} or not all(each.isascii() and each.isdigit() for each in numbers):
+        raise UsageError(key="wrong.qpu_beside", text=told)
+    calls, shots, *idle = map(int, numbers)
+    return QpuBeside(offering=offering, calls=calls, shots=shots, **({"idle_s": idle[0]} if idle else {}))
 
 
 def send(session: Session, spec: JobSpec, *, max_cost: int | None = None) -> None:

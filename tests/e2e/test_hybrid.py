@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from kyoyo import Client, Done, hybrid_job
+from kyoyo.calling import QpuSession
 from kyoyo.hybrid import HybridFunction, HybridJob, Phase
 from kyoyo.jobs import Job
 from kyoyo.spec import JobSpec
@@ -25,7 +26,13 @@ from portal.demo.house import House
 from tests.support.live_house import Kyoyo, live_house
 from tests.support.vqe import EXECUTIONS, energy_of, vqe_step
 
-pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.quantum, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.xdist_group("house-of-hybrid"),
+    pytest.mark.postgres,
+    pytest.mark.sandbox,
+    pytest.mark.quantum,
+    pytest.mark.timeout(600),
+]
 
 EXACT = -math.sqrt(5)
 ROUNDS = 16
@@ -187,3 +194,57 @@ def test_what_it_would_find_is_what_numpy_finds() -> None:
     assert energy_of([0.0, 0.0, 0.0, 0.0]) == pytest.approx(-1.0)
     assert isinstance(Done(1).value, int)
     assert np.isfinite(EXACT)
+
+
+# -- session mode ------------------------------------------------------------------------------------------------------
+
+BELL = """OPENQASM 3.0;
+include "stdgates.inc";
+qubit[2] q;
+bit[2] c;
+h q[0];
+cx q[0], q[1];
+c = measure q;
+"""
+CALLS, SHOTS = 5, 200
+
+
+def five_bells(session: QpuSession) -> dict[str, Any]:
+    """Five pairs in a row, and a sixth that nobody has paid for."""
+    counts = [session.run(BELL, shots=SHOTS, timeout_s=60)["counts"] for _ in range(CALLS)]
+    try:
+        session.run(BELL, shots=SHOTS, timeout_s=60)
+    except RuntimeError as refused:
+        return {"counts": counts, "refused": refused.code}  # type: ignore[attr-defined]  its class came by value
+    return {"counts": counts, "refused": None}
+
+
+def test_a_running_job_calls_its_qpu_and_is_billed_once(client: Client, house: House, tmp_path: Path) -> None:
+    function = hybrid_job(
+        gpus=1, qpu="qpu-demo", calls=CALLS, shots=CALLS * SHOTS, max_cost=3_000, time="2:00", python=sys.executable
+    )(five_bells)
+    estimate = client.estimate(function.spec())
+    job = function(client=client)
+    record = job.wait_settled(timeout_s=200)
+    told = record.raw
+    assert record.state == "SUCCEEDED", "".join(job.logs(stream="stderr"))
+    found = job.result()["value"]  # type: ignore[index]  the executor's form
+    assert all(set(counts) <= {"00", "11"} and sum(counts.values()) == SHOTS for counts in found["counts"])
+    assert found["refused"] == "too-many-calls"
+    calls = told["qpu"]["calls"]
+    assert [(each["shots"], each["state"], each["code"]) for each in calls] == [
+        *[(SHOTS, "SUCCEEDED", None)] * CALLS,
+        (0, None, "too-many-calls"),
+    ]
+    assert Decimal(told["quote_yen"]) == estimate.ceiling_yen
+    assert Decimal(told["usage"]["shot"]) == CALLS * SHOTS
+    assert all(Decimal(each["usage"]["shot"]) == SHOTS and Decimal(each["charge_yen"]) > 0 for each in calls[:CALLS])
+    own = Decimal(told["attempts"][0]["charge_yen"])
+    assert own > 0
+    assert Decimal(told["charge_yen"]) == own + sum(Decimal(each["charge_yen"]) for each in calls[:CALLS])
+    assert Decimal(told["held_yen"]) == 0
+    shown = Kyoyo(house.address, house.keys.startup, tmp_path)("job", job.id).stdout
+    assert all(word in shown for word in ("too-many-calls", "qpu-demo"))
+    entries = [each for each in client.statement(house.month)["entries"] if each["job_id"] == job.id]
+    assert {f"call-{number}" for number in range(1, CALLS + 1)} <= {each["phase"] for each in entries}
+    assert house.audit() == 0

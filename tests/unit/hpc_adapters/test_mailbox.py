@@ -1,0 +1,105 @@
+"""The mailbox of a running job: a stranger's folder, in which no link is followed, reading or writing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from hpc_adapters.confined import folder
+from hpc_adapters.contract import Feature, JobRequest, Ref, Resources, Script
+from hpc_adapters.errors import Forgotten
+from hpc_adapters.job_files import MAILBOX, Desk, Mailbox
+from hpc_adapters.local.files import LocalFiles
+
+ATTEMPT = UUID(int=7)
+REF = Ref("local", ATTEMPT, str(ATTEMPT))
+DESK = Desk(ATTEMPT, "tenant")
+LIMIT = 1_000
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    made = tmp_path / str(ATTEMPT) / folder.WORK / MAILBOX
+    made.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> LocalFiles:
+    made = LocalFiles(tmp_path)
+    assert isinstance(made, Mailbox)
+    return made
+
+
+def names(folder_: Path) -> list[str]:
+    return sorted(each.name for each in folder_.iterdir())
+
+
+def linked(box: Path, elsewhere: Path) -> None:
+    elsewhere.mkdir()
+    (elsewhere / "call-1.json").write_text("of somebody else")
+    box.symlink_to(elsewhere)
+
+
+async def test_a_call_is_read_and_its_answer_left_whole(files: LocalFiles, box: Path) -> None:
+    assert await files.read_call(REF, DESK, 1, LIMIT) == b""
+    (box / "call-1.json").write_bytes(b"x" * (LIMIT + 5))
+    assert await files.read_call(REF, DESK, 1, LIMIT) == b"x" * LIMIT
+    for content in (b"first", b"again"):
+        await files.answer_call(REF, DESK, 1, content)
+        assert (box / "call-1.result.json").read_bytes() == content
+    assert (box / "call-1.result.json").stat().st_mode & 0o777 == 0o644
+    assert names(box) == ["call-1.json", "call-1.result.json"]
+
+
+async def test_what_is_no_file_of_the_jobs_own_is_no_call(files: LocalFiles, box: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of somebody else")
+    (box / "call-1.json").symlink_to(secret)
+    os.mkfifo(box / "call-2.json")
+    (box / "call-3.json").mkdir()
+    for number in (1, 2, 3):
+        assert await files.read_call(REF, DESK, number, LIMIT) == b""
+
+
+async def test_an_answer_replaces_what_stands_in_its_way_and_writes_through_nothing(
+    files: LocalFiles, box: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    (box / "call-1.result.json").symlink_to(victim)
+    await files.answer_call(REF, DESK, 1, b"answer")
+    assert (box / "call-1.result.json").read_bytes() == b"answer"
+    assert not (box / "call-1.result.json").is_symlink()
+    (box / "call-2.result.json").mkdir()
+    await files.answer_call(REF, DESK, 2, b"answer")
+    assert victim.read_text() == "as it was"
+    assert names(box) == ["call-1.result.json", "call-2.result.json"]
+
+
+async def test_a_mailbox_that_is_a_link_or_gone_is_none(files: LocalFiles, box: Path, tmp_path: Path) -> None:
+    os.rmdir(box)  # noqa: PTH106
+    await files.answer_call(REF, DESK, 1, b"answer")
+    elsewhere = tmp_path / "elsewhere"
+    linked(box, elsewhere)
+    assert await files.read_call(REF, DESK, 1, LIMIT) == b""
+    await files.answer_call(REF, DESK, 1, b"answer")
+    assert names(elsewhere) == ["call-1.json"]
+    stranger = UUID(int=8)
+    with pytest.raises(Forgotten):
+        await files.read_call(Ref("local", stranger, ""), Desk(stranger, "tenant"), 1, LIMIT)
+
+
+def test_a_job_that_calls_asks_for_that() -> None:
+    request = JobRequest(
+        attempt_id=ATTEMPT,
+        tenant="tenant",
+        resources=Resources(),
+        walltime_s=60,
+        payload=Script(body=b"#!/bin/sh\n"),
+        has_calls=True,
+    )
+    assert request.features() == {Feature.CALLS}

@@ -29,6 +29,15 @@ class StartInterrupted(Exception):
     """The run is accepted, but its supervisor could not be started now. `states` tries again."""
 
 
+def ids_in(root: Path) -> list[UUID]:
+    """Of every folder of an attempt in it, in their order; whatever else lies there is none. OSError."""
+    found = []
+    for name in os.listdir(root):  # noqa: PTH208  only names
+        with suppress(ValueError):
+            found.append(UUID(name))
+    return sorted(found)
+
+
 class ConfinedRuns:
     """Every run under `root`, of this process and of all before it. Safe to use from many processes at once."""
 
@@ -93,12 +102,7 @@ class ConfinedRuns:
 
     def all_ids_now(self) -> list[UUID]:
         """`all_ids` for a caller that is in a thread already."""
-        names = (name for name in os.listdir(self.root) if not name.startswith("."))  # noqa: PTH208  only names
-        found = []
-        for name in names:
-            with suppress(ValueError):
-                found.append(UUID(name))
-        return sorted(found)
+        return ids_in(self.root)
 
     async def cancel(self, attempt_id: UUID) -> bool:
         """Note the wish. False: no such run here. The end is known by `state`: CANCELLED, unless it ended before."""

@@ -23,9 +23,9 @@ from hpc_adapters.programs import Format, ProgramRefused, document_of, format_of
 from hpc_adapters.pubs import MAX_NAMES
 from hpc_adapters.workloads.circuit_limits import Limits, measure_program
 from hpc_adapters.workloads.circuit_refusals import CircuitRefused
+from hpc_adapters.workloads.process import leave, load_no_vendor, tell
 from hpc_adapters.workloads.program_parsing import parse_program
 from hpc_adapters.workloads.program_text import check_circuit
-from hpc_adapters.workloads.run_circuit import tell
 
 _USER_ERROR, _OUR_ERROR = os.EX_DATAERR, os.EX_SOFTWARE
 _RECURSION = 5_000
@@ -46,10 +46,10 @@ def main(arguments: list[str]) -> int:
     job = PortableJob(**json.loads(Path(arguments[0]).read_bytes()))
     sys.setrecursionlimit(_RECURSION)
     try:
-        _leave(_plan(job, Path(arguments[1]).read_bytes()), max_bytes=job.result_bytes)
+        leave(_plan(job, Path(arguments[1]).read_bytes()), max_bytes=job.result_bytes)
     except (CircuitRefused, ProgramRefused) as refused:
         tell("refused", code=refused.code, **refused.facts)
-        _leave({"error": {"code": refused.code, "facts": refused.facts}}, max_bytes=job.result_bytes)
+        leave({"error": {"code": refused.code, "facts": refused.facts}}, max_bytes=job.result_bytes)
         return _OUR_ERROR if refused.code == "device-failed" else _USER_ERROR
     return 0
 
@@ -107,13 +107,6 @@ def _with_qiskit(job: PortableJob, limits: Limits, program: bytes) -> dict[str, 
     return portable_pubs.planned(document_of(program), limits=limits, max_runs=job.max_runs)
 
 
-def _leave(result: dict[str, Any], *, max_bytes: int) -> None:
-    body = json.dumps(result, sort_keys=True).encode()
-    if len(body) > max_bytes:
-        raise CircuitRefused("result-too-large", bytes=len(body), max_bytes=max_bytes)
-    Path("result.json.new").write_bytes(body)
-    Path("result.json.new").rename("result.json")
-
-
 if __name__ == "__main__":
+    load_no_vendor()
     sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -23,10 +22,11 @@ from hpc_adapters.pubs import CircuitFormat, CircuitText, Document, Options, Pro
 from hpc_adapters.workloads.circuit_job import CircuitJob, held_us, job_of
 from hpc_adapters.workloads.circuit_limits import Limits, measure_program
 from hpc_adapters.workloads.circuit_refusals import DEVICE_CODES, CircuitRefused
+from hpc_adapters.workloads.process import leave, load_no_vendor, tell
 from hpc_adapters.workloads.program_parsing import parse_program
 from hpc_adapters.workloads.program_text import check_any, version_of
 
-__all__ = ["main", "parse_program", "run", "tell"]
+__all__ = ["main", "parse_program", "run"]
 
 EXECUTING = "executing"
 RESULT_BYTES = 1_000_000
@@ -37,7 +37,7 @@ _RECURSION = 5_000  # frames; the depth of what we recurse over is limited befor
 def main(arguments: list[str]) -> int:
     job = job_of(json.loads(Path(arguments[0]).read_bytes()))
     try:
-        leave(run(job, Path(arguments[1]).read_bytes()))
+        leave(run(job, Path(arguments[1]).read_bytes()), max_bytes=RESULT_BYTES)
     except ProgramRefused as refused:
         return _say_refused(refused)
     return 0
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 def _say_refused(refused: ProgramRefused) -> int:
     tell("refused", code=refused.code, **refused.facts)
-    leave({"error": {"code": refused.code, "facts": refused.facts}})
+    leave({"error": {"code": refused.code, "facts": refused.facts}}, max_bytes=RESULT_BYTES)
     return _DEVICE_ERROR if refused.code in DEVICE_CODES else _USER_ERROR
 
 
@@ -167,21 +167,6 @@ class Execution:
             os._exit(code)
 
 
-def tell(event: str, **facts: object) -> None:
-    """One line of progress: time, event, facts. The adapter reads the time of `executing` from here."""
-    now = datetime.now(UTC)  # noqa: TID251  an edge: this is the job itself
-    words = " ".join(f"{key}={value}" for key, value in facts.items() if key != "message")
-    print(now.isoformat(timespec="microseconds"), event, words, flush=True)  # noqa: T201  its job
-
-
-def leave(result: dict[str, Any]) -> None:
-    """Write `result.json` at once or not at all. CircuitRefused: it is larger than anybody would take."""
-    body = json.dumps(result, sort_keys=True).encode()
-    if len(body) > RESULT_BYTES:
-        raise CircuitRefused("result-too-large", bytes=len(body), max_bytes=RESULT_BYTES)
-    Path("result.json.new").write_bytes(body)
-    Path("result.json.new").rename("result.json")
-
-
 if __name__ == "__main__":
+    load_no_vendor()
     sys.exit(main(sys.argv[1:]))

@@ -27,7 +27,7 @@ from typing import Any, Final
 from hpc_adapters.programs import Format, Primitive, document_of, format_of, text_of
 from hpc_adapters.pubs import CircuitFormat, CircuitText, Document, Options, Parameters, ProgramRefused, Pub
 from hpc_adapters.workloads.circuit_refusals import CircuitRefused
-from hpc_adapters.workloads.run_circuit import tell
+from hpc_adapters.workloads.process import leave, load_no_vendor, tell
 
 ISA: Final = "kyoyo.isa/1"
 _USER_ERROR, _DEVICE_ERROR = os.EX_DATAERR, os.EX_SOFTWARE
@@ -38,10 +38,10 @@ def main(arguments: list[str]) -> int:
     job = json.loads(Path(arguments[0]).read_bytes())
     sys.setrecursionlimit(_RECURSION)
     try:
-        _leave(_translated(job, Path(arguments[1]).read_bytes()), job["result_bytes"])
+        leave(_translated(job, Path(arguments[1]).read_bytes()), max_bytes=job["result_bytes"])
     except (CircuitRefused, ProgramRefused) as refused:
         tell("refused", code=refused.code, **refused.facts)
-        _leave({"error": {"code": refused.code, "facts": refused.facts}}, job["result_bytes"])
+        leave({"error": {"code": refused.code, "facts": refused.facts}}, max_bytes=job["result_bytes"])
         return _DEVICE_ERROR if refused.code == "device-failed" else _USER_ERROR
     return 0
 
@@ -127,13 +127,6 @@ def _parameters(told: Parameters | None, made: Any) -> dict[str, Any] | None:
     return asdict(Parameters([given[number] for number in kept], told.shape, rows))
 
 
-def _leave(result: dict[str, Any], cap: int) -> None:
-    body = json.dumps(result, sort_keys=True).encode()
-    if len(body) > cap:
-        raise CircuitRefused("result-too-large", bytes=len(body), max_bytes=cap)
-    Path("result.json.new").write_bytes(body)
-    Path("result.json.new").rename("result.json")
-
-
 if __name__ == "__main__":
+    load_no_vendor()
     sys.exit(main(sys.argv[1:]))

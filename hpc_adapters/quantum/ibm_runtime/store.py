@@ -27,6 +27,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from hpc_adapters.confined import folder
+from hpc_adapters.confined.runs import ids_in
 from hpc_adapters.contract import Seen
 from hpc_adapters.errors import Unavailable
 
@@ -85,11 +86,7 @@ class AttemptStore:
         """Ended with final usage: they never change."""
 
     def all_ids(self) -> list[UUID]:
-        found = []
-        for name in os.listdir(self._root):  # noqa: PTH208  only names
-            with suppress(ValueError):
-                found.append(UUID(name))
-        return sorted(found)
+        return ids_in(self._root)
 
     def record(self, attempt_id: UUID) -> Record | None:
         """None: never sent from here, and not found at IBM either."""

@@ -22,6 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from hpc_adapters.confined import folder
+from hpc_adapters.confined.runs import ids_in
 
 Json = dict[str, Any]
 _ACCEPTED, _JOBS, _HANDED, _STOP, _RESULT, _END = (
@@ -76,11 +77,7 @@ class Records:
 
     def all_ids(self) -> list[UUID]:
         """Of every attempt with a folder, in their order."""
-        found = []
-        for name in os.listdir(self._root):  # noqa: PTH208  only names
-            with suppress(ValueError):
-                found.append(UUID(name))
-        return sorted(found)
+        return ids_in(self._root)
 
     def accepted(self, attempt_id: UUID) -> Accepted | None:
         told = self._read(attempt_id, _ACCEPTED)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+import hpc_adapters
 from hpc_adapters.workloads.circuit_job import CircuitJob
 
 pytestmark = pytest.mark.quantum
@@ -108,3 +114,16 @@ def test_a_backend_with_a_gpu_is_offered_only_where_there_is_one(tmp_path: Path)
     (tmp_path / "machines.toml").write_text('[backends.fast]\nkind = "aer"\ngpu = true\n')
     with pytest.raises(SettingsWrong, match=r"backend fast: gpu = true.*no GPU"):
         build_backends(Settings(data_dir=tmp_path / "data", backends_file=tmp_path / "machines.toml"))
+
+
+def test_a_program_s_process_loads_no_vendor_s_library_and_says_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(asdict(JOB)))
+    (tmp_path / "program").write_text(HEAD + "h q; c = measure q;")
+    command = [sys.executable, "-X", "importtime", "-m", "hpc_adapters.workloads.run_circuit", "job.json", "program"]
+    here = {**os.environ, "PYTHONPATH": str(Path(hpc_adapters.__file__).parents[1])}
+    ran = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines() if line.startswith("import time:")}
+    assert "qiskit.transpiler.preset_passmanagers" in loaded
+    assert not {name for name in loaded if name.startswith("qiskit_ibm_runtime")}
+    assert [line for line in ran.stderr.splitlines() if not line.startswith("import time:")] == []
+    assert sum(json.loads((tmp_path / "result.json").read_text())["counts"].values()) == JOB.shots

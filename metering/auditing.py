@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from hpc_adapters.contract import Backend
-from infra.db.connection import Conn, Pool, transaction
+from infra.db.connection import Conn, Pool, savepoint, transaction
 from metering.audit.audit import ask_backends, audit, beginning
 from metering.audit.model import Claims, FigureClaim, InvoiceClaim, RateClaim, Result
 from metering.periods import Period, PeriodKind, period_of
@@ -77,7 +77,7 @@ def _periods(months: Iterable[Period]) -> Iterable[Period]:
 @asynccontextmanager
 async def _noting(conn: Conn, subject: str, failed: dict[str, str]) -> AsyncIterator[None]:
     try:
-        async with conn.transaction():
+        async with savepoint(conn):
             yield
     except Exception as error:
         if not blames_the_row(error):  # not the facts: the database itself

@@ -23,7 +23,7 @@ from accounts.model import (
     Token,
 )
 from accounts.scopes import scopes_of
-from infra.db.connection import Conn
+from infra.db.connection import Conn, savepoint
 
 _INSERTED = "INSERT 0 1"
 
@@ -188,7 +188,7 @@ async def insert_membership(
 ) -> bool | None:
     """False: is a member already. None: there is no such person."""
     try:
-        async with conn.transaction():
+        async with savepoint(conn):
             status = await conn.execute(
                 "INSERT INTO accounts.membership VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
                 membership_id,
@@ -367,10 +367,16 @@ async def append_audit(
 
 
 async def audit_trail(conn: Conn) -> AsyncIterator[AuditEntry]:
-    """The whole chain in order, a little at a time. Inside a transaction."""
-    query = (
-        "SELECT seq, recorded_at, actor_id, organisation_id, action, subject, facts::text AS facts_text, "
-        "previous_sha256, sha256 FROM accounts.audit_entry ORDER BY seq"
-    )
-    async for row in conn.cursor(query, prefetch=500):
-        yield AuditEntry(**row)
+    """The whole chain in order, a little at a time."""
+    last = 0
+    while True:
+        rows = await conn.fetch(
+            "SELECT seq, recorded_at, actor_id, organisation_id, action, subject, facts::text AS facts_text, "
+            "previous_sha256, sha256 FROM accounts.audit_entry WHERE seq > $1 ORDER BY seq LIMIT 500",
+            last,
+        )
+        for row in rows:
+            yield AuditEntry(**row)
+        if not rows:
+            return
+        last = rows[-1]["seq"]

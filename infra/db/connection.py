@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from uuid import UUID
 
 import asyncpg
 import asyncpg.pool
-import asyncpg.transaction
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -39,6 +39,8 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "60s",
 }
 
+
+_LOOP_NAME = re.compile(r"[a-z][a-z0-9_.:-]*")
 
 NO_CONNECTION = (
     asyncpg.PostgresConnectionError,
@@ -124,18 +126,30 @@ async def transaction(
     DatabaseUnavailable: there is no connection to be had, and nothing was done.
     """
     async with _acquired(pool) as conn:
-        tx = conn.transaction(isolation="repeatable_read", readonly=True) if snapshot else conn.transaction()
         try:
-            await tx.start()
             try:
-                await _set_up(conn, role=role, organisation_id=organisation_id, lease=lease)
+                await conn.execute(_begin(role, organisation_id, lease, snapshot=snapshot))
                 yield conn
             except asyncio.CancelledError:
                 raise
             except BaseException:
-                await _roll_back(conn, tx)
+                await _roll_back(conn)
                 raise
-            await tx.commit()
+            if await conn.execute("COMMIT") != "COMMIT":  # an error inside was swallowed, and PostgreSQL rolls back
+                raise asyncpg.InFailedSQLTransactionError("the transaction had failed before its end")
+        except asyncio.CancelledError:
+            conn.terminate()
+            raise
+
+
+@asynccontextmanager
+async def reading(pool: Pool) -> AsyncIterator[Conn]:
+    """A connection for looks that need not agree on an instant: each statement is its own transaction, and two round
+    trips are saved. DatabaseUnavailable.
+    """
+    async with _acquired(pool) as conn:
+        try:
+            yield conn
         except asyncio.CancelledError:
             conn.terminate()
             raise
@@ -153,27 +167,41 @@ async def _acquired(pool: Pool) -> AsyncIterator[Conn]:
         await pool.release(conn)
 
 
-async def _set_up(conn: Conn, *, role: Role | None, organisation_id: UUID | None, lease: Lease | None) -> None:
-    if role is not None or organisation_id is not None:  # one round trip
-        await conn.execute(
-            "SELECT set_config('kyoyo.organisation_id', $1, true), set_config('role', $2, true)",
-            str(organisation_id or ""),
-            role.value if role else "none",
+def _begin(role: Role | None, organisation_id: UUID | None, lease: Lease | None, *, snapshot: bool) -> str:
+    """All that comes before the caller's first statement, in one round trip: no parameters, so no words but our own."""
+    statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "BEGIN"]
+    if role is not None or organisation_id is not None:
+        organisation = "" if organisation_id is None else str(UUID(int=organisation_id.int))
+        name = "none" if role is None else role.value
+        statements.append(
+            f"SELECT set_config('kyoyo.organisation_id', '{organisation}', true), set_config('role', '{name}', true)"
         )
     if lease is not None:
         # Its successor waits for this transaction; a stalled process must not make it wait long.
-        await conn.execute(
-            "SELECT infra.fence($1, $2), set_config('idle_in_transaction_session_timeout', $3, true)",
-            lease.loop,
-            lease.token,
-            _LONGEST_STALL,
+        assert _LOOP_NAME.fullmatch(lease.loop)
+        statements.append(
+            f"SELECT infra.fence('{lease.loop}', {lease.token:d}), "
+            f"set_config('idle_in_transaction_session_timeout', '{_LONGEST_STALL}', true)"
         )
+    return "; ".join(statements)
 
 
-async def _roll_back(conn: Conn, tx: asyncpg.transaction.Transaction) -> None:
+@asynccontextmanager
+async def savepoint(conn: Conn) -> AsyncIterator[None]:
+    """Inside a transaction: what fails in the block takes back the block alone, and is raised."""
+    await conn.execute("SAVEPOINT here")
+    try:
+        yield
+    except Exception:
+        await conn.execute("ROLLBACK TO SAVEPOINT here; RELEASE SAVEPOINT here")
+        raise
+    await conn.execute("RELEASE SAVEPOINT here")
+
+
+async def _roll_back(conn: Conn) -> None:
     """Rolls back without hiding what went wrong: a connection that cannot even do that is thrown away."""
     try:
-        await tx.rollback()
+        await conn.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         conn.terminate()
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts import service as accounts
-from hpc_adapters.contract import Backend
+from hpc_adapters.contract import Backend, Circuit
 from hpc_adapters.errors import Unavailable
-from infra.db.connection import Conn, transaction
+from infra.db.connection import Conn, reading, transaction
 from scheduler.core.cycle import plan
 from scheduler.core.events import NeverReady
 from scheduler.core.model import State
@@ -67,7 +67,7 @@ class _Picture:
 
 async def _cycle(deps: Deps, now: datetime) -> Plan:
     """Our books first, the backends after: what has started or ended in between only makes a plan more careful."""
-    async with transaction(deps.pool) as conn:  # only reads
+    async with reading(deps.pool) as conn:
         picture = await _look(conn, deps, now)
     pools = await _pools(deps, picture, now)
     snapshot = Snapshot(
@@ -100,7 +100,13 @@ async def _look(conn: Conn, deps: Deps, now: datetime) -> _Picture:
     if not line.waiting:
         return _Picture(line, holding, {})
     standings = await _standings(conn, deps, line, held, now)
-    return _Picture(line, holding, standings, await device_store.conditions(conn))
+    return _Picture(line, holding, standings, await _devices(conn, deps))
+
+
+async def _devices(conn: Conn, deps: Deps) -> Mapping[str, Condition]:
+    """None where nobody runs circuits: a look is saved."""
+    runs_circuits = any(Circuit in backend.capabilities().payloads for backend in deps.backends.values())
+    return await device_store.conditions(conn) if runs_circuits else {}
 
 
 async def _standings(

@@ -1,7 +1,8 @@
 """From a submission to Slurm, through Kyoyo and past it, on one real cluster in one run.
 
-1. One job after the other: from the call of the submission until slurmrestd has accepted it, and until its first
-   line runs. Peer: a job of the same program by a bare POST on a kept-alive connection, and by `sbatch` inside.
+1. One job after the other, once connections know their statements: from the call of the submission until slurmrestd
+   has accepted it, and until its first line runs. Peer: a job of the same program by a bare POST on a kept-alive
+   connection, and by `sbatch` inside.
 2. Many at once: jobs a second from the first submission until the last has ended. Peer: a bare client that posts the
    very same jobs, head and all, into folders that were prepared before, and makes as many calls for each as we did in
    this run. Beside it: one that only posts them, and one that only posts the program without the head.
@@ -60,6 +61,7 @@ from tests.support.database import Database, fresh_database
 from tests.support.slurm_house import BACKEND, OFFERING, Tenant
 
 _ONE_BY_ONE, _MANY, _CALLERS = 40, 400, 4
+_WARM = 40  # PostgreSQL plans a statement anew five times for each connection, and a worker has several
 _RELEASE = "24.11"
 _PROGRAM = "#!/bin/bash\ndate +%s%N\n"
 _LASTING, _LASTS_S = 256, 3
@@ -81,6 +83,7 @@ async def _measure(database: Database, cluster: Cluster, folder: Path) -> Result
     """The peers while none of our loops runs: what these ask for would slow them down."""
     one, many, lasting = sized(_ONE_BY_ONE), sized(_MANY), sized(_LASTING)
     async with _house(database, cluster, folder) as house:
+        await house.one_by_one(_WARM)
         accepted, running = await house.one_by_one(one)
         before, began_s = house.calls.total(), process_time()
         ours_per_s = await house.many(many)
@@ -91,6 +94,7 @@ async def _measure(database: Database, cluster: Cluster, folder: Path) -> Result
         lasting_calls = (house.calls.total() - before) / lasting
     bare = _Bare(cluster, house)
     await bare.open()
+    await bare.one_by_one(_WARM, "warm")
     raw_accepted, raw_running = await bare.one_by_one(one)
     by_sbatch = await asyncio.to_thread(_sbatch_one_by_one, cluster, house.tenant.unix_user, one)
     same_per_s = await bare.many_jobs(many, calls=round(calls))
@@ -281,13 +285,13 @@ class _Bare:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def one_by_one(self, count: int) -> tuple[list[float], list[float]]:
+    async def one_by_one(self, count: int, name: str = "one") -> tuple[list[float], list[float]]:
         accepted, running = [], []
         for number in range(count):
             began, began_ns = perf_counter(), time_ns()
-            await self._post(f"one{number}")
+            await self._post(f"{name}{number}")
             accepted.append(1000 * (perf_counter() - began))
-            running.append((await _printed_ns(self._folder / f"one{number}.out") - began_ns) / 1e6)
+            running.append((await _printed_ns(self._folder / f"{name}{number}.out") - began_ns) / 1e6)
         return accepted, running
 
     async def many_programs(self, count: int) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from infra.db.connection import Conn, Lease, Role, open_pool, transaction
+from infra.db.connection import Conn, Lease, Role, open_pool, savepoint, transaction
 from tests.support.database import Database
 
 ALICE = UUID(int=1)
@@ -22,6 +23,27 @@ async def test_what_a_block_wrote_is_there_after_it_and_not_after_an_error(datab
             await conn.execute("INSERT INTO infra.leader VALUES ('b', 1, 'x', now(), now())")
             _ = 1 / 0
     assert await database.owner.fetchval("SELECT array_agg(loop) FROM infra.leader") == ["a"]
+
+
+async def test_an_error_that_was_swallowed_does_not_look_committed(database: Database) -> None:
+    with pytest.raises(asyncpg.InFailedSQLTransactionError):
+        async with transaction(database.owner) as conn:
+            await conn.execute("INSERT INTO infra.leader VALUES ('a', 1, 'x', now(), now())")
+            with suppress(asyncpg.DivisionByZeroError):
+                await conn.execute("SELECT 1 / 0")
+    assert await database.owner.fetchval("SELECT count(*) FROM infra.leader") == 0
+
+
+async def test_a_savepoint_takes_back_its_own_block_alone(database: Database) -> None:
+    async with transaction(database.owner) as conn:
+        await conn.execute("INSERT INTO infra.leader VALUES ('a', 1, 'x', now(), now())")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            async with savepoint(conn):
+                await conn.execute("INSERT INTO infra.leader VALUES ('b', 1, 'x', now(), now())")
+                await conn.execute("SELECT 1 / 0")
+        async with savepoint(conn):
+            await conn.execute("INSERT INTO infra.leader VALUES ('c', 1, 'x', now(), now())")
+    assert await database.owner.fetchval("SELECT array_agg(loop ORDER BY loop) FROM infra.leader") == ["a", "c"]
 
 
 async def test_role_and_organisation_do_not_outlive_the_transaction(database: Database) -> None:

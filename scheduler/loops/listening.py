@@ -1,22 +1,24 @@
 """Calls that running jobs make to their QPU: read, carried out as attempts beside the job's own, answered.
 
 A call is `call-N.json` in the job's mailbox, N = 1, 2, … without a gap, and one at a time: the next file is read when
-the call before is over. Killed anywhere, this is begun again: a file becomes a row once (it is unique by attempt and
-number, and written together with the attempt that carries it out), an answer is written whole, as often as need be.
-Nothing here is in a transaction while a backend is asked.
+the call before is answered. Killed anywhere, this is begun again: a file becomes a row once (it is unique by attempt
+and number, and written together with the attempt that carries it out), an answer is written whole, as often as need
+be. Nothing here is in a transaction while a backend is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from hpc_adapters.contract import Feature, Ref
-from hpc_adapters.errors import Forgotten
+from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.job_files import Desk, Mailbox
 from infra.db.connection import Conn, notify, transaction
+from infra.refusal import Refusal
 from pricing import service as pricing
 from scheduler.core.calls import (
     IDLE,
@@ -40,7 +42,8 @@ from scheduler.store import attempts as attempt_store
 from scheduler.store import calls as store
 from scheduler.store.calls import Session, Unanswered
 
-_AT_ONCE = 200
+_Asking = TypeVar("_Asking", Session, Unanswered)
+_AT_ONCE = 1_000
 """Sessions, and answers, in one tick."""
 
 
@@ -48,12 +51,29 @@ async def tick(deps: Deps, now: datetime) -> int:
     """How many calls have been taken or answered. Answers first: whoever has one may ask again."""
     async with transaction(deps.pool, lease=deps.lease) as conn:
         over = await store.unanswered(conn, limit=_AT_ONCE)
-    answered = await items.each("calls", over, lambda each: _answer(deps, each, now))
+    answered = await _each(over, lambda each: _answer(deps, each, now))
     async with transaction(deps.pool, lease=deps.lease) as conn:
         sessions = await store.sessions(conn, limit=_AT_ONCE)
-    by_backend = [[each for each in sessions if each.backend == name] for name in sorted({s.backend for s in sessions})]
-    taken = [items.each("calls", group, lambda each: _listen(deps, each, now)) for group in by_backend]
-    return answered + sum(await asyncio.gather(*taken))
+    return answered + await _each(sessions, lambda each: _listen(deps, each, now))
+
+
+async def _each(found: Sequence[_Asking], work: Callable[[_Asking], Awaitable[bool]]) -> int:
+    """Machine by machine, side by side; within one, a mailbox that is broken holds up no other."""
+    names = sorted({each.backend for each in found})
+    groups = [[each for each in found if each.backend == name] for name in names]
+    return sum(await asyncio.gather(*(items.each("calls", group, lambda each: _tried(each, work)) for group in groups)))
+
+
+async def _tried(each: _Asking, work: Callable[[_Asking], Awaitable[bool]]) -> bool:
+    """Unavailable: the machine does not answer at all. What only this job's folder or owner stands for waits."""
+    try:
+        return await work(each)
+    except (Forgotten, Refusal):
+        return False  # it has just ended, or is being looked for; or its member has left
+    except Unavailable as problem:
+        if problem.maybe_done:
+            raise
+        return False
 
 
 def _mailbox(deps: Deps, name: str) -> Mailbox | None:
@@ -82,12 +102,8 @@ async def _answer(deps: Deps, over: Unanswered, now: datetime) -> bool:
     if content is None or mailbox is None:
         return False
     ref = Ref(over.backend, over.caller_id, over.native_id)
-    try:
-        await ask(
-            deps, over.backend, "answer", mailbox.answer_call(ref, await _desk(deps, over), over.file_number, content)
-        )
-    except Forgotten:
-        return False  # it has just ended, or is being looked for
+    desk = await _desk(deps, over)
+    await ask(deps, over.backend, "answer", mailbox.answer_call(ref, desk, over.file_number, content))
     async with transaction(deps.pool, lease=deps.lease) as conn:
         await store.set_answered(conn, over, now=now)
     return True
@@ -108,15 +124,12 @@ def _content(over: Unanswered) -> bytes | None:
 async def _listen(deps: Deps, session: Session, now: datetime) -> bool:
     """The next file of one session, if there is one now; and the end of one that has been silent for too long."""
     mailbox = _mailbox(deps, session.backend)
-    if mailbox is None or session.live or session.refused > MAX_REFUSED:
+    if mailbox is None or session.pending or session.refused > MAX_REFUSED:
         return False
     ref = Ref(session.backend, session.caller_id, session.native_id)
     desk = await _desk(deps, session)
     read = mailbox.read_call(ref, desk, session.asked + 1, MAX_CALL_BYTES + 1)
-    try:
-        told = await ask(deps, session.backend, "read-call", read)
-    except Forgotten:
-        return False
+    told = await ask(deps, session.backend, "read-call", read)
     if told:
         return await _take(deps, session, told, now)
     if not session.closed and is_idle(session.qpu.allowed, session.last_end or session.started_at, now):
@@ -154,7 +167,7 @@ async def _take(deps: Deps, session: Session, told: bytes, now: datetime) -> boo
 async def _again(conn: Conn, session: Session) -> Session | None:
     """The session under its lock; None: it is not as it was when its mailbox was read."""
     locked = await store.session_now(conn, session.caller_id)
-    if locked is None or locked.asked != session.asked or locked.live:
+    if locked is None or locked.asked != session.asked or locked.pending:
         return None
     return locked
 

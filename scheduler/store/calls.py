@@ -48,8 +48,8 @@ class Session:
     asked: int
     refused: int
     """So many of these were refused."""
-    live: bool
-    """A call of it has not ended: the next file is not read before."""
+    pending: bool
+    """A call of it has no answer yet: the next file is not read before."""
     last_end: datetime | None
     """Of its calls."""
     closed: bool
@@ -100,7 +100,7 @@ async def insert(conn: Conn, job_id: UUID, organisation_id: UUID, qpu: NewQpu) -
 _SESSION = """
     SELECT a.id AS caller_id, a.job_id, a.organisation_id, j.project_id, j.person_id, a.backend, a.backend_ref,
            a.started_at, u.offering_id, u.backend AS qpu_backend, u.calls, u.shots, u.idle_s, u.call_s, u.base_us,
-           u.per_kshot_us, u.max_shots, u.nu_per_hour, n.asked, n.refused, n.live, n.last_end,
+           u.per_kshot_us, u.max_shots, u.nu_per_hour, n.asked, n.refused, n.pending, n.last_end,
            x.caller_id IS NOT NULL AS closed
     FROM scheduler.attempt a
     JOIN scheduler.job_qpu u ON u.job_id = a.job_id
@@ -108,9 +108,10 @@ _SESSION = """
     LEFT JOIN scheduler.qpu_closed x ON x.caller_id = a.id
     JOIN LATERAL (
         SELECT count(*)::integer AS asked, count(k.code)::integer AS refused,
-               coalesce(bool_or(k.attempt_id IS NOT NULL AND t.ended_at IS NULL), false) AS live,
+               coalesce(bool_or(w.number IS NULL), false) AS pending,
                max(coalesce(t.ended_at, k.recorded_at)) AS last_end
         FROM scheduler.qpu_call k LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id
+        LEFT JOIN scheduler.qpu_answer w ON w.job_id = k.job_id AND w.number = k.number
         WHERE k.caller_id = a.id) n ON true
     WHERE a.state = 'RUNNING' AND a.ordinal > 0 AND a.backend_ref IS NOT NULL
       AND NOT EXISTS (SELECT FROM scheduler.cancellation c WHERE c.job_id = a.job_id)
@@ -152,7 +153,7 @@ def _session(row: asyncpg.Record) -> Session:
         qpu=NewQpu(offering_id=row["offering_id"], backend=row["qpu_backend"], call_s=row["call_s"], allowed=allowed),
         asked=row["asked"],
         refused=row["refused"],
-        live=row["live"],
+        pending=row["pending"],
         last_end=row["last_end"],
         closed=row["closed"],
     )

@@ -30,6 +30,7 @@ class Mailboxes:
     answers: dict[tuple[UUID, int], bytes] = field(default_factory=dict)
     submitted: list[JobRequest] = field(default_factory=list)
     written: int = 0
+    broken: set[UUID] = field(default_factory=set)
     away: bool = False
     """No answer can be written now."""
 
@@ -50,7 +51,7 @@ class Mailboxes:
 
     async def answer_call(self, ref: Ref, desk: Desk, number: int, content: bytes) -> None:
         assert ref.attempt_id == desk.attempt_id
-        if self.away:
+        if self.away or ref.attempt_id in self.broken:
             raise Unavailable("disk-full", maybe_done=False)
         self.written += 1
         self.answers[ref.attempt_id, number] = content

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from accounts.model import Principal
-from hpc_adapters.contract import Circuit, Resources, Script
+from hpc_adapters.contract import Circuit, Resources, Script, Seen
 from hpc_adapters.simulated.behaviour import Behaviour
 from metering.audit.audit import audit
 from metering.audit.model import Claims
@@ -231,6 +231,35 @@ async def test_an_answer_that_cannot_be_written_comes_later(world: World, post: 
     assert post.told(job.attempt_id, 1) is None
     post.away = False
     assert "counts" in await answered(world, post, job, 1)
+
+
+async def test_a_mailbox_that_is_broken_holds_up_no_other(world: World, post: Mailboxes, alice: Principal) -> None:
+    broken, sound = await started(world, alice), await started(world, alice)
+    post.broken.add(broken.attempt_id)
+    post.ask(broken.attempt_id, 1, b"{")
+    post.ask(sound.attempt_id, 1, b"{")
+    await world.listen()
+    await world.listen()
+    assert post.told(broken.attempt_id, 1) is None
+    assert post.told(sound.attempt_id, 1) is not None
+
+
+async def test_another_attempt_begins_anew_within_what_is_left(world: World, post: Mailboxes, alice: Principal) -> None:
+    lost = Behaviour(run_s=40, ending=Seen.NODE_FAILED).script().body
+    request = a_submission(body=lost, qpu=QpuWish(**{**WISH, "calls": 2}), max_attempts=2)
+    first = await started(world, alice, request)
+    post.ask(first.attempt_id, 1)
+    await answered(world, post, first, 1)
+    second = await world.until(lambda told: told.attempt_count == 2 and told.state is State.RUNNING, first)
+    post.ask(second.attempt_id, 1)
+    assert "counts" in await answered(world, post, second, 1)
+    post.ask(second.attempt_id, 2)
+    assert (await answered(world, post, second, 2))["error"]["code"] == "too-many-calls"
+    assert [(each.number, each.code) for each in (await seen(world, first)).calls] == [
+        (1, None),
+        (2, None),
+        (3, "too-many-calls"),
+    ]
 
 
 async def test_two_workers_that_read_the_same_file_make_one_call(

@@ -10,11 +10,14 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 BACKEND ?=
 WHAT_DECIDES := pyproject.toml client/pyproject.toml constraints.txt infra/setup.sh
-# One test worker more than processors, from three to five: many tests wait for a cluster or a device, and each worker
+# Two test workers more than processors, from three to six: many tests wait for a cluster or a device, and each worker
 # may start torch, qiskit or Chromium.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 3 : n > 4 ? 5 : n + 1)))
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 3 : n > 4 ? 6 : n + 2)))
+UNIT_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 export HYPOTHESIS_PROFILE ?= ci
+# Each worker, and each of the many processes that tests start, would compile all of our code again.
+unexport PYTHONDONTWRITEBYTECODE
 test-long: export HYPOTHESIS_PROFILE = nightly
 
 help: ## Show this list
@@ -27,7 +30,7 @@ up: $(RUNTIME) system-demo ## Portal and worker against KYOYO_DATABASE_URL, or t
 	@$(BIN)/kyoyod up $(ARGS)
 
 test: $(DEV) system-test ## All tests but the long ones, real parts included (ARGS go to pytest)
-	@$(BIN)/pytest -m "not long" -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(BIN)/pytest -m "not long" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-long: $(DEV) system-test ## The long fault, fuzz and simulation runs
 	@$(BIN)/pytest -m long -n $(WORKERS) --timeout 3600 $(ARGS)
@@ -37,7 +40,7 @@ check: $(DEV) ## Format, lint, types, import contracts, unit tests: under a minu
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest tests/unit tests/architecture -m "not long" -q -n $(WORKERS)
+	@$(BIN)/pytest tests/unit tests/architecture -m "not long" -q -n $(UNIT_WORKERS)
 
 bench: $(DEV) system-test ## The benchmarks, one JSON line each (NAME=… only that one)
 	@$(BIN)/python -m tests.bench $(NAME)

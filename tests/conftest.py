@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import parts, postgres
 from tests.support.database import Database, fresh_database
+from tests.support.order import group_and_order
 from tests.support.report import show_reports
 from tests.support.slurm import FIXTURES as SLURM_FIXTURES
 from tests.support.slurm import own_cluster, release, slurm_2411, slurm_2605, slurm_of_each_release
@@ -35,6 +36,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         postgres.close_run()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "database" in getattr(item, "fixturenames", ()):
@@ -45,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1"]))
+    group_and_order(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from string import Formatter
 
@@ -38,6 +39,7 @@ EVERY = _every_refusal()
 NAMED = [refusal for refusal in EVERY if hasattr(refusal, "code")]
 
 
+@cache  # not read when the tests are only listed, by each worker
 def _raised() -> dict[str, list[tuple[str, frozenset[str]]]]:
     """By class name: where a refusal is made, and with which facts."""
     names = {refusal.__name__ for refusal in NAMED}
@@ -53,9 +55,6 @@ def _raised() -> dict[str, list[tuple[str, frozenset[str]]]]:
                 case _:
                     pass
     return made
-
-
-RAISED = _raised()
 
 
 def test_there_are_refusals_in_every_package_that_has_errors() -> None:
@@ -97,7 +96,7 @@ def test_every_refusal_says_what_and_what_to_do_with_facts_it_has(refusal: type[
         sentence = catalogue(language).texts[f"refusal.{refusal.code}.{word}"]
         assert sentence.strip()
         placeholders = {name for _, name, _, _ in Formatter().parse(sentence) if name}
-        for where, facts in RAISED[refusal.__name__]:
+        for where, facts in _raised()[refusal.__name__]:
             assert placeholders <= facts or "**" in facts, f"{where}: {sentence}"
 
 

@@ -147,6 +147,7 @@ class SlurmHarness(FaultyHarness):
         self._cluster.exec("sbatch", *words, user="alice", text_input=script, check=True)
 
 
+@pytest.mark.takes(7)  # one waits for more than a minute: the walltime
 class TestSlurm(BackendConformance):
     @pytest.fixture
     async def harness(self, slurm: Cluster) -> AsyncIterator[SlurmHarness]:
@@ -161,6 +162,7 @@ class TestSlurmSecrecy(SecrecyConformance):
             yield harness
 
 
+@pytest.mark.takes(10)
 class TestSlurmFaults(FaultConformance):
     @pytest.fixture
     async def faulty(self, slurm: Cluster) -> AsyncIterator[SlurmHarness]:

@@ -13,7 +13,13 @@ from kyoyo import Client, Conflict, Refused
 from portal.demo.house import House
 from tests.support.live_house import Kyoyo, live_house
 
-pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.quantum, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.xdist_group("house-of-cli"),
+    pytest.mark.postgres,
+    pytest.mark.sandbox,
+    pytest.mark.quantum,
+    pytest.mark.timeout(300),
+]
 
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
 UNKNOWN_JOB = "00000000-0000-4000-8000-000000000000"

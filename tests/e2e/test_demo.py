@@ -22,6 +22,8 @@ from infra.slurm import cluster as clusters
 from infra.slurm.namespace import ClusterFailed
 
 pytestmark = [
+    pytest.mark.xdist_group("demo"),
+    pytest.mark.takes(10),
     pytest.mark.postgres,
     pytest.mark.sandbox,
     pytest.mark.quantum,

@@ -32,6 +32,7 @@ pytestmark = [
     pytest.mark.sandbox,
     pytest.mark.quantum,
     pytest.mark.timeout(600),
+    pytest.mark.takes(60),
 ]
 
 EXACT = -math.sqrt(5)

@@ -26,7 +26,12 @@ from portal.demo.house import House
 from tests.support.live_house import live_house
 from tests.support.quantum_portal import QuantumPortal, a_device, served
 
-pytestmark = [pytest.mark.quantum, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.xdist_group("house-of-qiskit"),
+    pytest.mark.quantum,
+    pytest.mark.timeout(300),
+    pytest.mark.takes(20),
+]
 
 SCRIPTS = Path(__file__).parent / "qiskit_scripts"
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"

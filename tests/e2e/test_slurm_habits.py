@@ -16,7 +16,13 @@ from kyoyo.shims.install import install
 from portal.demo.house import House
 from tests.support.live_house import live_house
 
-pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.quantum, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.xdist_group("house-of-habits"),
+    pytest.mark.postgres,
+    pytest.mark.sandbox,
+    pytest.mark.quantum,
+    pytest.mark.timeout(300),
+]
 
 EVERYDAY = Path(__file__).parent / "everyday.sh"
 

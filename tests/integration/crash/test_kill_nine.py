@@ -55,7 +55,7 @@ memory_mb = 16384
 kind = "aer"
 """
 
-pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.timeout(PATIENCE_S * 2)]
+pytestmark = [pytest.mark.postgres, pytest.mark.sandbox, pytest.mark.timeout(PATIENCE_S * 2), pytest.mark.takes(80)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ WALLTIME_S = 120
 MAX_ATTEMPTS = 5
 SETTLED_S = 180
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.timeout(900), pytest.mark.takes(190)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,13 @@ from tests.support.slurm_house import BACKEND, Tenant
 from tests.support.slurm_site import settings_of
 from tests.support.slurm_world import SCRIPT, SlurmWorld, open_world
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.slurm,
+    pytest.mark.root,
+    pytest.mark.timeout(240),
+    pytest.mark.takes(30),
+]
 
 StartCluster = Callable[..., Cluster]
 REQUEUES = 3

@@ -142,6 +142,7 @@ async def site(own_cluster: StartCluster, release: str) -> AsyncIterator[Site]:
     await made.backend.close()
 
 
+@pytest.mark.takes(90)
 async def test_a_preempted_training_resumes_and_ends_as_if_nothing_had_been(site: Site) -> None:
     undisturbed = await site.result(await site.backend.submit(site.training()))
     assert undisturbed["resumed_from"] == 0
@@ -171,6 +172,7 @@ async def test_a_preempted_training_resumes_and_ends_as_if_nothing_had_been(site
         assert row.facts["gpu_measured"] == "no"  # null devices play the GPUs
 
 
+@pytest.mark.takes(100)
 async def test_a_training_is_warned_before_its_time_is_over_saves_and_times_out(own_cluster: StartCluster) -> None:
     """Slurm may warn a minute early, and the walltime is its smallest: the warning comes as soon as it can."""
     site = Site(own_cluster("26.05", nodes=2))
@@ -199,6 +201,7 @@ def _checkpoints(site: Site, job_id: object) -> list[Path]:
 
 
 @pytest.mark.postgres
+@pytest.mark.takes(130)
 async def test_the_portal_continues_a_preempted_training_within_its_quote(
     database: Database, own_cluster: StartCluster, tmp_path: Path
 ) -> None:

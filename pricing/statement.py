@@ -96,6 +96,8 @@ class StatementEntry:
     """Positive: the debt grew."""
     phase: str | None = None
     """Of a settlement of a hybrid job: whose use it is."""
+    quantum_attempt_id: UUID | None = None
+    """Of a settlement of a circuit or session: the attempt, which its vendor has under an id of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -21,6 +21,7 @@ from pricing.invoicing import Invoice
 from pricing.model import ConvertedPrice
 from pricing.statement import Balance, Position, Statement
 from pricing.units import yen_text
+from scheduler import service as scheduler
 
 router = APIRouter(tags=["money"])
 
@@ -60,6 +61,9 @@ class EntryOut(Out):
     kind: str
     job_id: UUID | None
     phase: Annotated[str | None, Field(description="Of a hybrid job's settlement: whose use it is.")]
+    vendor_id: Annotated[
+        str | None, Field(description="Of a circuit's or session's settlement: its id at the vendor of the machine.")
+    ]
     available_yen: Yen
     held_yen: Yen
     owed_yen: Yen
@@ -167,7 +171,9 @@ async def get_statement(caller: MoneyReader, month: MonthQuery = None) -> Statem
     async with caller.transaction() as conn:
         found = await pricing.statement(conn, caller.organisation_id, month=wanted)
         converted = await pricing.converted_prices(conn, caller.organisation_id, month=wanted)
-    return statement_out(found, converted, caller.language)
+        circuits = [each.quantum_attempt_id for each in found.entries if each.quantum_attempt_id is not None]
+        vendor_ids = await scheduler.native_ids(conn, circuits)
+    return statement_out(found, converted, vendor_ids, caller.language)
 
 
 @router.get("/usage")
@@ -245,8 +251,10 @@ def converted_out(found: ConvertedPrice) -> ConvertedOut:
     )
 
 
-def statement_out(found: Statement, converted: Sequence[ConvertedPrice], language: Language) -> StatementOut:
-    """A statement on the wire."""
+def statement_out(
+    found: Statement, converted: Sequence[ConvertedPrice], vendor_ids: Mapping[UUID, str], language: Language
+) -> StatementOut:
+    """A statement on the wire. vendor_ids: of the attempts of circuits and sessions."""
     totals = found.totals
     return StatementOut(
         month=str(found.month),
@@ -261,6 +269,7 @@ def statement_out(found: Statement, converted: Sequence[ConvertedPrice], languag
                 kind=each.kind,
                 job_id=each.job_id,
                 phase=each.phase,
+                vendor_id=vendor_ids.get(each.quantum_attempt_id) if each.quantum_attempt_id else None,
                 available_yen=yen_text(each.available_micro_yen),
                 held_yen=yen_text(each.held_micro_yen),
                 owed_yen=yen_text(each.owed_micro_yen),

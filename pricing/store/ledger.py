@@ -220,16 +220,19 @@ async def statement_entries(
     What a settlement leaves is given back after it, though both are one instant.
     """
     rows = await conn.fetch(
-        """SELECT t.id AS transaction_id, t.template AS kind, t.effective_at, t.recorded_at, t.job_id, b.phase,
+        """SELECT t.id AS transaction_id, t.template AS kind, t.effective_at, t.recorded_at, t.job_id,
+                  nullif(b.phase, 'main') AS phase,
+                  CASE WHEN o.kind = 'quantum' THEN t.attempt_id END AS quantum_attempt_id,
                   coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'available'), 0)::bigint
                       AS available_micro_yen,
                   coalesce(sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'held'), 0)::bigint AS held_micro_yen,
                   coalesce(-sum(e.amount_micro_yen) FILTER (WHERE e.bucket = 'owed'), 0)::bigint AS owed_micro_yen
            FROM pricing.ledger_transaction t
            JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.organisation_id = t.organisation_id
-           LEFT JOIN pricing.billable_attempt b ON b.attempt_id = t.attempt_id AND b.phase <> 'main'
+           LEFT JOIN pricing.billable_attempt b ON b.attempt_id = t.attempt_id
+           LEFT JOIN pricing.offering o ON o.id = b.offering_id
            WHERE t.organisation_id = $1 AND t.effective_at >= $2 AND t.effective_at < $3
-           GROUP BY t.id, b.phase
+           GROUP BY t.id, b.phase, o.kind
            ORDER BY t.effective_at, t.recorded_at, t.xact, t.template = 'release', t.id""",
         organisation_id,
         since,

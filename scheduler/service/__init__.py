@@ -12,7 +12,7 @@ from scheduler.service.devices import calibration, calibrations, device, device_
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
 from scheduler.service.phasing import estimate, phases
-from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, result, story
+from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, native_ids, result, story
 from scheduler.service.submitting import cancel_waiting_of, request_cancel, request_cancel_array, submit
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "job_id_of",
     "jobs",
     "largest_nu",
+    "native_ids",
     "outputs",
     "phases",
     "publish_exchange_rate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from infra.db.connection import Conn
@@ -109,6 +109,11 @@ async def attempts(conn: Conn, job_id: UUID) -> Sequence[AttemptView]:
     """Oldest first. JobNotFound."""
     await job(conn, job_id)
     return await reads.attempts(conn, job_id)
+
+
+async def native_ids(conn: Conn, attempt_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    """Under which ids their machines have these attempts, of those that were accepted somewhere."""
+    return await reads.native_ids(conn, attempt_ids)
 
 
 async def story(conn: Conn, job_id: UUID) -> Sequence[StoryLine]:

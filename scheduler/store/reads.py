@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -131,6 +131,13 @@ async def attempts(conn: Conn, job_id: UUID) -> list[AttemptView]:
         "SELECT * FROM scheduler.attempt WHERE job_id = $1 AND ordinal > 0 ORDER BY ordinal", job_id
     )
     return [_attempt(row) for row in rows]
+
+
+async def native_ids(conn: Conn, attempt_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    rows = await conn.fetch(
+        "SELECT id, backend_ref FROM scheduler.attempt WHERE id = ANY($1) AND backend_ref IS NOT NULL", attempt_ids
+    )
+    return {row["id"]: row["backend_ref"] for row in rows}
 
 
 async def story(conn: Conn, job_id: UUID) -> list[StoryLine]:

@@ -171,6 +171,7 @@ async def _is_billed_once(machines: TwoMachines, told: dict[str, Any]) -> None:
     statement = await world.get(machines.tenant, "/statement")
     entries = [each for each in statement["entries"] if each["job_id"] == told["id"]]
     settled = [(each["phase"], -Decimal(each["held_yen"])) for each in entries if each["kind"] == "settle"]
+    assert [each["phase"] for each in entries if each["vendor_id"]] == ["measure"]  # Slurm's are no vendor's
     assert [each["kind"] for each in entries] == ["hold", *["settle"] * 3, "release"]
     assert settled == [(name, Decimal(each["charge_yen"])) for name, each in phases.items()]
     assert statement["balanced"]

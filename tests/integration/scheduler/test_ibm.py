@@ -23,6 +23,8 @@ from tests.support.slurm_house import Tenant
 from tests.support.under_fire import imbalance_and_open_holds
 
 pytestmark = [
+    pytest.mark.xdist_group("ibm-ledger"),
+    pytest.mark.takes(4),
     pytest.mark.postgres,
     pytest.mark.ibm,
     pytest.mark.quantum,

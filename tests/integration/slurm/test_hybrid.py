@@ -34,6 +34,7 @@ from tests.support.slurm_world import MICRO_YEN_PER_GPU_S
 from tests.support.under_fire import imbalance_and_open_holds
 
 pytestmark = [
+    pytest.mark.takes(12),
     pytest.mark.postgres,
     pytest.mark.slurm,
     pytest.mark.root,

@@ -41,7 +41,7 @@ from pricing import service as pricing
 from pricing.model import Component, PriceVersion, Quote, QuotePhase
 from pricing.units import amount_down, micro, yen_text
 from scheduler import service as scheduler
-from scheduler.core.model import State
+from scheduler.core.model import MAIN, State
 
 router = APIRouter(tags=["jobs"])
 _PAGE = 50
@@ -76,13 +76,17 @@ class QpuOut(Out):
 
 
 class EstimatePhase(Out):
-    """The part of an estimate that is for one phase of a hybrid job, at its own offering's price."""
+    """The part of an estimate that is for one phase of a hybrid job, or for a job's calls, at its own offering's price.
+
+    `reserved`: the machine is kept for it from the job's start; else what it asks for queues when it comes to it.
+    """
 
     phase: str
     offering: str
     price_version_id: UUID
     ceiling_yen: Yen
     expected_yen: Yen
+    reserved: bool
 
 
 class EstimateOut(Out):
@@ -185,6 +189,7 @@ def _estimate_phase(quoted: QuotePhase) -> EstimatePhase:
         price_version_id=quoted.price_version_id,
         ceiling_yen=yen_text(quoted.ceiling_micro_yen),
         expected_yen=yen_text(quoted.expected_micro_yen),
+        reserved=quoted.phase == MAIN,  # calls and phases to come have no slot of their device
     )
 
 

@@ -28,7 +28,7 @@ from portal.app import create_app
 from portal.auth.sessions import Sessions
 from portal.deps import Limits, PortalDeps
 from portal.serve import server
-from scheduler.loops import cancel, dispatch, observe, sweep
+from scheduler.loops import cancel, dispatch, listening, observe, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 from tests.support.database import Database
 from tests.support.market import NOW, Market, an_id, open_market
@@ -109,7 +109,7 @@ class World:
         self.clock.pass_s(seconds)
         scheduling = SchedulerDeps(pool=self.database.worker, lease=None, backends=self.backends, new_id=new_id)
         metering = MeteringDeps(pool=self.database.worker, backends=self.backends)
-        for tick in (dispatch.tick, cancel.tick, observe.tick, sweep.tick):
+        for tick in (dispatch.tick, cancel.tick, observe.tick, listening.tick, sweep.tick):
             await tick(scheduling, self.clock.now)
         for tick in (capacity.tick, collect.tick):
             await tick(metering, self.clock.now)

@@ -106,6 +106,24 @@ async def test_a_running_job_calls_its_qpu_under_its_own_hold(world: World, post
     assert [each for each in found.differences if each.check not in _NO_COLLECTOR_HERE] == []
 
 
+async def test_the_audit_notices_calls_that_nobody_made_or_quoted(
+    world: World, post: Mailboxes, alice: Principal
+) -> None:
+    job = await started(world, alice)
+    post.ask(job.attempt_id, 1)
+    await answered(world, post, job, 1)
+    owner = world.market.database.owner
+    for corruption in (
+        "UPDATE scheduler.attempt SET ordinal = -7 WHERE ordinal = -1",
+        "ALTER TABLE scheduler.job_qpu DISABLE TRIGGER append_only",
+        "UPDATE scheduler.job_qpu SET shots = 50",
+    ):
+        await owner.execute(corruption)
+    async with world.market.as_worker() as conn:
+        found = {each.check for each in (await audit(conn, [], Claims(), now=world.now)).differences}
+    assert {"call-differs-from-its-attempt", "more-calls-than-quoted"} <= found
+
+
 async def test_the_quote_is_the_jobs_and_that_of_all_calls(world: World, alice: Principal) -> None:
     async with world.as_tenant(alice) as conn:
 

@@ -31,6 +31,7 @@ ASKING = {
     Feature.SIGNAL: {"placement": Placement(signal=Signal(name="USR1", before_s=60))},
     Feature.IMAGE: {"placement": Placement(image="pytorch")},
     Feature.SECRETS: {"payload": Script(body=b"x", secrets={"TOKEN": "s"})},
+    Feature.CALLS: {"has_calls": True},
     Feature.TORCHRUN: {"payload": Script(body=b"x", launch=Torchrun(processes_per_node=1))},
 }
 

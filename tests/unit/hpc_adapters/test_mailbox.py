@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +13,11 @@ from hpc_adapters.confined import folder
 from hpc_adapters.contract import Feature, JobRequest, Ref, Resources, Script
 from hpc_adapters.errors import Forgotten
 from hpc_adapters.job_files import MAILBOX, Desk, Mailbox
+from hpc_adapters.jobhead.places import Places
+from hpc_adapters.jobhead.spool import Spool
+from hpc_adapters.jobhead.variables import head_of, own_variables
 from hpc_adapters.local.files import LocalFiles
+from hpc_adapters.slurm.files import SlurmFiles
 
 ATTEMPT = UUID(int=7)
 REF = Ref("local", ATTEMPT, str(ATTEMPT))
@@ -93,13 +98,35 @@ async def test_a_mailbox_that_is_a_link_or_gone_is_none(files: LocalFiles, box: 
         await files.read_call(Ref("local", stranger, ""), Desk(stranger, "tenant"), 1, LIMIT)
 
 
+SCRIPT = Script(body=b"#!/bin/sh\n")
+CALLING = JobRequest(
+    attempt_id=ATTEMPT, tenant="tenant", resources=Resources(), walltime_s=60, payload=SCRIPT, has_calls=True
+)
+
+
 def test_a_job_that_calls_asks_for_that() -> None:
-    request = JobRequest(
-        attempt_id=ATTEMPT,
-        tenant="tenant",
-        resources=Resources(),
-        walltime_s=60,
-        payload=Script(body=b"#!/bin/sh\n"),
-        has_calls=True,
-    )
-    assert request.features() == {Feature.CALLS}
+    assert CALLING.features() == {Feature.CALLS}
+    assert replace(CALLING, has_calls=False).features() == set()
+
+
+async def test_on_a_site_the_mailbox_is_the_users_own_and_so_must_the_calls_be(tmp_path: Path) -> None:
+    places = Places.of(CALLING, tmp_path, "alice")
+    head = head_of(CALLING, SCRIPT, places)
+    assert head.own["KYOYO_QPU_DIR"] == str(places.work / MAILBOX) == head.folders[-1]
+    assert "KYOYO_QPU_DIR" not in own_variables(replace(CALLING, has_calls=False), places)
+    made_for(places)
+    site = SlurmFiles(tmp_path, Spool(tmp_path, uids={"alice": os.geteuid()}))
+    ref = Ref("site", ATTEMPT, "12:alice")
+    assert await site.read_call(ref, DESK, 1, LIMIT) == b"call"
+    assert await site.read_call(ref, DESK, 2, LIMIT) == b""
+    await site.answer_call(ref, DESK, 1, b"answer")
+    assert (places.work / MAILBOX / "call-1.result.json").read_bytes() == b"answer"
+    with pytest.raises(Forgotten):
+        await site.answer_call(Ref("site", UUID(int=8), "12:alice"), DESK, 1, b"answer")
+
+
+def made_for(places: Places) -> None:
+    box = places.work / MAILBOX
+    box.mkdir(parents=True)
+    (box / "call-1.json").write_text("call")
+    (box / "call-2.json").symlink_to(box / "call-1.json")

@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import parts, postgres
 from tests.support.database import Database, fresh_database
-from tests.support.order import group_and_order
+from tests.support.order import Groups, group_and_order
 from tests.support.report import show_reports
 from tests.support.slurm import FIXTURES as SLURM_FIXTURES
 from tests.support.slurm import own_cluster, release, slurm_2411, slurm_2605, slurm_of_each_release
@@ -34,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         postgres.close_run()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups | None:
+    return Groups(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -109,7 +109,7 @@ async def test_a_walltime_that_the_service_time_exceeds_is_rejected_before_it_co
 
 async def test_while_hostile_programs_are_stopped_others_go_on(device: Device) -> None:
     """Given programs that work for minutes and that unfold endlessly, when a good one comes, then it is undisturbed."""
-    slow = await device.submit(SLOW, walltime_s=12)
+    slow = await device.submit(SLOW, walltime_s=20)  # long enough to reach the device on a busy machine, too
     hostile = await device.submit(HOSTILE["a loop of 10^9"][0])
     good = await device.submit(GHZ, shots=4000)
     ends: list[Awaitable[Outcome]] = [device.outcome(ref) for ref in (slow, hostile, good)]

@@ -19,7 +19,7 @@ from infra.slurm.cluster import Cluster
 from tests.support.slurm import StartCluster
 from tests.support.slurm_site import job, printed, site, until, until_ended, until_printed
 
-pytestmark = [pytest.mark.slurm, pytest.mark.root]
+pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.takes(20)]
 
 SAVED_S = 8
 """By then slurmctld has saved what it knows."""

@@ -227,7 +227,7 @@ def _pub(told: Any, primitive: Primitive, circuits: int) -> Pub:
     _known(told, "pubs", required=required, optional={"parameters"})
     shots = told["shots"]
     if type(shots) is not int or not 1 <= shots <= MAX_SHOTS:
-        raise ProgramRefused("invalid-shots", shots=str(shots)[:20], max_shots=MAX_SHOTS)
+        raise ProgramRefused("invalid-shots", shots=ascii(shots)[:20], max_shots=MAX_SHOTS)
     return Pub(
         circuit=_whole(told["circuit"], "pubs.circuit", 0, circuits - 1),
         shots=shots,

@@ -143,6 +143,8 @@ REFUSED = {
     "a circuit by true": (written(sampler(circuit=False)), "malformed-document"),
     "no shots": (written(sampler(shots=0)), "invalid-shots"),
     "half a shot": (written(sampler(shots=0.5)), "invalid-shots"),
+    "shots that are a NUL": (written(sampler(shots="\0")), "invalid-shots"),
+    "shots that are half a character": (written(sampler(shots="\ud800")), "invalid-shots"),
     "10^9 shots": (written(sampler(shots=10**9)), "invalid-shots"),
     "a row too short": (written(sampler(parameters=BOUND | {"names": ["a"]})), "malformed-document"),
     "a shape too large": (written(sampler(parameters=BOUND | {"shape": [4]})), "malformed-document"),
@@ -192,7 +194,8 @@ def test_refused_by_name(program: bytes, code: str) -> None:
         work_of(program)
     assert refused.value.code == code
     assert code in CODES
-    json.dumps(refused.value.facts)
+    told = json.dumps(refused.value.facts, ensure_ascii=False).encode()  # as it is answered
+    assert b"\\u0000" not in told  # and as a database keeps it
 
 
 SEED = written(estimator({"shape": [1], "values": [{"ZZ": 1.0}]}, parameters=BOUND) | {"options": {"seed": 7}})

@@ -225,10 +225,14 @@ def left_in(work: int, folder: str, name: str, content: bytes) -> None:
             fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=home)
         try:
             _write(fd, content)
-            os.fchmod(fd, 0o644)
-            _named(home, aside, name)
+            with _told():
+                os.fchmod(fd, 0o644)
+        except Unavailable:  # it is tried again and again: no piece of it may stay each time
+            _unlinked(home, aside)
+            raise
         finally:
             os.close(fd)
+        _named(home, aside, name)
     finally:
         os.close(home)
 
@@ -238,8 +242,12 @@ def _named(home: int, aside: str, name: str) -> None:
     try:
         os.rename(aside, name, src_dir_fd=home, dst_dir_fd=home)
     except OSError:
-        with suppress(OSError):
-            os.unlink(aside, dir_fd=home)
+        _unlinked(home, aside)
+
+
+def _unlinked(home: int, name: str) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=home)
 
 
 def _write(fd: int, piece: bytes) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -11,7 +14,7 @@ import pytest
 
 from hpc_adapters.confined import folder
 from hpc_adapters.contract import Feature, JobRequest, Ref, Resources, Script
-from hpc_adapters.errors import Forgotten
+from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.job_files import MAILBOX, Desk, Mailbox
 from hpc_adapters.jobhead.places import Places
 from hpc_adapters.jobhead.spool import Spool
@@ -83,6 +86,25 @@ async def test_an_answer_replaces_what_stands_in_its_way_and_writes_through_noth
     await files.answer_call(REF, DESK, 2, b"answer")
     assert victim.read_text() == "as it was"
     assert names(box) == ["call-1.result.json", "call-2.result.json"]
+
+
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """A write beyond it fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_an_answer_that_cannot_be_written_leaves_nothing_each_time_it_is_tried(
+    files: LocalFiles, box: Path
+) -> None:
+    with files_no_longer_than(100), pytest.raises(Unavailable):
+        await files.answer_call(REF, DESK, 1, b"x" * 101)
+    assert names(box) == []
 
 
 async def test_a_mailbox_that_is_a_link_or_gone_is_none(files: LocalFiles, box: Path, tmp_path: Path) -> None:

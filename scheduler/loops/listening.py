@@ -17,7 +17,7 @@ from uuid import UUID
 from hpc_adapters.contract import Feature, Ref
 from hpc_adapters.errors import Forgotten, Unavailable
 from hpc_adapters.job_files import Desk, Mailbox
-from infra.db.connection import Conn, notify, transaction
+from infra.db.connection import Conn, notify, reading, transaction
 from infra.refusal import Refusal
 from pricing import service as pricing
 from scheduler.core.calls import (
@@ -48,11 +48,16 @@ _AT_ONCE = 1_000
 
 
 async def tick(deps: Deps, now: datetime) -> int:
-    """How many calls have been taken or answered. Answers first: whoever has one may ask again."""
-    async with transaction(deps.pool, lease=deps.lease) as conn:
+    """How many calls have been taken or answered. Answers first: whoever has one may ask again.
+
+    It looks twice a second, mostly at nothing: without a transaction, and not at all where no machine has mailboxes.
+    """
+    if all(_mailbox(deps, name) is None for name in deps.backends):
+        return 0
+    async with reading(deps.pool) as conn:
         over = await store.unanswered(conn, limit=_AT_ONCE)
     answered = await _each(over, lambda each: _answer(deps, each, now))
-    async with transaction(deps.pool, lease=deps.lease) as conn:
+    async with reading(deps.pool) as conn:
         sessions = await store.sessions(conn, limit=_AT_ONCE)
     return answered + await _each(sessions, lambda each: _listen(deps, each, now))
 
@@ -85,7 +90,7 @@ def _mailbox(deps: Deps, name: str) -> Mailbox | None:
 
 
 async def _desk(deps: Deps, each: Session | Unanswered) -> Desk:
-    async with transaction(deps.pool, lease=deps.lease) as conn:
+    async with reading(deps.pool) as conn:
         identity = await identity_of(
             conn, deps, backend=each.backend, organisation_id=each.organisation_id, person_id=each.person_id
         )

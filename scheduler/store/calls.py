@@ -100,19 +100,19 @@ async def insert(conn: Conn, job_id: UUID, organisation_id: UUID, qpu: NewQpu) -
 _SESSION = """
     SELECT a.id AS caller_id, a.job_id, a.organisation_id, j.project_id, j.person_id, a.backend, a.backend_ref,
            a.started_at, u.offering_id, u.backend AS qpu_backend, u.calls, u.shots, u.idle_s, u.call_s, u.base_us,
-           u.per_kshot_us, u.max_shots, u.nu_per_hour, n.asked, n.refused, n.pending, n.last_end,
+           u.per_kshot_us, u.max_shots, u.nu_per_hour, coalesce(n.asked, 0) AS asked, coalesce(n.refused, 0) AS refused,
+           coalesce(n.pending, false) AS pending, n.last_end,
            x.caller_id IS NOT NULL AS closed
     FROM scheduler.attempt a
     JOIN scheduler.job_qpu u ON u.job_id = a.job_id
     JOIN scheduler.job j ON j.id = a.job_id
     LEFT JOIN scheduler.qpu_closed x ON x.caller_id = a.id
-    JOIN LATERAL (
-        SELECT count(*)::integer AS asked, count(k.code)::integer AS refused,
-               coalesce(bool_or(w.number IS NULL), false) AS pending,
-               max(coalesce(t.ended_at, k.recorded_at)) AS last_end
+    LEFT JOIN LATERAL (
+        SELECT k.file_number AS asked, w.number IS NULL AS pending, coalesce(t.ended_at, k.recorded_at) AS last_end,
+               (SELECT count(r.code)::integer FROM scheduler.qpu_call r WHERE r.caller_id = a.id) AS refused
         FROM scheduler.qpu_call k LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id
         LEFT JOIN scheduler.qpu_answer w ON w.job_id = k.job_id AND w.number = k.number
-        WHERE k.caller_id = a.id) n ON true
+        WHERE k.caller_id = a.id ORDER BY k.file_number DESC LIMIT 1) n ON true  -- those before it are answered
     WHERE a.state = 'RUNNING' AND a.ordinal > 0 AND a.backend_ref IS NOT NULL
       AND NOT EXISTS (SELECT FROM scheduler.cancellation c WHERE c.job_id = a.job_id)
 """
@@ -214,16 +214,21 @@ async def close(conn: Conn, session: Session, *, now: datetime) -> None:
 
 
 async def unanswered(conn: Conn, *, limit: int) -> list[Unanswered]:
-    """Calls of running attempts that are over and have no answer yet, the oldest first."""
+    """Calls of running attempts that are over and have no answer yet, the oldest first.
+
+    Of each attempt that is its newest at most: the next file is not read before.
+    """
     rows = await conn.fetch(
         "SELECT k.job_id, k.number, k.organisation_id, j.person_id, k.caller_id, m.backend, "
         "m.backend_ref AS native_id, k.file_number, k.code, k.facts, t.state, t.reason, r.body AS result, "
         "t.backend_ref IS NOT NULL AND t.state IN ('SUCCEEDED', 'FAILED') AS has_run "
-        "FROM scheduler.attempt m JOIN scheduler.qpu_call k ON k.caller_id = m.id "
+        "FROM scheduler.attempt m JOIN scheduler.job_qpu u ON u.job_id = m.job_id "
+        "JOIN LATERAL (SELECT * FROM scheduler.qpu_call WHERE caller_id = m.id ORDER BY file_number DESC LIMIT 1) k "
+        "ON true "
         "JOIN scheduler.job j ON j.id = k.job_id "
         "LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id "
         "LEFT JOIN scheduler.attempt_result r ON r.attempt_id = k.attempt_id "
-        "WHERE m.state = 'RUNNING' AND m.backend_ref IS NOT NULL "
+        "WHERE m.state = 'RUNNING' AND m.ordinal > 0 AND m.backend_ref IS NOT NULL "
         "AND (k.attempt_id IS NULL OR t.ended_at IS NOT NULL) "
         "AND NOT EXISTS (SELECT FROM scheduler.qpu_answer w WHERE w.job_id = k.job_id AND w.number = k.number) "
         "ORDER BY k.recorded_at, k.job_id, k.number LIMIT $1",

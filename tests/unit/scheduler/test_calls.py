@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from hpc_adapters.contract import Resources
 from hpc_adapters.devices import DeviceState, OfflineWindow
+from hpc_adapters.simulated.adapter import SimulatedBackend
+from infra.db.connection import Pool as Connections
 from scheduler.core.calls import (
     CALL,
     Allowance,
@@ -28,10 +31,18 @@ from scheduler.core.cycle import plan
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Plan, Pool, Snapshot, Standing, Waiting
+from scheduler.loops import listening
+from scheduler.loops.deps import Deps
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 ALPHA, BETA = UUID(int=1), UUID(int=2)
 GPU, QPU = Resources(gpus=1), Resources(qpus=1)
+
+
+async def test_where_no_machine_has_mailboxes_the_database_is_not_asked() -> None:
+    simulated = SimulatedBackend(name="sim", total=GPU, seed=1, clock=lambda: NOW)
+    deps = Deps(pool=cast("Connections", None), lease=None, backends={"sim": simulated}, new_id=lambda: ALPHA)
+    assert await listening.tick(deps, NOW) == 0
 
 
 def allowance(**changed: int) -> Allowance:

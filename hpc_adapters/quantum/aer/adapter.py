@@ -75,7 +75,7 @@ class AerBackend:
         self._clock = clock
         self._grace_s = grace_s
         self._rows: dict[UUID, UsageRow | None] = {}
-        """Of ended circuits, which never change; None: it never started."""
+        """Of ended circuits and sessions, which never change; None: it never started."""
         self._details: dict[UUID, str] = {}
 
     def capabilities(self) -> Capabilities:
@@ -302,7 +302,10 @@ class AerBackend:
             return None
         if sessions.is_session(state):
             session = sessions.look(state, await asyncio.to_thread(self._states), now)
-            return session_row(session, device=name, now=now)
+            row = session_row(session, device=name, now=now)
+            if state.is_over:
+                self._rows[attempt_id] = row
+            return row
         chunk = await self._runs.read(attempt_id, Stream.STDOUT, 0, _HEAD_BYTES)
         stdout = b"" if chunk is None else chunk.data
         row = circuit_row(state, stdout, device=name, refusal=await self._refusal(state), now=now)

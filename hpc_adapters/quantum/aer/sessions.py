@@ -75,9 +75,13 @@ def look(state: RunState, circuits: Iterable[RunState], now: datetime) -> Sessio
 
 
 def sessions_in(states: Sequence[RunState], now: datetime) -> list[Session]:
-    """Every session among these runs."""
-    circuits = [state for state in states if not is_session(state)]
-    return [look(state, circuits, now) for state in states if is_session(state)]
+    """Every session among these runs. Runs are kept for ever, so each is looked at once."""
+    circuits: dict[UUID, list[RunState]] = {}
+    for state in states:
+        session = None if is_session(state) else session_of(state)
+        if session is not None:
+            circuits.setdefault(session, []).append(state)
+    return [look(state, circuits.get(state.attempt_id, ()), now) for state in states if is_session(state)]
 
 
 def dedicated_in(states: Sequence[RunState], now: datetime) -> Session | None:

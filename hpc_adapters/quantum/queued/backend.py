@@ -273,8 +273,12 @@ class QueuedBackend:
         """Slots that are taken. What was accepted and never handed over keeps its slot for a while only."""
         now, busy = self._clock(), 0
         for attempt_id in self._records.all_ids():
+            if (
+                self._telling.end(attempt_id) is not None
+            ):  # it is remembered: most have ended, and cost no look at a file
+                continue
             accepted = self._records.accepted(attempt_id)
-            if accepted is None or self._telling.end(attempt_id) is not None:
+            if accepted is None:
                 continue
             is_fresh = now - from_us(accepted.at_us) < _ABANDONED
             busy += is_fresh or self._records.is_handed(attempt_id)

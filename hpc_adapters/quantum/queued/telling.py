@@ -62,8 +62,7 @@ class Telling:
 
     async def row(self, attempt_id: UUID) -> UsageRow | None:
         """None: it never reached the device. Unavailable."""
-        jobs = self._records.jobs(attempt_id)
-        if self.end(attempt_id) is None and jobs is not None:
+        if self.end(attempt_id) is None and self._records.jobs(attempt_id) is not None:
             seen = await self.observation(self.ref(attempt_id))
             if self.end(attempt_id) is None and isinstance(seen, Observation) and seen.started_at is not None:
                 return await self._open_row(attempt_id, seen.started_at)

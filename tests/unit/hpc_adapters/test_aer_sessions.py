@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from time import process_time
 from uuid import UUID
 
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from hpc_adapters.confined.model import Phase, RunState
 from hpc_adapters.contract import Seen
-from hpc_adapters.quantum.aer.sessions import CLOSED, EXPIRED, IDLE, busy, dedicated_in, look
+from hpc_adapters.quantum.aer.sessions import CLOSED, EXPIRED, IDLE, busy, dedicated_in, look, sessions_in
 from hpc_adapters.quantum.aer.usage import session_row
 
 T = datetime(2026, 4, 1, tzinfo=UTC)
@@ -94,6 +96,22 @@ def test_one_about_to_open_has_the_device_already() -> None:
     assert dedicated_in([held(started=False)], at(1)) is not None
     assert dedicated_in([held(ended=3, ending=Seen.CANCELLED)], at(4)) is None
     assert busy([held(), circuit(1, None), circuit(1, 2, 2)]) == 1
+
+
+def test_thousands_of_sessions_that_are_over_cost_no_more_than_a_look_at_each() -> None:
+    """Runs are kept for ever, and the device's room is asked for in every cycle of planning."""
+    numbers = range(3_000)
+    over = [replace(held(ended=50, ending=Seen.CANCELLED), attempt_id=UUID(int=10**6 + n)) for n in numbers]
+    inside = [
+        replace(circuit(1, 2, n), facts={"kind": "circuit", "session": str(UUID(int=10**6 + n))}) for n in numbers
+    ]
+    states = [*over, *inside, held(), circuit(10, 30)]
+    began = process_time()
+    assert dedicated_in(states, at(60)) is not None
+    found = sessions_in(states, at(95))
+    assert process_time() - began < 2
+    assert found[-1].ended_at == at(90)
+    assert {each.ended_at for each in found[:-1]} == {at(50)}
 
 
 @given(st.integers(1, 300), st.integers(0, 300), st.integers(0, 300), st.integers(0, 2_000))

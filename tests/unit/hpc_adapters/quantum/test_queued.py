@@ -6,13 +6,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import pytest
 
 from hpc_adapters.contract import Seen
+from hpc_adapters.quantum.queued.attempts import Attempts
 from hpc_adapters.quantum.queued.model import RemoteJob, progress
 from hpc_adapters.quantum.queued.records import Accepted, Job, Records
+from hpc_adapters.quantum.queued.settings import QueuedSettings
+from hpc_adapters.quantum.queued.telling import Telling
 from hpc_adapters.quantum.queued.usage import used
 
 T0 = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -98,3 +102,19 @@ def test_what_is_decided_once_stays(tmp_path: Path) -> None:
     assert others.all_ids() == [ATTEMPT]
     records.discard(ATTEMPT)
     assert (others.accepted(ATTEMPT), others.end(ATTEMPT), others.result(ATTEMPT)) == (None, None, None)
+
+
+async def test_what_has_ended_is_remembered_and_no_file_of_it_is_read_again(tmp_path: Path) -> None:
+    """Attempts are kept for ever, and accounting is asked for every second."""
+    records = Records(tmp_path)
+    records.accept(ATTEMPT, ASKED)
+    records.choose(ATTEMPT, [Job("a", "one")])
+    ended = {"seen": "succeeded", "started_us": 0, "ended_us": 1, "components": {"qpu_s": "1"}, "facts": {}}
+    records.finish(ATTEMPT, ended, b"{}")
+    telling = Telling(
+        QueuedSettings(name="n", device="d"), attempts=cast("Attempts", None), records=records, clock=lambda: T0
+    )
+    first = await telling.row(ATTEMPT)
+    records.discard(ATTEMPT)
+    assert first is not None
+    assert await telling.row(ATTEMPT) == first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -107,6 +108,18 @@ class ConfinedRuns:
     async def cancel(self, attempt_id: UUID) -> bool:
         """Note the wish. False: no such run here. The end is known by `state`: CANCELLED, unless it ended before."""
         return await asyncio.to_thread(self._cancel, attempt_id)
+
+    def forget_now(self, attempt_id: UUID) -> None:
+        """Remove a run that is over and all that it left, for a caller in a thread: its id may be used again.
+
+        Another process may remember its end, and must `look_again`.
+        """
+        shutil.rmtree(self._place(attempt_id), ignore_errors=True)
+        self._over.pop(attempt_id, None)
+
+    def look_again(self, attempt_id: UUID) -> None:
+        """Remember nothing of a run: another process may have removed it."""
+        self._over.pop(attempt_id, None)
 
     async def read(self, attempt_id: UUID, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk | None:
         """A piece of a stream; the result only once the run is over. None: no such run here."""

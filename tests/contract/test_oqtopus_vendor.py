@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -340,9 +341,13 @@ async def test_the_device_as_the_vendor_tells_of_it(cloud: OqtopusHarness) -> No
     assert device.calibration.readout_error == pytest.approx(0.03)
     assert device.state is DeviceState.ONLINE
     estimate = await cloud.oqtopus.estimate(Circuit(program=BITS.encode(), shots=1000))
+    twice = await asyncio.gather(*(cloud.oqtopus.estimate(Circuit(program=BITS.encode(), shots=1000)) for _ in "ab"))
+    assert twice == [estimate, estimate]
     assert (estimate.low_us, estimate.high_us, estimate.source) == (1_001_000, 1_001_000, EstimateSource.MODEL)
-    with pytest.raises(Rejected):
-        await cloud.oqtopus.estimate(Circuit(program=BITS.replace("[3]", "[9]").encode(), shots=10))
+    for _ in range(2):
+        with pytest.raises(Rejected) as refused:
+            await cloud.oqtopus.estimate(Circuit(program=BITS.replace("[3]", "[9]").encode(), shots=10))
+        assert refused.value.code == "too-many-qubits"
 
 
 async def test_a_device_in_maintenance_takes_nothing(cloud: OqtopusHarness) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -86,7 +85,7 @@ class Estimator:
         states = [state for state in self._runs.states_now(self._runs.all_ids_now()) if state is not None]
         over = sorted((state for state in states if state.is_over), key=lambda state: state.accepted_at)
         for state in over[: max(0, len(states) - _KEPT)]:
-            shutil.rmtree(self._runs.root / str(state.attempt_id), ignore_errors=True)
+            self._runs.forget_now(state.attempt_id)
 
 
 def estimate_of(told: object, service: ServiceTime, device: Device) -> ServiceEstimate:

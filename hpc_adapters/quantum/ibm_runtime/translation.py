@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -73,7 +72,7 @@ class Translator:
 
     def forget(self, attempt_id: UUID) -> None:
         """Its files are removed: it was handed over, or has ended."""
-        shutil.rmtree(self._runs.root / str(self._run_id(attempt_id)), ignore_errors=True)
+        self._runs.forget_now(self._run_id(attempt_id))
 
     def may_repeat(self, attempt_id: UUID) -> bool:
         """Whether it was translated once only, as far as this process knows."""
@@ -120,7 +119,7 @@ class Translator:
             place = self._runs.root / str(run_id)
             with suppress(FileNotFoundError):
                 if self._clock().timestamp() - place.stat().st_mtime > _KEPT_S:
-                    shutil.rmtree(place, ignore_errors=True)
+                    self._runs.forget_now(run_id)
 
     async def _waited(self, run_id: UUID, wait_s: float) -> RunState:
         until = asyncio.get_running_loop().time() + wait_s

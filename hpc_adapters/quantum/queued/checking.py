@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
+from weakref import WeakValueDictionary
 
 from hpc_adapters.confined.model import RunSpec, RunState
 from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
@@ -58,6 +58,8 @@ class Checking:
         self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
         self._settings, self._module, self._job = settings, module, job
         self._read = read or _as_it_is
+        self._estimating: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        """Of two questions for the same program the second does not find what the first has just removed."""
 
     @property
     def isolation(self) -> Isolation:
@@ -82,11 +84,17 @@ class Checking:
         return self._read(await self._told(attempt_id))
 
     async def estimate(self, circuit: Circuit) -> Json:
-        """The plan of a program that is nobody's attempt yet. As `plan`."""
+        """The plan of a program that is nobody's attempt yet. As `plan`. What was said is not kept."""
         twin = uuid5(_ESTIMATES, f"{circuit.shots} {circuit.program.hex()}")
-        plan = await self.plan(twin, "estimates", circuit)
-        await asyncio.to_thread(shutil.rmtree, self._runs.root / str(twin), ignore_errors=True)
-        return plan
+        async with self._estimating.setdefault(twin, asyncio.Lock()):
+            self._runs.look_again(twin)
+            try:
+                plan = await self.plan(twin, "estimates", circuit)
+            except NotPlanned:
+                await asyncio.to_thread(self._runs.forget_now, twin)
+                raise
+            await asyncio.to_thread(self._runs.forget_now, twin)
+            return plan
 
     async def _planned(self, attempt_id: UUID, tenant: str, circuit: Circuit) -> Json:
         if await self._runs.state(attempt_id) is None:

@@ -1,8 +1,9 @@
 """From a submission to Slurm, through Kyoyo and past it, on one real cluster in one run.
 
-1. One job after the other, once connections know their statements: from the call of the submission until slurmrestd
-   has accepted it, and until its first line runs. Peer: a job of the same program by a bare POST on a kept-alive
-   connection, and by `sbatch` inside.
+1. One job after the other, once connections know their statements, and a second after the first line of the one
+   before, so that its end and its bill are done with: from the call of the submission until slurmrestd has accepted
+   it, and until its first line runs. Peer: a job of the same program by a bare POST on a kept-alive connection at the
+   same pace, and by `sbatch` inside.
 2. Many at once: jobs a second from the first submission until the last has ended. Peer: a bare client that posts the
    very same jobs, head and all, into folders that were prepared before, and makes as many calls for each as we did in
    this run. Beside it: one that only posts them, and one that only posts the program without the head.
@@ -61,6 +62,7 @@ from tests.support.database import Database, fresh_database
 from tests.support.slurm_house import BACKEND, OFFERING, Tenant
 
 _ONE_BY_ONE, _MANY, _CALLERS = 40, 400, 4
+_REST_S = 1.0
 _WARM = 40  # PostgreSQL plans a statement anew five times for each connection, and a worker has several
 _RELEASE = "24.11"
 _PROGRAM = "#!/bin/bash\ndate +%s%N\n"
@@ -83,7 +85,7 @@ async def _measure(database: Database, cluster: Cluster, folder: Path) -> Result
     """The peers while none of our loops runs: what these ask for would slow them down."""
     one, many, lasting = sized(_ONE_BY_ONE), sized(_MANY), sized(_LASTING)
     async with _house(database, cluster, folder) as house:
-        await house.one_by_one(_WARM)
+        await house.one_by_one(_WARM, rest_s=0)
         accepted, running = await house.one_by_one(one)
         before, began_s = house.calls.total(), process_time()
         ours_per_s = await house.many(many)
@@ -94,7 +96,7 @@ async def _measure(database: Database, cluster: Cluster, folder: Path) -> Result
         lasting_calls = (house.calls.total() - before) / lasting
     bare = _Bare(cluster, house)
     await bare.open()
-    await bare.one_by_one(_WARM, "warm")
+    await bare.one_by_one(_WARM, "warm", rest_s=0)
     raw_accepted, raw_running = await bare.one_by_one(one)
     by_sbatch = await asyncio.to_thread(_sbatch_one_by_one, cluster, house.tenant.unix_user, one)
     same_per_s = await bare.many_jobs(many, calls=round(calls))
@@ -160,7 +162,7 @@ class _House:
         self.calls: Counter[str] = Counter()
         self.attempts: list[UUID] = []
 
-    async def one_by_one(self, count: int) -> tuple[list[float], list[float]]:
+    async def one_by_one(self, count: int, *, rest_s: float = _REST_S) -> tuple[list[float], list[float]]:
         accepted, running = [], []
         for _ in range(count):
             began, began_ns = perf_counter(), time_ns()
@@ -168,6 +170,7 @@ class _House:
             await _until(lambda attempt=attempt: attempt in self._backend.accepted)  # type: ignore[misc]
             accepted.append(1000 * (self._backend.accepted[attempt] - began))
             running.append((await self._first_line_ns(attempt) - began_ns) / 1e6)
+            await asyncio.sleep(rest_s)
         return accepted, running
 
     async def many(self, count: int, program: str = _PROGRAM) -> float:
@@ -285,13 +288,16 @@ class _Bare:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def one_by_one(self, count: int, name: str = "one") -> tuple[list[float], list[float]]:
+    async def one_by_one(
+        self, count: int, name: str = "one", *, rest_s: float = _REST_S
+    ) -> tuple[list[float], list[float]]:
         accepted, running = [], []
         for number in range(count):
             began, began_ns = perf_counter(), time_ns()
             await self._post(f"{name}{number}")
             accepted.append(1000 * (perf_counter() - began))
             running.append((await _printed_ns(self._folder / f"{name}{number}.out") - began_ns) / 1e6)
+            await asyncio.sleep(rest_s)
         return accepted, running
 
     async def many_programs(self, count: int) -> float:

@@ -13,6 +13,8 @@ from portal.api.wire import Out, number_text
 from portal.language import Language
 from pricing.model import AttemptMoney
 from pricing.units import yen_text
+from scheduler.core.explain import how_it_ended
+from scheduler.core.model import State
 from scheduler.core.refused import advice
 from scheduler.views import CallView, QpuView
 
@@ -29,7 +31,7 @@ class CallOut(Out):
     reason: str | None
     code: str | None
     facts: dict[str, Any]
-    sentence: Annotated[str | None, Field(description="What to do about a refusal.")]
+    sentence: Annotated[str | None, Field(description="What to do about a refusal, or how it failed.")]
     attempt_id: UUID | None
     usage: dict[str, str]
     charge_yen: Annotated[str | None, Field(description="Without tax; null until it is final.")]
@@ -68,7 +70,6 @@ def qpu_out(view: QpuView | None, by_attempt: Mapping[UUID, AttemptMoney], langu
 
 def _call(call: CallView, by_attempt: Mapping[UUID, AttemptMoney], language: Language) -> CallOut:
     money = None if call.attempt_id is None else by_attempt.get(call.attempt_id)
-    ja, en = ("", "") if call.code is None else advice(call.code)
     usage = {} if money is None else {name: number_text(quantity) for name, quantity in money.usage.items()}
     return CallOut(
         number=call.number,
@@ -80,8 +81,19 @@ def _call(call: CallView, by_attempt: Mapping[UUID, AttemptMoney], language: Lan
         reason=call.reason,
         code=call.code,
         facts=dict(call.facts),
-        sentence=None if call.code is None else (ja if language is Language.JA else en),
+        sentence=_sentence(call, language),
         attempt_id=call.attempt_id,
         usage=usage,
         charge_yen=yen_text(money.charged_micro_yen) if money is not None and money.settled else None,
     )
+
+
+def _sentence(call: CallView, language: Language) -> str | None:
+    if call.code is not None:
+        ja, en = advice(call.code)
+    elif call.state is not None and call.state.is_terminal and call.state is not State.SUCCEEDED:
+        told = how_it_ended(call.state, call.reason, {})
+        ja, en = told.ja, told.en
+    else:
+        return None
+    return ja if language is Language.JA else en

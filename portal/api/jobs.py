@@ -31,7 +31,7 @@ from portal.api.jobrecord import (
 )
 from portal.api.jobref import ReadJob, WrittenJob
 from portal.api.jobspec import JobSpec
-from portal.api.terms import ForeignPriceOut, RuleOut, foreign_out, rules_of, rules_out
+from portal.api.terms import ForeignPriceOut, RuleOut, foreign_in, rules_of, rules_out
 from portal.api.wire import Count, Out, Yen, YenWithTax, number_text
 from portal.auth.caller import Caller, JobsReader, JobsWriter
 from portal.auth.idempotency import IdempotencyKey
@@ -129,7 +129,8 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
             service=service,
         )
         admission = await pricing.admission(conn, quote=quote, now=caller.now, jobs=jobs)
-        version = await pricing.price_version(conn, quote.price_version_id)
+        ids = dict.fromkeys((quote.price_version_id, *(each.price_version_id for each in quote.phases)))
+        versions = [await pricing.price_version(conn, each) for each in ids]
     return EstimateOut(
         offering=quote.offering_id,
         jobs=jobs,
@@ -138,13 +139,13 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
         ceiling_with_tax_yen=yen_text(jobs * quote.ceiling_with_tax_micro_yen),
         expected_yen=yen_text(jobs * quote.expected_micro_yen),
         low_yen=yen_text(jobs * (quote.expected_micro_yen if quote.low_micro_yen is None else quote.low_micro_yen)),
-        qpu=_qpu_out(quote, version),
+        qpu=_qpu_out(quote, versions[0]),
         lines=[
             EstimateLine(
                 component=line.component.value,
                 quantity=number_text(jobs * line.quantity),
                 amount_yen=yen_text(jobs * line.amount_micro_yen),
-                foreign=foreign_out(price.foreign) if (price := version.component(line.component)) else None,
+                foreign=foreign_in(versions, line.component),
             )
             for line in quote.lines
         ],
@@ -152,7 +153,7 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
         needed_yen=yen_text(admission.needed_micro_yen),
         available_yen=yen_text(admission.available_micro_yen),
         admissible=admission.admissible,
-        rules=rules_out(rules_of(version), caller.language),
+        rules=rules_out(rules_of(*versions), caller.language),
     )
 
 

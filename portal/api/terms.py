@@ -42,12 +42,18 @@ def rules_out(codes: Iterable[str], language: Language) -> list[RuleOut]:
     return [RuleOut(code=code, text=texts.text(f"rule.{code}")) for code in codes]
 
 
-def rules_of(version: PriceVersion) -> tuple[str, ...]:
+def rules_of(*versions: PriceVersion) -> tuple[str, ...]:
     """The rules for what is bought at these prices: where sessions have a price, what their idle time costs."""
-    session = version.component(Component.SESSION_S)
-    if session is None:
+    sessions = [price for each in versions if (price := each.component(Component.SESSION_S)) is not None]
+    if not sessions:
         return ALWAYS
-    return (*ALWAYS, IDLE_CHARGED if session.price_micro_yen else IDLE_FREE)
+    return (*ALWAYS, IDLE_CHARGED if any(price.price_micro_yen for price in sessions) else IDLE_FREE)
+
+
+def foreign_in(versions: Iterable[PriceVersion], component: Component) -> ForeignPriceOut | None:
+    """Of a job that is bought at several prices; None also where they disagree: its phases' offerings tell theirs."""
+    found = [price.foreign for each in versions if (price := each.component(component)) is not None]
+    return foreign_out(found[0]) if found and all(each == found[0] for each in found) else None
 
 
 def foreign_out(foreign: ForeignPrice | None) -> ForeignPriceOut | None:

@@ -35,6 +35,7 @@ class Accounts:
         await parts.end_doubles([job for job in listed if not _is_over(job)])
         records = [record for record in await asyncio.to_thread(parts.store.records) if record.vendor_id is not None]
         known = {record.vendor_id for record in records}
+        records = [record for record in records if not _was_over(record, window)]
         strays = {str(job["id"]): job for job in listed if job["id"] not in known}
         open_ids = [str(record.vendor_id) for record in records if not record.is_session and record.usage is None]
         looks = await parts.bridge.call("look", {"jobs": [*open_ids, *strays]})
@@ -134,6 +135,11 @@ class Accounts:
             components=components,
             facts={**facts, "turned_away": "yes"} if double else facts,
         )
+
+
+def _was_over(record: Record, window: Window) -> bool:
+    """Before the window, with nothing left to find out: records are kept for ever, and most are asked for no more."""
+    return record.end is not None and record.usage is not None and record.end.ended_at < window.since
 
 
 def _is_over(job: Mapping[str, Any]) -> bool:

@@ -98,7 +98,7 @@ def all_qpu_time_us(allowed: Allowance) -> int:
 
 
 def is_idle(allowed: Allowance, since: datetime, now: datetime) -> bool:
-    """Whether no call has come for too long. since: the start of the job or the end of its last call."""
+    """Whether no call has come for too long. since: the start of the job, or the answer to its last call."""
     return now - since > timedelta(seconds=allowed.idle_s)
 
 

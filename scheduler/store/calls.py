@@ -50,8 +50,8 @@ class Session:
     """So many of these were refused."""
     pending: bool
     """A call of it has no answer yet: the next file is not read before."""
-    last_end: datetime | None
-    """Of its calls."""
+    answered_at: datetime | None
+    """When its newest call was: before that a silence is ours."""
     closed: bool
 
 
@@ -101,17 +101,16 @@ _SESSION = """
     SELECT a.id AS caller_id, a.job_id, a.organisation_id, j.project_id, j.person_id, a.backend, a.backend_ref,
            a.started_at, u.offering_id, u.backend AS qpu_backend, u.calls, u.shots, u.idle_s, u.call_s, u.base_us,
            u.per_kshot_us, u.max_shots, u.nu_per_hour, coalesce(n.asked, 0) AS asked, coalesce(n.refused, 0) AS refused,
-           coalesce(n.pending, false) AS pending, n.last_end,
+           coalesce(n.pending, false) AS pending, n.answered_at,
            x.caller_id IS NOT NULL AS closed
     FROM scheduler.attempt a
     JOIN scheduler.job_qpu u ON u.job_id = a.job_id
     JOIN scheduler.job j ON j.id = a.job_id
     LEFT JOIN scheduler.qpu_closed x ON x.caller_id = a.id
     LEFT JOIN LATERAL (
-        SELECT k.file_number AS asked, w.number IS NULL AS pending, coalesce(t.ended_at, k.recorded_at) AS last_end,
+        SELECT k.file_number AS asked, w.number IS NULL AS pending, w.recorded_at AS answered_at,
                (SELECT count(r.code)::integer FROM scheduler.qpu_call r WHERE r.caller_id = a.id) AS refused
-        FROM scheduler.qpu_call k LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id
-        LEFT JOIN scheduler.qpu_answer w ON w.job_id = k.job_id AND w.number = k.number
+        FROM scheduler.qpu_call k LEFT JOIN scheduler.qpu_answer w ON w.job_id = k.job_id AND w.number = k.number
         WHERE k.caller_id = a.id ORDER BY k.file_number DESC LIMIT 1) n ON true  -- those before it are answered
     WHERE a.state = 'RUNNING' AND a.ordinal > 0 AND a.backend_ref IS NOT NULL
       AND NOT EXISTS (SELECT FROM scheduler.cancellation c WHERE c.job_id = a.job_id)
@@ -154,7 +153,7 @@ def _session(row: asyncpg.Record) -> Session:
         asked=row["asked"],
         refused=row["refused"],
         pending=row["pending"],
-        last_end=row["last_end"],
+        answered_at=row["answered_at"],
         closed=row["closed"],
     )
 

@@ -247,8 +247,12 @@ async def test_an_answer_that_cannot_be_written_comes_later(world: World, post: 
     for _ in range(8):
         await world.round()
     assert post.told(job.attempt_id, 1) is None
+    world.clock.advance(WISH["idle_s"] + 1)
     post.away = False
     assert "counts" in await answered(world, post, job, 1)
+    assert not (await seen(world, job)).closed  # the silence was ours
+    post.ask(job.attempt_id, 2)
+    assert "counts" in await answered(world, post, job, 2)
 
 
 async def test_a_mailbox_that_is_broken_holds_up_no_other(world: World, post: Mailboxes, alice: Principal) -> None:

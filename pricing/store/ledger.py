@@ -101,13 +101,22 @@ async def post_all(conn: Conn, transactions: Sequence[Transaction], *, now: date
     """
     if not transactions:
         return set()
+    entries = [(each.id, line, entry) for each in transactions for line, entry in enumerate(each.entries)]
     rows = await conn.fetch(
-        """INSERT INTO pricing.ledger_transaction
-               (id, template, organisation_id, job_id, attempt_id, effective_at, recorded_at, memo)
-           SELECT id, template, organisation, job, attempt, effective_at, $7, memo
-           FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $8::jsonb[])
-                AS t (id, template, organisation, job, attempt, effective_at, memo)
-           ON CONFLICT (id) DO NOTHING RETURNING id""",
+        """WITH added AS (
+               INSERT INTO pricing.ledger_transaction
+                   (id, template, organisation_id, job_id, attempt_id, effective_at, recorded_at, memo)
+               SELECT id, template, organisation, job, attempt, effective_at, $7, memo
+               FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $8::jsonb[])
+                    AS t (id, template, organisation, job, attempt, effective_at, memo)
+               ON CONFLICT (id) DO NOTHING RETURNING id
+           ), entries AS (
+               INSERT INTO pricing.ledger_entry
+               SELECT transaction, line, organisation, bucket::pricing.bucket, lot, amount
+               FROM unnest($9::uuid[], $10::integer[], $11::uuid[], $12::text[], $13::uuid[], $14::bigint[])
+                    WITH ORDINALITY AS e (transaction, line, organisation, bucket, lot, amount, place)
+               WHERE transaction IN (SELECT id FROM added) ORDER BY place
+           ) SELECT id FROM added""",
         [each.id for each in transactions],
         [each.template for each in transactions],
         [each.organisation_id for each in transactions],
@@ -116,32 +125,18 @@ async def post_all(conn: Conn, transactions: Sequence[Transaction], *, now: date
         [each.effective_at for each in transactions],
         now,
         [dict(each.memo) for each in transactions],
+        [transaction_id for transaction_id, _, _ in entries],
+        [line for _, line, _ in entries],
+        [entry.account.organisation_id for _, _, entry in entries],
+        [entry.account.bucket.value for _, _, entry in entries],
+        [entry.account.lot_id for _, _, entry in entries],
+        [entry.amount_micro_yen for _, _, entry in entries],
     )
     added = {row["id"] for row in rows}
     for each in transactions:
         if each.id not in added:
             await _require_same(conn, each)
-    await _add_entries(conn, [each for each in transactions if each.id in added])
     return added
-
-
-async def _add_entries(conn: Conn, transactions: Sequence[Transaction]) -> None:
-    entries = [(each.id, line, entry) for each in transactions for line, entry in enumerate(each.entries)]
-    if not entries:
-        return
-    accounts = [entry.account for _, _, entry in entries]
-    await conn.execute(
-        """INSERT INTO pricing.ledger_entry
-           SELECT transaction, line, organisation, bucket::pricing.bucket, lot, amount
-           FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[])
-                WITH ORDINALITY AS e (transaction, line, organisation, bucket, lot, amount, place) ORDER BY place""",
-        [transaction_id for transaction_id, _, _ in entries],
-        [line for _, line, _ in entries],
-        [account.organisation_id for account in accounts],
-        [account.bucket.value for account in accounts],
-        [account.lot_id for account in accounts],
-        [entry.amount_micro_yen for _, _, entry in entries],
-    )
 
 
 async def _require_same(conn: Conn, transaction: Transaction) -> None:

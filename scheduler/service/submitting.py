@@ -81,13 +81,13 @@ async def submit(
     key, clean = checked_key(idempotency_key), checked(request)
     digest = request_sha256(clean)
     await job_store.lock_queue(conn, organisation_id)
-    earlier = await job_store.earlier(conn, organisation_id=organisation_id, person_id=principal.person_id, key=key)
-    if earlier is not None:
-        if earlier.request_sha256 != digest:
-            raise IdempotencyKeyReused(job_id=str(earlier.job_id))
-        return await job(conn, earlier.job_id), False
+    queue = await job_store.queue_of(conn, organisation_id, person_id=principal.person_id, key=key, at=now)
+    if queue.earlier is not None:
+        if queue.earlier.request_sha256 != digest:
+            raise IdempotencyKeyReused(job_id=str(queue.earlier.job_id))
+        return await job(conn, queue.earlier.job_id), False
     project = await accounts.project_by_slug(conn, organisation_id, clean.project)
-    queue = await _require_place(conn, organisation_id, asked=count_of(clean), now=now)
+    _require_place(queue, asked=count_of(clean))
     ids = (job_id, quote_id)
     admitted = await _admitted(conn, principal, clean, capabilities, ids, now, service)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
@@ -111,7 +111,6 @@ async def submit(
     await _store(conn, first, admitted, waits_for, attempt_id, now)
     if clean.inputs or clean.outputs or (isinstance(clean, Hybrid) and clean.hands_on()):
         await _keep_inputs(conn, first, freeze)
-    await notify(conn, "dispatch")
     return await job(conn, job_id), True
 
 
@@ -183,12 +182,10 @@ async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None
     await file_store.insert_inputs(conn, first.id, first.organisation_id, frozen)
 
 
-async def _require_place(conn: Conn, organisation_id: UUID, *, asked: int, now: datetime) -> job_store.Queue:
-    queue = await job_store.queue_of(conn, organisation_id, at=now)
+def _require_place(queue: job_store.Queue, *, asked: int) -> None:
     share = queue.share or policy.DEFAULT_SHARE
     if not quotas.may_queue(share, queued=queue.queued, asked=asked):
         raise QueueFull(queued=queue.queued, max=share.max_queued_jobs, asked=asked)
-    return queue
 
 
 async def _session(conn: Conn, organisation_id: UUID, request: Submission) -> UUID | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from hpc_adapters.contract import Resources
-from infra.db.connection import Conn
+from infra.db.connection import WAKE_CHANNEL, Conn
 from scheduler.core.events import Event, Queued, facts_of
 from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, JobKind, State
 from scheduler.core.reasons import Why
@@ -118,14 +118,14 @@ async def without_result(conn: Conn, *, backend: str, since: datetime, limit: in
 
 
 async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
-    """New attempts, QUEUED, each with its first event."""
+    """New attempts, QUEUED, each with its first event. Wakes the dispatcher."""
     await conn.executemany(
         "WITH attempt AS (INSERT INTO scheduler.attempt "
         "(id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version) "
-        "VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8)) "
-        "INSERT INTO scheduler.attempt_event "
+        "VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8)), "
+        "event AS (INSERT INTO scheduler.attempt_event "
         "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
-        "VALUES ($1, $8, $3, $9, 'QUEUED', '{}', $7, $7)",
+        "VALUES ($1, $8, $3, $9, 'QUEUED', '{}', $7, $7)) SELECT pg_notify($10, 'dispatch')",
         [
             (
                 attempt.id,
@@ -137,6 +137,7 @@ async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
                 attempt.queued_at,
                 attempt.version,
                 Queued.__name__,
+                WAKE_CHANNEL,
             )
             for attempt in attempts
         ],

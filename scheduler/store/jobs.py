@@ -72,6 +72,8 @@ class Queue:
     queued: int
     next_number: int
     """The number of its next job."""
+    earlier: Earlier | None
+    """Whether this very request has come before."""
 
 
 async def lock_queue(conn: Conn, organisation_id: UUID) -> None:
@@ -81,33 +83,28 @@ async def lock_queue(conn: Conn, organisation_id: UUID) -> None:
     )
 
 
-async def earlier(conn: Conn, *, organisation_id: UUID, person_id: UUID, key: str) -> Earlier | None:
-    row = await conn.fetchrow(
-        "SELECT id, request_sha256 FROM scheduler.job "
-        "WHERE organisation_id = $1 AND person_id = $2 AND idempotency_key = $3",
-        organisation_id,
-        person_id,
-        key,
-    )
-    return None if row is None else Earlier(row["id"], row["request_sha256"])
-
-
-async def queue_of(conn: Conn, organisation_id: UUID, *, at: datetime) -> Queue:
-    """Under the queue's lock: nobody else takes the number or a place."""
+async def queue_of(conn: Conn, organisation_id: UUID, *, person_id: UUID, key: str, at: datetime) -> Queue:
+    """Under the queue's lock: nobody else takes the number, a place, or the person's idempotency key."""
     row = await conn.fetchrow(
         "SELECT s.weight, s.max_queued_jobs, s.max_running_jobs, "
         "(SELECT count(*) FROM scheduler.attempt WHERE organisation_id = $1 AND state = 'QUEUED') AS queued, "
-        "(SELECT coalesce(max(number), 0) + 1 FROM scheduler.job WHERE organisation_id = $1) AS next_number "
+        "(SELECT coalesce(max(number), 0) + 1 FROM scheduler.job WHERE organisation_id = $1) AS next_number, "
+        "e.id AS earlier_id, e.request_sha256 AS earlier_sha256 "
         "FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT * FROM scheduler.share "
-        "WHERE organisation_id = $1 AND effective_at <= $2 ORDER BY effective_at DESC LIMIT 1) s ON true",
+        "WHERE organisation_id = $1 AND effective_at <= $2 ORDER BY effective_at DESC LIMIT 1) s ON true "
+        "LEFT JOIN scheduler.job e ON e.organisation_id = $1 AND e.person_id = $3 AND e.idempotency_key = $4",
         organisation_id,
         at,
+        person_id,
+        key,
     )
     assert row is not None  # of one row
     facts = dict(row)
     queued, number = facts.pop("queued"), facts.pop("next_number")
+    earlier_id, sha256 = facts.pop("earlier_id"), facts.pop("earlier_sha256")
     share = None if row["weight"] is None else Share(**facts)
-    return Queue(share=share, queued=queued, next_number=number)
+    earlier = None if earlier_id is None else Earlier(earlier_id, sha256)
+    return Queue(share=share, queued=queued, next_number=number, earlier=earlier)
 
 
 async def nu_per_hour(conn: Conn, resource_type: str, *, at: datetime) -> float | None:

@@ -66,6 +66,8 @@ MAX_CALL_SHOTS = 10**9
 """Of all calls of a job together."""
 MAX_IDLE_S = 86_400
 MAX_CALL_S = 86_400
+MAX_ELEMENTS = 1_000
+_LATER = {"elements": 1}
 _NOT_FOR_CIRCUITS = ("cpus", "memory_mb", "secrets", "launch", "max_timeouts", "inputs", "outputs")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _JOB = re.compile(r"[0-9A-Fa-f-]{1,40}")
@@ -84,7 +86,7 @@ class SessionWish:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QpuWish:
     """A QPU that a running job may call. calls, shots: of all calls together; idle_s: without a call for so long, none
-    is taken any more; call_s: walltime of one call.
+    is taken any more; call_s: walltime of one call; elements: as a submission's, of each call.
     """
 
     offering_id: str
@@ -92,6 +94,7 @@ class QpuWish:
     calls: int
     idle_s: int = 300
     call_s: int = 60
+    elements: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,9 @@ class Submission:
     """The most that its owner will pay, with tax: a circuit is stopped before it costs more."""
     circuits: int = 1
     """PUBs of a document; known once it was checked."""
+    elements: int = 1
+    """So often may the device's base time be taken by one circuit job, as quoted: some vendors run each element of each
+    PUB as a job of its own."""
     pub_shots: int | None = None
     """The most shots of one of a document's PUBs, as far as it was checked; None: no document, `shots` is all."""
     session: SessionWish | None = None
@@ -223,11 +229,18 @@ def options_told(request: Submission) -> dict[str, Any]:
         "outputs": sorted(request.outputs),
         "max_cost_micro_yen": None if request.max_cost_micro_yen is None else str(request.max_cost_micro_yen),
         "session": None if request.session is None else [request.session.idle_s, request.session.dedicated],
+        "elements": None if request.elements == 1 else request.elements,
         "session_job": request.session_job,
-        "qpu": None if request.qpu is None else asdict(request.qpu),
+        "qpu": None if request.qpu is None else _told_of(request.qpu),
         "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
     }
     return {name: value for name, value in told.items() if value}
+
+
+def _told_of(wish: QpuWish) -> dict[str, Any]:
+    """What was added later stands there only where it differs from the usual."""
+    told = asdict(wish)
+    return {name: value for name, value in told.items() if name not in _LATER or value != _LATER[name]}
 
 
 def _check_amounts(request: Submission) -> None:
@@ -239,6 +252,7 @@ def _check_amounts(request: Submission) -> None:
         raise NegativeShots(requested=request.shots)
     if request.max_cost_micro_yen is not None and request.max_cost_micro_yen <= 0:
         raise CostCapNotPositive(max_cost_yen=yen_text(request.max_cost_micro_yen))
+    in_range("elements", request.elements, 1, MAX_ELEMENTS if request.kind is JobKind.QUANTUM else 1)
     if not 1 <= request.max_attempts <= MAX_ATTEMPTS:
         raise AttemptsOutOfRange(requested=request.max_attempts, minimum=1, maximum=MAX_ATTEMPTS)
     if not 0 <= request.max_timeouts < request.max_attempts:
@@ -305,6 +319,7 @@ def _check_qpu(request: Submission) -> None:
     in_range("qpu.shots", wish.shots, wish.calls, MAX_CALL_SHOTS)
     in_range("qpu.idle_s", wish.idle_s, 1, MAX_IDLE_S)
     in_range("qpu.call_s", wish.call_s, 1, MAX_CALL_S)
+    in_range("qpu.elements", wish.elements, 1, MAX_ELEMENTS)
 
 
 def _measured(request: Submission) -> Submission:

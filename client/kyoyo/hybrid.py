@@ -65,6 +65,7 @@ class Phase:
     program_from: str | None = None
     gpus: int = 0
     shots: int = 0
+    elements: int = 1
     takes: Sequence[str] | None = None
     skippable: bool = False
     max_attempts: int = 1
@@ -115,6 +116,7 @@ class Phase:
             "program_from": self.program_from,
             "gpus": self.gpus,
             "shots": self.shots,
+            "elements": self.elements if self.elements > 1 else None,
             "skippable": self.skippable,
             "arguments": list(self.arguments),
             "environment": dict(self.environment),
@@ -229,6 +231,7 @@ class CallingFunction:
         python: str,
         idle_s: int = 300,
         call_s: int = 60,
+        elements: int = 1,
         **more: Any,
     ) -> JobSpec:
         if qpu is None:
@@ -240,7 +243,7 @@ class CallingFunction:
             walltime_s=_seconds(time),
             offering=gpu_offering,
             gpus=gpus,
-            qpu=QpuBeside(offering=qpu, shots=shots, calls=calls, idle_s=idle_s, call_s=call_s),
+            qpu=QpuBeside(offering=qpu, shots=shots, calls=calls, idle_s=idle_s, call_s=call_s, elements=elements),
             **more,
         )
 

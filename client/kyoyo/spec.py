@@ -20,6 +20,7 @@ COMMAND_SCRIPT = '#!/bin/sh\nexec "$@"\n'
 """Runs the job's arguments as they are: no word of a command is ever quoted or split again."""
 CIRCUIT_WALLTIME_S = 600
 QUANTUM = "quantum"
+_LATER = {"elements": 1}
 _UNREADABLE = {ENOENT: "wrong.no_file", EISDIR: "wrong.directory"}
 
 
@@ -35,7 +36,8 @@ class SessionWish:
 class QpuBeside:
     """A QPU that a batch or training job calls while it runs (`kyoyo.qpu_session`). shots: of all calls together.
 
-    idle_s: without a call for so long none is taken any more; call_s: the walltime of one call.
+    idle_s: without a call for so long none is taken any more; call_s: the walltime of one call; elements: so many of a
+    call's bindings have the device's base time in the quote, where its vendor runs each as a job of its own.
     """
 
     offering: str
@@ -43,6 +45,12 @@ class QpuBeside:
     calls: int
     idle_s: int = 300
     call_s: int = 60
+    elements: int = 1
+
+    def to_json(self) -> Mapping[str, object]:
+        """As the API takes it; what an older portal does not know only where it was asked for."""
+        told = asdict(self)
+        return {name: value for name, value in told.items() if name not in _LATER or value != _LATER[name]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +94,8 @@ class JobSpec:
     array: Array | None = None
     session: SessionWish | None = None
     session_job: str | None = None
+    elements: int = 1
+    """Of a circuit: so many of its bindings have the device's base time in the quote."""
     qpu: QpuBeside | None = None
     max_cost: Decimal | int | None = None
     """Yen with tax, the most that you will pay for all of it; the portal stops a circuit before, and refuses others."""
@@ -159,7 +169,8 @@ class JobSpec:
             "dependencies": [{"kind": each.kind, "job": _named(each.job)} for each in self.dependencies],
             "array": self.array and {"indices": list(self.array.indices), "max_running": self.array.max_running},
             "session_job": self.session_job,
-            "qpu": self.qpu and asdict(self.qpu),
+            "elements": self.elements if self.elements > 1 else None,
+            "qpu": self.qpu and self.qpu.to_json(),
             "max_cost_yen": None if self.max_cost is None else f"{Decimal(self.max_cost):f}",
         }
         return {name: value for name, value in wishes.items() if value}

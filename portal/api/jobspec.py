@@ -71,6 +71,13 @@ class WorkSpec(In):
     gpus: Annotated[Count, Field(description="Over all nodes.")] = 0
     walltime_s: Annotated[Count, Field(examples=[600])]
     shots: Count = 0
+    elements: Annotated[
+        Count,
+        Field(
+            description="Of a circuit: so many elements of its PUBs are quoted with the device's base time each. More "
+            "than 1 where its vendor runs each binding as a job of its own."
+        ),
+    ] = 1
     max_cost_yen: Annotated[
         YenIn | None,
         Field(
@@ -124,6 +131,7 @@ class WorkSpec(In):
             qpu=None if self.qpu is None else self.qpu.wish(),
             gpus=self.gpus,
             shots=self.shots,
+            elements=self.elements,
             arguments=tuple(self.arguments),
             environment=dict(self.environment),
             max_attempts=self.max_attempts,
@@ -205,11 +213,17 @@ class QpuSpec(In):
     calls: Annotated[Count, Field(examples=[50])]
     idle_s: Count = 300
     call_s: Count = 60
+    elements: Annotated[Count, Field(description="Of each call; as a circuit's.")] = 1
 
     def wish(self) -> QpuWish:
         """As the scheduler is asked."""
         return QpuWish(
-            offering_id=self.offering, shots=self.shots, calls=self.calls, idle_s=self.idle_s, call_s=self.call_s
+            offering_id=self.offering,
+            shots=self.shots,
+            calls=self.calls,
+            idle_s=self.idle_s,
+            call_s=self.call_s,
+            elements=self.elements,
         )
 
 

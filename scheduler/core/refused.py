@@ -49,8 +49,8 @@ _CIRCUIT: Final = (
     "Correct the quantum program, or make it smaller, and submit it again.",
 )
 _CAP: Final = (
-    "量子計算時間の上限が足りません。上限を上げるか、ショット数を減らして再投入してください。",
-    "Its limit of QPU time is too low. Raise it, or ask for fewer shots, and submit it again.",
+    "量子計算時間の上限が足りません。上限または elements を上げるか、ショット数を減らして再投入してください。",
+    "Its limit of QPU time is too low. Raise it, or `elements`, or ask for fewer shots, and submit it again.",
 )
 _SESSION: Final = (
     "指定したセッションは開いていません。新しいセッションを開いてから再投入してください。",

@@ -14,7 +14,7 @@ from hpc_adapters.features import names_asked
 from infra.db.connection import Conn
 from pricing import service as pricing
 from pricing.model import JobSize, Offering, OfferingKind, Quote, ServiceTime
-from pricing.quoting import qpu_time_us
+from pricing.quoting import OFFERING_MODEL, qpu_time_us
 from scheduler import policy
 from scheduler.core import fairshare
 from scheduler.core.model import JobKind
@@ -81,7 +81,8 @@ async def admit(
     eligible = await accounts.require_eligible(conn, organisation_id, now=now)
     offering = await pricing.offering(conn, request.offering_id)
     _require_kind(request, offering)
-    size = replace(size_of(request), service=service)
+    size = size_of(request)
+    size = replace(size, service=service or _by_elements(offering, size, request.elements))
     quote = await pricing.quote(
         conn,
         quote_id=quote_id,
@@ -186,6 +187,14 @@ async def nu_of(conn: Conn, admitted: Admitted, *, now: datetime) -> float:
     """Normalised units of one run of its full walltime; of a circuit those of its service time."""
     rate = await job_store.nu_per_hour(conn, admitted.offering.resource_type, at=now)
     return largest_nu(admitted.offering, admitted.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
+
+
+def _by_elements(offering: Offering, size: JobSize, elements: int) -> ServiceTime | None:
+    """By the offering's model, where its base time may be taken for each element. None: once, as is usual."""
+    if elements == 1:
+        return None
+    once_us = qpu_time_us(offering, size)
+    return ServiceTime(once_us, once_us + (elements - 1) * offering.qpu_base_us, OFFERING_MODEL)
 
 
 def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float) -> float:

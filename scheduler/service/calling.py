@@ -110,7 +110,7 @@ async def _qpu(conn: Conn, wish: QpuWish, call: Admitted, now: datetime) -> NewQ
         shots=wish.shots,
         max_shots=sold.max_shots,
         idle_s=wish.idle_s,
-        base_us=sold.qpu_base_us,
+        base_us=sold.qpu_base_us * wish.elements,  # what a call takes at most besides its shots
         per_kshot_us=sold.qpu_per_kshot_us,
         nu_per_hour=policy.DEFAULT_NU_PER_HOUR if rate is None else rate,
     )

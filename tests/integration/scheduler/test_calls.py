@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from types import FrameType
 from typing import Any
 
@@ -104,6 +105,20 @@ async def test_a_running_job_calls_its_qpu_under_its_own_hold(world: World, post
         assert {line.phase for line in await service.story(conn, job.id)} == {"main"}
         found = await audit(conn, [], Claims(), now=world.now)
     assert [each for each in found.differences if each.check not in _NO_COLLECTOR_HERE] == []
+
+
+async def test_a_call_has_the_base_time_of_as_many_elements_as_were_quoted(
+    world: World, post: Mailboxes, alice: Principal
+) -> None:
+    job = await started(world, alice, a_caller(elements=40))
+    post.ask(job.attempt_id, 1, a_call(200))
+    await answered(world, post, job, 1)
+    assert {each.payload.max_qpu_us for each in post.submitted if isinstance(each.payload, Circuit)} == {80_050_000}
+    async with world.market.as_worker() as conn:
+        lines = await conn.fetchval(
+            "SELECT lines FROM pricing.quote_phase WHERE job_id = $1 AND phase = 'calls'", job.id
+        )
+    assert 5 * 80 < Decimal(lines["qpu_s"]["quantity"]) < 5 * 80 + 1
 
 
 async def test_the_audit_notices_calls_that_nobody_made_or_quoted(
@@ -364,7 +379,15 @@ async def test_what_cannot_be_is_refused_before_anything_is_written(world: World
     with pytest.raises(errors.BadSession, match="bad-session") as refused:
         await world.submit(alice, a_submission(**circuit, qpu=QpuWish(**WISH)))
     assert refused.value.facts["problem"] == "qpu_kind"
-    for wrong in ({"calls": 0}, {"shots": 4}, {"idle_s": 0}, {"call_s": 0}, {"calls": 10_001}):
+    for wrong in (
+        {"elements": 0},
+        {"elements": 1_001},
+        {"calls": 0},
+        {"shots": 4},
+        {"idle_s": 0},
+        {"call_s": 0},
+        {"calls": 10_001},
+    ):
         with pytest.raises(errors.OptionOutOfRange):
             await world.submit(alice, a_caller(**wrong))
     with pytest.raises(errors.KindMismatch) as mismatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -109,6 +110,17 @@ async def test_the_quote_is_the_sum_of_the_phases_and_of_two_offerings(world: Wo
         for number in (1, 2, 3)
         for name, offering, ceiling in (("a", "gpu-demo", alone[0]), ("b", "qpu-local", alone[1]))
     ]
+
+
+async def test_a_phase_has_the_base_time_of_as_many_elements_as_were_asked_for(world: World, alice: Principal) -> None:
+    many = replace(qpu("b"), request=replace(qpu("b").request, elements=40))
+    job = await world.submit(alice, a_hybrid(qpu("a"), many))
+    found = await world.market.database.owner.fetch(
+        "SELECT name, max_qpu_us FROM scheduler.job_phase WHERE job_id = $1 ORDER BY name", job.id
+    )
+    assert [tuple(each) for each in found] == [("a", 2_250_000), ("b", 80_250_000)]
+    with pytest.raises(errors.OptionOutOfRange):
+        await world.submit(alice, a_hybrid(gpu("a", elements=2)))
 
 
 async def test_what_follows_a_failed_phase_never_runs(world: World, alice: Principal) -> None:

@@ -67,7 +67,7 @@ MAX_CALL_SHOTS = 10**9
 MAX_IDLE_S = 86_400
 MAX_CALL_S = 86_400
 MAX_ELEMENTS = 1_000
-_LATER = {"elements": 1}
+_LATER = {"elements": 1, "wait_s": 300}
 _NOT_FOR_CIRCUITS = ("cpus", "memory_mb", "secrets", "launch", "max_timeouts", "inputs", "outputs")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _JOB = re.compile(r"[0-9A-Fa-f-]{1,40}")
@@ -86,7 +86,8 @@ class SessionWish:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QpuWish:
     """A QPU that a running job may call. calls, shots: of all calls together; idle_s: without a call for so long, none
-    is taken any more; call_s: walltime of one call; elements: as a submission's, of each call.
+    is taken any more; call_s: walltime of one call; elements: as a submission's, of each call; wait_s: what the device
+    has not taken for so long ends, unrun and free, for the job's GPUs wait with it.
     """
 
     offering_id: str
@@ -95,6 +96,7 @@ class QpuWish:
     idle_s: int = 300
     call_s: int = 60
     elements: int = 1
+    wait_s: int = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +322,7 @@ def _check_qpu(request: Submission) -> None:
     in_range("qpu.idle_s", wish.idle_s, 1, MAX_IDLE_S)
     in_range("qpu.call_s", wish.call_s, 1, MAX_CALL_S)
     in_range("qpu.elements", wish.elements, 1, MAX_ELEMENTS)
+    in_range("qpu.wait_s", wish.wait_s, 1, MAX_IDLE_S)
 
 
 def _measured(request: Submission) -> Submission:

@@ -161,6 +161,7 @@ class QpuView:
     max_shots: int
     idle_s: int
     call_s: int
+    wait_s: int
     closed: bool
     calls: Sequence[CallView]
 

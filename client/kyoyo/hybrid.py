@@ -232,6 +232,7 @@ class CallingFunction:
         idle_s: int = 300,
         call_s: int = 60,
         elements: int = 1,
+        wait_s: int = 300,
         **more: Any,
     ) -> JobSpec:
         if qpu is None:
@@ -243,7 +244,15 @@ class CallingFunction:
             walltime_s=_seconds(time),
             offering=gpu_offering,
             gpus=gpus,
-            qpu=QpuBeside(offering=qpu, shots=shots, calls=calls, idle_s=idle_s, call_s=call_s, elements=elements),
+            qpu=QpuBeside(
+                offering=qpu,
+                shots=shots,
+                calls=calls,
+                idle_s=idle_s,
+                call_s=call_s,
+                elements=elements,
+                wait_s=wait_s,
+            ),
             **more,
         )
 

@@ -20,7 +20,7 @@ COMMAND_SCRIPT = '#!/bin/sh\nexec "$@"\n'
 """Runs the job's arguments as they are: no word of a command is ever quoted or split again."""
 CIRCUIT_WALLTIME_S = 600
 QUANTUM = "quantum"
-_LATER = {"elements": 1}
+_LATER = {"elements": 1, "wait_s": 300}
 _UNREADABLE = {ENOENT: "wrong.no_file", EISDIR: "wrong.directory"}
 
 
@@ -37,7 +37,8 @@ class QpuBeside:
     """A QPU that a batch or training job calls while it runs (`kyoyo.qpu_session`). shots: of all calls together.
 
     idle_s: without a call for so long none is taken any more; call_s: the walltime of one call; elements: so many of a
-    call's bindings have the device's base time in the quote, where its vendor runs each as a job of its own.
+    call's bindings have the device's base time in the quote, where its vendor runs each as a job of its own; wait_s: a
+    call that the device has not taken for so long ends unrun, as `QpuRefused('device-away')`.
     """
 
     offering: str
@@ -46,6 +47,7 @@ class QpuBeside:
     idle_s: int = 300
     call_s: int = 60
     elements: int = 1
+    wait_s: int = 300
 
     def to_json(self) -> Mapping[str, object]:
         """As the API takes it; what an older portal does not know only where it was asked for."""

@@ -1036,6 +1036,7 @@ CREATE TABLE scheduler.job_qpu (
     per_kshot_us    bigint NOT NULL CHECK (per_kshot_us >= 0),  -- and so much for 1,000 shots
     max_shots       integer NOT NULL CHECK (max_shots > 0),     -- of one call
     nu_per_hour     double precision NOT NULL CHECK (nu_per_hour >= 0),
+    wait_s          integer NOT NULL DEFAULT 300 CHECK (wait_s > 0),  -- not taken by the device for so long, a call ends
     FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id)
 );
 COMMENT ON TABLE scheduler.job_qpu IS 'Append-only: the QPU that a job may call while it runs, as it was asked for and quoted.';

@@ -46,6 +46,7 @@ class QpuCallsOut(Out):
     max_shots: Annotated[int, Field(description="Of all calls together.")]
     idle_s: int
     call_s: int
+    wait_s: int
     reserved: Annotated[bool, Field(description="A slot of the device is kept for the calls; else they queue.")]
     closed: bool
     calls: list[CallOut]
@@ -62,6 +63,7 @@ def qpu_out(view: QpuView | None, by_attempt: Mapping[UUID, AttemptMoney], langu
         max_shots=view.max_shots,
         idle_s=view.idle_s,
         call_s=view.call_s,
+        wait_s=view.wait_s,
         reserved=False,
         closed=view.closed,
         calls=[_call(each, by_attempt, language) for each in view.calls],

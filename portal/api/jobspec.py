@@ -205,7 +205,8 @@ class QpuSpec(In):
     """A QPU beside a running job, which calls it through the files of KYOYO_QPU_DIR.
 
     All calls are quoted: `shots` together, at most `calls` of them, each `call_s` long at most. Without a call for
-    `idle_s` none is taken any more, and the job goes on. Calls queue for the device, before your other circuits.
+    `idle_s` none is taken any more, and the job goes on. Calls queue for the device, before your other circuits; one
+    that it has not taken for `wait_s` ends, unrun and free, with the answer `device-away`.
     """
 
     offering: Annotated[Word, Field(examples=["qpu-demo"])]
@@ -213,6 +214,7 @@ class QpuSpec(In):
     calls: Annotated[Count, Field(examples=[50])]
     idle_s: Count = 300
     call_s: Count = 60
+    wait_s: Count = 300
     elements: Annotated[Count, Field(description="Of each call; as a circuit's.")] = 1
 
     def wish(self) -> QpuWish:
@@ -224,6 +226,7 @@ class QpuSpec(In):
             idle_s=self.idle_s,
             call_s=self.call_s,
             elements=self.elements,
+            wait_s=self.wait_s,
         )
 
 

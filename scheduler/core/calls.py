@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from hpc_adapters.programs import MAX_DOCUMENT_BYTES, ProgramRefused, format_of, work_of
 from hpc_adapters.programs import Format as ProgramFormat
-from scheduler.core.model import State
+from scheduler.core.model import EndReason, State
 
 CALL = "kyoyo.call/1"
 MAX_CALL_BYTES = 2 * MAX_DOCUMENT_BYTES
@@ -25,6 +25,8 @@ MAX_REFUSED = 100
 """So many calls of an attempt are refused; after one more none of its files is read any more."""
 IDLE = "session-idle"
 """Why a call is refused that comes after too long a silence."""
+AWAY = "device-away"
+"""What a call is told that its device did not take in time."""
 _DIGITS = 400  # of a number in a call
 _MICRO_S = 1_000_000
 
@@ -107,6 +109,8 @@ def answer_of(state: State, reason: str | None, result: bytes) -> bytes:
     refused = (reason or "").removeprefix("refused:")
     if refused != (reason or ""):
         return refusal(refused, {})
+    if reason == EndReason.DEVICE_AWAY:
+        return refusal(AWAY, {})
     if state is State.SUCCEEDED and result:
         return result
     if state is State.FAILED and result and _is_error(result):

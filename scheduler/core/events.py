@@ -82,6 +82,14 @@ class NotStaged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceAway:
+    """A call has waited for its device for as long as was agreed, and the job that made it holds its GPUs meanwhile."""
+
+    at: datetime
+    wait_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoneEarly:
     """The phase before it has said that its job is done: it will never start. phase: which one said so."""
 
@@ -131,6 +139,7 @@ Event: TypeAlias = (
     | CancelRequested
     | NeverReady
     | NotStaged
+    | DeviceAway
     | DoneEarly
     | Ended
     | SeenWaiting

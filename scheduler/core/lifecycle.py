@@ -28,6 +28,7 @@ from scheduler.core.effects import (
 from scheduler.core.events import (
     Accepted,
     CancelRequested,
+    DeviceAway,
     Dispatched,
     DoneEarly,
     Ended,
@@ -47,10 +48,10 @@ from scheduler.core.phases import follows
 
 _NARRATED = frozenset({Started, Ended, SeenWaiting, SeenUnknown, SeenMissing})
 _ANSWERS = frozenset({Accepted, NotSubmitted, Refused})
-_LATE = _NARRATED | _ANSWERS | {CancelRequested}
+_LATE = _NARRATED | _ANSWERS | {CancelRequested, DeviceAway}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
-    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady, NotStaged, DoneEarly}),
+    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady, NotStaged, DeviceAway, DoneEarly}),
     State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested},
     State.RUNNING: _NARRATED | {Accepted, CancelRequested},
     State.CANCELLING: _NARRATED | _ANSWERS,
@@ -65,10 +66,11 @@ LEGAL: Mapping[State, frozenset[type[Event]]] = {
 HARMLESS: Mapping[State, frozenset[type[Event]]] = {
     # It was handed over once and came back: what is still said of that is answered by the next hand-over.
     State.QUEUED: _NARRATED | {NotSubmitted, Refused},
-    State.DISPATCHING: frozenset(),
+    # The wait of a call is over, and so is the call's: the device was quicker.
+    State.DISPATCHING: frozenset({DeviceAway}),
     # A slow call's answer after the observation that it runs.
-    State.RUNNING: frozenset({NotSubmitted, Refused}),
-    State.CANCELLING: frozenset({CancelRequested}),
+    State.RUNNING: frozenset({NotSubmitted, Refused, DeviceAway}),
+    State.CANCELLING: frozenset({CancelRequested, DeviceAway}),
     State.SUCCEEDED: _LATE,
     State.FAILED: _LATE,
     State.CANCELLED: _LATE,
@@ -151,6 +153,8 @@ def _applied(  # noqa: C901, PLR0911, PLR0912  one case for each event is the po
             return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, reason)
         case NotStaged(code=code):
             return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, f"not_staged:{code}")
+        case DeviceAway():
+            return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, EndReason.DEVICE_AWAY)
         case DoneEarly():
             return _finish(attempt, event, State.SUCCEEDED, Ending.NEVER_RAN, EndReason.DONE_EARLY)
         case Ended():

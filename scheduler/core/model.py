@@ -71,6 +71,8 @@ class EndReason(StrEnum):
     """What it waited for can no longer happen: it never started, and costs nothing."""
     DONE_EARLY = "done_early"
     """The phase before has found what the job was for: it never started, costs nothing, and the job has SUCCEEDED."""
+    DEVICE_AWAY = "device_away"
+    """A call whose device did not take it in time: it never started, and costs nothing."""
     CANCELLED_BY_USER = "cancelled_by_user"
     CANCELLED_BY_SITE = "cancelled_by_site"
     """Somebody cancelled it on the backend, not through us: the customer does not pay."""
@@ -87,7 +89,13 @@ class EndReason(StrEnum):
 
 
 UNCONFIRMED = frozenset(
-    {EndReason.CANCELLED_IN_QUEUE, EndReason.NEVER_ACCEPTED, EndReason.VANISHED, EndReason.UNREADABLE}
+    {
+        EndReason.CANCELLED_IN_QUEUE,
+        EndReason.DEVICE_AWAY,
+        EndReason.NEVER_ACCEPTED,
+        EndReason.VANISHED,
+        EndReason.UNREADABLE,
+    }
 )
 """Ends that we concluded and the backend never told: a stray may still turn up."""
 

@@ -72,6 +72,10 @@ _CALL_IDLE: Final = (
     "呼び出しのない時間が idle_s を超えたため、受付を終了しました。idle_s を長くして再投入してください。",
     "No call came for longer than idle_s, so none is taken any more. Submit the job again with a longer idle_s.",
 )
+_CALL_AWAY: Final = (
+    "装置が停止中または使用中で、wait_s のうちに実行できませんでした。後で呼び出すか、wait_s を長くしてください。",
+    "The device was away or taken for longer than wait_s. Call again later, or submit the job with a longer wait_s.",
+)
 _CALL_REFUSALS: Final = (
     "受け付けられない呼び出しが多すぎるため、受付を終了しました。プログラムを直して再投入してください。",
     "Too many calls were refused, so none is taken any more. Correct the program and submit it again.",
@@ -170,6 +174,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
     **dict.fromkeys(("too-many-calls", "more-shots-than-quoted"), _CALL_LIMIT),
     "too-many-shots": _CALL_SHOTS,
     "session-idle": _CALL_IDLE,
+    "device-away": _CALL_AWAY,
     "too-many-refusals": _CALL_REFUSALS,
     "call-failed": _CALL_FAILED,
     **dict.fromkeys(

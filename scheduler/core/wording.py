@@ -153,6 +153,10 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
         "入力ファイルを用意できなかったため、開始せずに終了しました({code})。課金されません。",
         "Its input files could not be brought to the machine ({code}), so it never started; nothing is charged.",
     ),
+    (State.FAILED, "device_away"): (
+        "装置が停止中または使用中のまま待ち時間の上限(wait_s)に達したため、開始せずに終了しました。課金されません。",
+        "Its device was away or taken for longer than wait_s, so it ended unstarted; nothing is charged.",
+    ),
     (State.CANCELLED, ""): ("取り消されました。", "It was cancelled."),
     (State.CANCELLED, "cancelled_in_queue"): (
         "開始前に取り消されました。課金されません。",

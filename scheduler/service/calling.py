@@ -114,7 +114,7 @@ async def _qpu(conn: Conn, wish: QpuWish, call: Admitted, now: datetime) -> NewQ
         per_kshot_us=sold.qpu_per_kshot_us,
         nu_per_hour=policy.DEFAULT_NU_PER_HOUR if rate is None else rate,
     )
-    return NewQpu(offering_id=sold.id, backend=sold.backend, call_s=wish.call_s, allowed=allowed)
+    return NewQpu(offering_id=sold.id, backend=sold.backend, call_s=wish.call_s, wait_s=wish.wait_s, allowed=allowed)
 
 
 async def _all_calls(conn: Conn, wish: QpuWish, call: Admitted, allowed: Allowance) -> Quote:

@@ -24,11 +24,12 @@ A call ends with the attempt that made it.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewQpu:
-    """The QPU of a job, ready to be stored. call_s: walltime of one call, in seconds."""
+    """The QPU of a job, ready to be stored. call_s: walltime of one call; wait_s: of its wait for the device."""
 
     offering_id: str
     backend: str
     call_s: int
+    wait_s: int
     allowed: Allowance
 
 
@@ -81,7 +82,8 @@ async def insert(conn: Conn, job_id: UUID, organisation_id: UUID, qpu: NewQpu) -
     allowed = qpu.allowed
     await conn.execute(
         "INSERT INTO scheduler.job_qpu (job_id, organisation_id, offering_id, backend, calls, shots, idle_s, call_s, "
-        "base_us, per_kshot_us, max_shots, nu_per_hour) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "base_us, per_kshot_us, max_shots, nu_per_hour, wait_s) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         job_id,
         organisation_id,
         qpu.offering_id,
@@ -94,14 +96,15 @@ async def insert(conn: Conn, job_id: UUID, organisation_id: UUID, qpu: NewQpu) -
         allowed.per_kshot_us,
         allowed.max_shots,
         allowed.nu_per_hour,
+        qpu.wait_s,
     )
 
 
 _SESSION = """
     SELECT a.id AS caller_id, a.job_id, a.organisation_id, j.project_id, j.person_id, a.backend, a.backend_ref,
            a.started_at, u.offering_id, u.backend AS qpu_backend, u.calls, u.shots, u.idle_s, u.call_s, u.base_us,
-           u.per_kshot_us, u.max_shots, u.nu_per_hour, coalesce(n.asked, 0) AS asked, coalesce(n.refused, 0) AS refused,
-           coalesce(n.pending, false) AS pending, n.answered_at,
+           u.per_kshot_us, u.max_shots, u.nu_per_hour, u.wait_s, coalesce(n.asked, 0) AS asked,
+           coalesce(n.refused, 0) AS refused, coalesce(n.pending, false) AS pending, n.answered_at,
            x.caller_id IS NOT NULL AS closed
     FROM scheduler.attempt a
     JOIN scheduler.job_qpu u ON u.job_id = a.job_id
@@ -149,7 +152,13 @@ def _session(row: asyncpg.Record) -> Session:
         backend=row["backend"],
         native_id=row["backend_ref"],
         started_at=row["started_at"],
-        qpu=NewQpu(offering_id=row["offering_id"], backend=row["qpu_backend"], call_s=row["call_s"], allowed=allowed),
+        qpu=NewQpu(
+            offering_id=row["offering_id"],
+            backend=row["qpu_backend"],
+            call_s=row["call_s"],
+            wait_s=row["wait_s"],
+            allowed=allowed,
+        ),
         asked=row["asked"],
         refused=row["refused"],
         pending=row["pending"],
@@ -212,6 +221,18 @@ async def close(conn: Conn, session: Session, *, now: datetime) -> None:
     )
 
 
+async def overdue(conn: Conn, *, now: datetime, limit: int) -> list[tuple[UUID, int]]:
+    """Calls that wait for their device for longer than was agreed, each with that time in seconds; the oldest first."""
+    rows = await conn.fetch(
+        "SELECT a.id, u.wait_s FROM scheduler.attempt a JOIN scheduler.job_qpu u ON u.job_id = a.job_id "
+        "WHERE a.ordinal < 0 AND a.state = 'QUEUED' AND a.queued_at < $1::timestamptz - u.wait_s * interval '1 second' "
+        "ORDER BY a.queued_at, a.id LIMIT $2",
+        now,
+        limit,
+    )
+    return [(row["id"], row["wait_s"]) for row in rows]
+
+
 async def unanswered(conn: Conn, *, limit: int) -> list[Unanswered]:
     """Calls of running attempts that are over and have no answer yet, the oldest first.
 
@@ -270,6 +291,7 @@ async def told(conn: Conn, job_id: UUID) -> QpuView | None:
         max_shots=qpu["shots"],
         idle_s=qpu["idle_s"],
         call_s=qpu["call_s"],
+        wait_s=qpu["wait_s"],
         closed=qpu["closed"],
         calls=_calls(rows),
     )

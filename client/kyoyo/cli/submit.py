@@ -37,7 +37,9 @@ OutputFiles = Annotated[list[str] | None, typer.Option("--output-file", metavar=
 MaxAttempts = Annotated[int | None, typer.Option("--max-attempts", min=1, max=10, help="option.max_attempts")]
 MaxTimeouts = Annotated[int, typer.Option("--max-timeouts", min=0, max=9, help="option.max_timeouts")]
 MaxCost = Annotated[int | None, typer.Option("--max-cost", min=0, help="option.max_cost")]
-Qpu = Annotated[str | None, typer.Option("--qpu", metavar="OFFERING:CALLS:SHOTS[:IDLE_S]", help="option.qpu_beside")]
+Qpu = Annotated[
+    str | None, typer.Option("--qpu", metavar="OFFERING:CALLS:SHOTS[:IDLE_S[:WAIT_S]]", help="option.qpu_beside")
+]
 Parsable = Annotated[bool, typer.Option("--parsable", help="option.parsable")]
 Wait = Annotated[bool, typer.Option("--wait", "-W", help="option.wait")]
 Arguments = Annotated[list[str] | None, typer.Argument(help="option.arguments")]
@@ -104,14 +106,16 @@ def submit(
 
 
 def qpu_beside(told: str | None) -> QpuBeside | None:
-    """OFFERING:CALLS:SHOTS, and the idle limit in seconds. UsageError."""
+    """OFFERING:CALLS:SHOTS, and the limits of silence and of a wait for the device in seconds. UsageError."""
     if told is None:
         return None
     offering, *numbers = told.split(":")
-    if not offering or len(numbers) not in {2, 3} or not all(each.isascii() and each.isdigit() for each in numbers):
+    if not offering or len(numbers) not in {2, 3, 4} or not all(each.isascii() and each.isdigit() for each in numbers):
         raise UsageError(key="wrong.qpu_beside", text=told)
-    calls, shots, *idle = map(int, numbers)
-    return QpuBeside(offering=offering, calls=calls, shots=shots, **({"idle_s": idle[0]} if idle else {}))
+    calls, shots, *limits = map(int, numbers)
+    return QpuBeside(
+        offering=offering, calls=calls, shots=shots, **dict(zip(("idle_s", "wait_s"), limits, strict=False))
+    )
 
 
 def send(session: Session, spec: JobSpec, *, max_cost: int | None = None) -> None:

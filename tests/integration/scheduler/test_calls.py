@@ -224,6 +224,43 @@ async def test_a_session_that_is_idle_takes_no_call_any_more_and_its_job_goes_on
     assert (await world.job(job)).state is State.RUNNING
 
 
+async def test_a_call_that_its_device_does_not_take_ends_free_and_the_job_goes_on(
+    world: World, post: Mailboxes, alice: Principal
+) -> None:
+    blocker = a_submission(
+        kind=JobKind.QUANTUM, offering_id="qpu-local", body=b"OPENQASM 3.0;", gpus=0, shots=90_000, walltime_s=3600
+    )
+    job = await started(world, alice, a_caller(wait_s=30))
+    await world.submit(alice, blocker)
+    await world.dispatch()
+    post.ask(job.attempt_id, 1)
+    await world.listen()
+    world.clock.advance(30)
+    await world.listen()
+    assert (await seen(world, job)).calls[0].state is State.QUEUED
+    world.clock.advance(1)
+    await world.listen()
+    assert post.told(job.attempt_id, 1) == {"error": {"code": "device-away", "facts": {}}}
+    (call,) = (await seen(world, job)).calls
+    assert (call.state, call.reason, call.started_at) == (State.FAILED, "device_away", None)
+    assert ("never_ran", False) in (await world.money(job))[1]
+    assert (await world.job(job)).state is State.RUNNING
+
+
+async def test_a_call_that_is_handed_over_as_its_wait_ends_is_carried_out(
+    world: World, post: Mailboxes, alice: Principal
+) -> None:
+    job = await started(world, alice, a_caller(wait_s=30))
+    post.ask(job.attempt_id, 1)
+    await world.listen()
+    world.clock.advance(31)
+    async with world.market.as_worker() as conn:
+        ((attempt_id, wait_s),) = await store.overdue(conn, now=world.now, limit=10)
+    await world.dispatch()
+    assert not await listening._give_up(world.deps(), attempt_id, wait_s, world.now)
+    assert "counts" in await answered(world, post, job, 1)
+
+
 async def test_calls_end_with_their_job(world: World, post: Mailboxes, alice: Principal) -> None:
     blocker = a_submission(
         kind=JobKind.QUANTUM, offering_id="qpu-local", body=b"OPENQASM 3.0;", gpus=0, shots=90_000, walltime_s=3600
@@ -380,6 +417,8 @@ async def test_what_cannot_be_is_refused_before_anything_is_written(world: World
         await world.submit(alice, a_submission(**circuit, qpu=QpuWish(**WISH)))
     assert refused.value.facts["problem"] == "qpu_kind"
     for wrong in (
+        {"wait_s": 0},
+        {"wait_s": 86_401},
         {"elements": 0},
         {"elements": 1_001},
         {"calls": 0},

@@ -95,7 +95,10 @@ def test_a_function_that_calls_is_one_job() -> None:
 def test_the_command_line_says_it_in_one_word() -> None:
     assert qpu_beside(None) is None
     assert qpu_beside("aer:5:100") == QpuBeside(offering="aer", calls=5, shots=100)
+    limited = QpuBeside(offering="aer", calls=5, shots=100, idle_s=60, wait_s=20)
+    assert qpu_beside("aer:5:100:60:20") == limited
+    assert limited.to_json()["wait_s"] == 20
     assert qpu_beside("aer:5:100:60") == QpuBeside(offering="aer", calls=5, shots=100, idle_s=60)
-    for wrong in ("aer", "aer:5", ":5:100", "aer:five:100", "aer:5:100:60:1"):
+    for wrong in ("aer", "aer:5", ":5:100", "aer:five:100", "aer:5:100:60:1:1"):
         with pytest.raises(UsageError):
             qpu_beside(wrong)

@@ -87,6 +87,7 @@ def test_a_call_that_failed_says_why_in_words(
         max_shots=1,
         idle_s=1,
         call_s=1,
+        wait_s=1,
         closed=False,
         calls=(call,),
     )

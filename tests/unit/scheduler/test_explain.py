@@ -38,7 +38,7 @@ FACTS = {
     "code": "declaration-expired",
 }
 # never noted, or only as an end
-SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady", "NotStaged", "DoneEarly"}
+SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady", "NotStaged", "DeviceAway", "DoneEarly"}
 
 
 @pytest.mark.parametrize("why", Why)

@@ -17,6 +17,7 @@ from scheduler.core.effects import CancelOnBackend, ChargeFairShare, NextPhase, 
 from scheduler.core.events import (
     Accepted,
     CancelRequested,
+    DeviceAway,
     Dispatched,
     DoneEarly,
     Ended,
@@ -78,6 +79,7 @@ EVENTS: dict[type[Event], Event] = {
     CancelRequested: CancelRequested(at=at(10)),
     NeverReady: NeverReady(at=at(10), jobs=("7",)),
     NotStaged: NotStaged(at=at(10), code="input-gone"),
+    DeviceAway: DeviceAway(at=at(10), wait_s=300),
     DoneEarly: DoneEarly(at=at(10), phase="propose-3"),
     Ended: Ended(at=at(10), seen=Seen.SUCCEEDED, exit_code=0),
     SeenWaiting: SeenWaiting(at=at(10)),
@@ -267,6 +269,16 @@ def test_a_job_that_is_done_early_has_succeeded_and_pays_for_nothing_more() -> N
     after, effects = advance(an_attempt(next_phase="analyse"), DoneEarly(at=at(10), phase="propose-3"))
     assert (after.state, after.reason, after.started_at) == (State.SUCCEEDED, EndReason.DONE_EARLY, None)
     assert effects == (SettleHold(Ending.NEVER_RAN, last=True),)
+
+
+def test_a_call_that_its_device_does_not_take_ends_free_unless_it_is_handed_over_just_then() -> None:
+    away = DeviceAway(at=at(10), wait_s=300)
+    after, effects = advance(an_attempt(beside=True, ordinal=-1, max_attempts=1), away)
+    assert (after.state, after.reason, after.started_at) == (State.FAILED, EndReason.DEVICE_AWAY, None)
+    assert effects == (SettleHold(Ending.NEVER_RAN, last=False),)
+    for state in set(State) - {State.QUEUED}:
+        quicker = an_attempt(state, beside=True, ordinal=-1)
+        assert advance(quicker, away) == (quicker, ())
 
 
 def test_a_cancel_that_came_too_late_for_a_phase_finds_the_next_one_waiting() -> None:

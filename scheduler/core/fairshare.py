@@ -42,8 +42,8 @@ def used_nu(ended: Attempt) -> float:
 def fair_order(waiting: Iterable[Waiting], standings: Mapping[UUID, Standing]) -> Iterator[Waiting]:
     """All that waits, in the order in which it should start: a total order, whatever the order of the input.
 
-    Standard before spot; then the organisation with the least use per weight; then age; then id. Each one charges its
-    organisation provisionally with its full size, so that nobody wins a whole cycle.
+    Standard before spot, calls of running jobs as standard; then the organisation with the least use per weight; then
+    age; then id. Each one charges its organisation provisionally with its full size, so that nobody wins a whole cycle.
     """
     queues = _queues(waiting)
     charged = {organisation: standings[organisation].used_micro_nu for organisation in queues}
@@ -53,7 +53,7 @@ def fair_order(waiting: Iterable[Waiting], standings: Mapping[UUID, Standing]) -
     def turn(organisation: UUID) -> tuple[bool, int, datetime, UUID, UUID]:
         head = queues[organisation][-1]
         ratio = charged[organisation] * (common // standings[organisation].weight)
-        return (head.service_class is ServiceClass.SPOT, ratio, head.submitted_at, head.attempt_id, organisation)
+        return (_comes_after(head), ratio, head.submitted_at, head.attempt_id, organisation)
 
     turns = [turn(organisation) for organisation in queues]
     heapq.heapify(turns)
@@ -77,7 +77,12 @@ def _queues(waiting: Iterable[Waiting]) -> dict[UUID, list[Waiting]]:
     return queues
 
 
+def _comes_after(each: Waiting) -> bool:
+    """Spot work waits for all other; not so its calls: the GPUs of the job that made them are held and charged."""
+    return each.service_class is ServiceClass.SPOT and not each.is_call
+
+
 def _age(each: Waiting) -> tuple[bool, bool, datetime, int, UUID]:
     """Within an organisation: calls of its running jobs, then the older job, the tasks of an array by their index."""
     index = -1 if each.task is None else each.task.index
-    return each.service_class is ServiceClass.SPOT, not each.is_call, each.submitted_at, index, each.attempt_id
+    return _comes_after(each), not each.is_call, each.submitted_at, index, each.attempt_id

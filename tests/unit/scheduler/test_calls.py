@@ -15,6 +15,7 @@ from hpc_adapters.contract import Resources
 from hpc_adapters.devices import DeviceState, OfflineWindow
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from infra.db.connection import Pool as Connections
+from pricing.model import ServiceClass
 from scheduler.core.calls import (
     CALL,
     Allowance,
@@ -166,6 +167,15 @@ def test_a_call_goes_before_what_else_its_organisation_has_waiting_and_counts_as
     found = decided([circuit, call], own, quota=1)
     assert [each.attempt_id for each in found.starts] == [call.attempt_id]
     assert [each.why for each in found.waits] == [Why.RUNNING_QUOTA]
+
+
+def test_a_call_of_a_spot_job_does_not_wait_for_all_standard_circuits() -> None:
+    call = waiting(1, backend="qpu", needs=QPU, is_call=True, service_class=ServiceClass.SPOT)
+    mine = waiting(2, backend="qpu", needs=QPU)
+    others = waiting(3, backend="qpu", needs=QPU, organisation_id=BETA)
+    assert [each.attempt_id for each in decided([mine, others, call]).starts] == [call.attempt_id]
+    job = waiting(1, backend="qpu", needs=QPU, service_class=ServiceClass.SPOT)
+    assert [each.attempt_id for each in decided([others, job]).starts] == [others.attempt_id]
 
 
 def test_a_call_waits_for_the_turn_of_its_organisation() -> None:

@@ -36,9 +36,10 @@ class SessionWish:
 class QpuBeside:
     """A QPU that a batch or training job calls while it runs (`kyoyo.qpu_session`). shots: of all calls together.
 
-    idle_s: without a call for so long none is taken any more; call_s: the walltime of one call; elements: so many of a
-    call's bindings have the device's base time in the quote, where its vendor runs each as a job of its own; wait_s: a
-    call that the device has not taken for so long ends unrun, as `QpuRefused('device-away')`.
+    idle_s: without a further call for so long none is taken any more; call_s: the walltime of one call; elements:
+    so many of a call's bindings have the device's base time in the quote, where its vendor runs each as a job
+    of its own; wait_s: a call that the device has not taken for so long ends unrun, as
+    `QpuRefused('device-away')`.
     """
 
     offering: str

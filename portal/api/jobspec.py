@@ -204,9 +204,9 @@ class SessionSpec(In):
 class QpuSpec(In):
     """A QPU beside a running job, which calls it through the files of KYOYO_QPU_DIR.
 
-    All calls are quoted: `shots` together, at most `calls` of them, each `call_s` long at most. Without a call for
-    `idle_s` none is taken any more, and the job goes on. Calls queue for the device, before your other circuits; one
-    that it has not taken for `wait_s` ends, unrun and free, with the answer `device-away`.
+    All calls are quoted: `shots` together, at most `calls` of them, each `call_s` long at most. After `idle_s`
+    without a further call none is taken any more, and the job goes on. Calls queue for the device, before your
+    other circuits; one that it has not taken for `wait_s` ends, unrun and free, with the answer `device-away`.
     """
 
     offering: Annotated[Word, Field(examples=["qpu-demo"])]

@@ -100,7 +100,7 @@ def all_qpu_time_us(allowed: Allowance) -> int:
 
 
 def is_idle(allowed: Allowance, since: datetime, now: datetime) -> bool:
-    """Whether no call has come for too long. since: the start of the job, or the answer to its last call."""
+    """Whether no call has come for too long. since: the answer to the last one."""
     return now - since > timedelta(seconds=allowed.idle_s)
 
 

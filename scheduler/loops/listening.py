@@ -149,7 +149,9 @@ async def _listen(deps: Deps, session: Session, now: datetime) -> bool:
     told = await ask(deps, session.backend, "read-call", read)
     if told:
         return await _take(deps, session, told, now)
-    if not session.closed and is_idle(session.qpu.allowed, session.answered_at or session.started_at, now):
+    if session.answered_at is None:
+        return False  # it has not called yet: some load their data for an hour first
+    if not session.closed and is_idle(session.qpu.allowed, session.answered_at, now):
         return await _close(deps, session, now)
     return False
 

@@ -52,7 +52,7 @@ class Session:
     pending: bool
     """A call of it has no answer yet: the next file is not read before."""
     answered_at: datetime | None
-    """When its newest call was: before that a silence is ours."""
+    """When its newest call was: before that a silence is ours. None: it has not called yet, or waits for an answer."""
     closed: bool
 
 

@@ -207,6 +207,20 @@ async def test_refusals_end_too(world: World, post: Mailboxes, alice: Principal)
     assert len((await seen(world, job)).calls) == MAX_REFUSED + 1
 
 
+async def test_a_job_may_load_its_data_for_longer_than_it_may_be_silent_later(
+    world: World, post: Mailboxes, alice: Principal
+) -> None:
+    job = await started(world, alice)
+    world.clock.advance(WISH["idle_s"] + 100)
+    await world.listen()
+    assert not (await seen(world, job)).closed
+    post.ask(job.attempt_id, 1)
+    assert "counts" in await answered(world, post, job, 1)
+    world.clock.advance(WISH["idle_s"] + 1)
+    await world.listen()
+    assert (await seen(world, job)).closed
+
+
 async def test_a_session_that_is_idle_takes_no_call_any_more_and_its_job_goes_on(
     world: World, post: Mailboxes, alice: Principal
 ) -> None:

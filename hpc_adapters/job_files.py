@@ -90,5 +90,6 @@ class Mailbox(Protocol):
     async def answer_call(self, ref: Ref, desk: Desk, number: int, content: bytes) -> None:
         """Leave its answer: whole or not there. Again: harmless. Nothing where the job has removed its mailbox.
 
-        `Forgotten`; `Unavailable`: it could not be written.
+        `Forgotten`, also where the job has closed its mailbox (chmod): its own fault, and nothing to report of the
+        machine; `Unavailable`: it could not be written.
         """

@@ -206,35 +206,56 @@ def read_piece(work: int, path: str, offset: int, limit: int, *, owner: int | No
             os.close(fd)
 
 
-def left_in(work: int, folder: str, name: str, content: bytes) -> None:
+def left_in(work: int, folder: str, name: str, content: bytes) -> bool:
     """Leave a file for a running job, in a folder of its own below its working folder: whole or not at all.
 
     That folder is reached without following a link, the file is made anew under a name that nobody can foresee, and
     renamed: whatever the job has put in the way is replaced, never written through. Nothing where there is no such
-    folder. Unavailable.
+    folder. False: the job itself has closed the folder; it may be tried again. Unavailable.
     """
     try:
         home = os.open(folder, _DIRECTORY, dir_fd=work)
     except OSError as gone:
         if gone.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-            return
+            return True
+        if gone.errno == errno.EACCES and _is_closed(work, folder):
+            return False
         raise Unavailable(f"os-error-{gone.errno}", maybe_done=False) from gone
-    aside = f".{secrets.token_hex(16)}"
     try:
-        with _told():
-            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=home)
-        try:
-            _write(fd, content)
-            with _told():
-                os.fchmod(fd, 0o644)
-        except Unavailable:  # it is tried again and again: no piece of it may stay each time
-            _unlinked(home, aside)
-            raise
-        finally:
-            os.close(fd)
-        _named(home, aside, name)
+        _put_into(home, name, content)
+    except Unavailable:
+        if _is_closed(work, folder):
+            return False
+        raise
     finally:
         os.close(home)
+    return True
+
+
+def _put_into(home: int, name: str, content: bytes) -> None:
+    """Unavailable."""
+    aside = f".{secrets.token_hex(16)}"
+    with _told():
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=home)
+    try:
+        _write(fd, content)
+        with _told():
+            os.fchmod(fd, 0o644)
+    except Unavailable:  # it is tried again and again: no piece of it may stay each time
+        _unlinked(home, aside)
+        raise
+    finally:
+        os.close(fd)
+    _named(home, aside, name)
+
+
+def _is_closed(work: int, folder: str) -> bool:
+    """Whether its owner has taken a right on it from itself: what we may not do there is then no fault of ours."""
+    try:
+        mode = os.stat(folder, dir_fd=work, follow_symlinks=False).st_mode
+    except OSError:
+        return False
+    return stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU
 
 
 def _named(home: int, aside: str, name: str) -> None:

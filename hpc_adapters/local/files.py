@@ -76,7 +76,8 @@ class LocalFiles:
     def _answer(self, attempt_id: UUID, name: str, content: bytes) -> None:
         work = self._work(attempt_id)
         try:
-            staging.left_in(work, MAILBOX, name, content)
+            if not staging.left_in(work, MAILBOX, name, content):
+                raise Forgotten(attempt_id)
         finally:
             os.close(work)
 

@@ -87,7 +87,8 @@ class SlurmFiles:
 
     def _answer(self, ref: Ref, name: str, content: bytes) -> None:
         with self._work(ref) as (work, _):
-            staging.left_in(work, MAILBOX, name, content)
+            if not staging.left_in(work, MAILBOX, name, content):
+                raise Forgotten(ref.attempt_id)
 
     @contextmanager
     def _work(self, ref: Ref) -> Iterator[tuple[int, int]]:

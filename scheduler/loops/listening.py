@@ -78,7 +78,7 @@ async def _tried(each: _Asking, work: Callable[[_Asking], Awaitable[bool]]) -> b
     try:
         return await work(each)
     except (Forgotten, Refusal):
-        return False  # it has just ended, or is being looked for; or its member has left
+        return False  # it has just ended, is being looked for, or has closed its mailbox; or its member has left
     except Unavailable as problem:
         if problem.maybe_done:
             raise

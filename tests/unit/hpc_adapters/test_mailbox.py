@@ -21,11 +21,13 @@ from hpc_adapters.jobhead.spool import Spool
 from hpc_adapters.jobhead.variables import head_of, own_variables
 from hpc_adapters.local.files import LocalFiles
 from hpc_adapters.slurm.files import SlurmFiles
+from hpc_adapters.staging import left_in
 
 ATTEMPT = UUID(int=7)
 REF = Ref("local", ATTEMPT, str(ATTEMPT))
 DESK = Desk(ATTEMPT, "tenant")
 LIMIT = 1_000
+_NOBODY = 65_534
 
 
 @pytest.fixture
@@ -105,6 +107,36 @@ async def test_an_answer_that_cannot_be_written_leaves_nothing_each_time_it_is_t
     with files_no_longer_than(100), pytest.raises(Unavailable):
         await files.answer_call(REF, DESK, 1, b"x" * 101)
     assert names(box) == []
+
+
+@contextmanager
+def as_a_job_without_rights() -> Iterator[None]:
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("mode", [0, 0o300, 0o500])
+def test_a_mailbox_that_its_job_has_closed_is_no_fault_of_the_machine(box: Path, mode: int) -> None:
+    for each in (box, box.parent):
+        os.chown(each, _NOBODY, _NOBODY)
+    work = os.open(box.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        box.chmod(mode)
+        with as_a_job_without_rights():
+            assert not left_in(work, MAILBOX, "answer", b"answer")
+        box.chmod(0o700)
+        with as_a_job_without_rights():
+            assert left_in(work, MAILBOX, "answer", b"answer")
+        os.chown(box, 0, 0)  # and one that only we have closed is
+        with as_a_job_without_rights(), pytest.raises(Unavailable, match="os-error-13"):
+            left_in(work, MAILBOX, "answer", b"answer")
+    finally:
+        os.close(work)
+    assert names(box) == ["answer"]
 
 
 async def test_a_mailbox_that_is_a_link_or_gone_is_none(files: LocalFiles, box: Path, tmp_path: Path) -> None:

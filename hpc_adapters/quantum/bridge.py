@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpc_adapters.errors import BackendError, Rejected, Unavailable
+from hpc_adapters.quantum.refusing import facts_in
 
 LINE_BYTES: Final = 64 * 2**20
 """A longer message is not read, and ends the process."""
@@ -213,5 +214,5 @@ class _Life:
 
 def _family(problem: Mapping[str, Any]) -> BackendError:
     if problem.get("kind") == "rejected":
-        return Rejected(str(problem.get("code")), **dict(problem.get("facts") or {}))
+        return Rejected(str(problem.get("code")), **facts_in(problem.get("facts")))
     return Unavailable(str(problem.get("detail")), maybe_done=bool(problem.get("maybe_done", True)))

@@ -22,7 +22,8 @@ from hpc_adapters.devices import EstimateSource, ServiceEstimate
 from hpc_adapters.errors import Rejected
 from hpc_adapters.quantum.aer.device import ServiceTime
 from hpc_adapters.quantum.aer.requests import Device, check_circuit, estimate_run
-from hpc_adapters.workloads.circuit_refusals import CODES, DEVICE_CODES
+from hpc_adapters.quantum.refusing import refusal_in
+from hpc_adapters.workloads.circuit_refusals import DEVICE_CODES
 
 _AT_ONCE: Final = 2
 _KEPT: Final = 256
@@ -48,10 +49,9 @@ class Estimator:
         told = await self._translated(spec, device.settings.estimate_s)
         if not told:  # a machine that was busy is no answer to keep
             self._turns = {**dict(list(self._turns.items())[-_KEPT:]), first.attempt_id: turn + 1}
-        error = told.get("error")
-        if isinstance(error, dict) and error.get("code") in CODES and error["code"] not in DEVICE_CODES:
-            facts = error.get("facts")
-            raise Rejected(str(error["code"]), **(facts if isinstance(facts, dict) else {}))
+        refused = refusal_in(told)
+        if refused is not None and refused[0] not in DEVICE_CODES:
+            raise Rejected(refused[0], **refused[1])
         return estimate_of(told.get("estimate"), service, device)
 
     async def _translated(self, spec: RunSpec, patience_s: float) -> dict[str, Any]:

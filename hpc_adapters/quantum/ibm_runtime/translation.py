@@ -16,7 +16,7 @@ from hpc_adapters.confined.runs import ConfinedRuns, StartInterrupted
 from hpc_adapters.contract import Isolation, Seen, Stream
 from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.quantum.confining import workload
-from hpc_adapters.workloads.circuit_refusals import CODES
+from hpc_adapters.quantum.refusing import refusal_in
 
 _RESULT_BYTES: Final = 32 * 2**20
 _LOOK_S: Final = 0.05
@@ -141,9 +141,9 @@ class Translator:
                 raise Rejected("cannot-translate", reason="memory", max_mb=self._translate_mb)
             case _:
                 told = {}
-        refused = told.get("error") or {}
-        if refused.get("code") in CODES and refused["code"] != "device-failed":
-            raise Rejected(refused["code"], **dict(refused.get("facts") or {}))
+        refused = refusal_in(told)
+        if refused is not None and refused[0] != "device-failed":
+            raise Rejected(refused[0], **refused[1])
         if told.get("format") != "kyoyo.isa/1":
             self.discard(attempt_id)
             raise Unavailable("translation-failed", maybe_done=False)

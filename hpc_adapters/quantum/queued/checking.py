@@ -17,7 +17,7 @@ from hpc_adapters.contract import Circuit, Isolation, Stream
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.quantum.confining import workload
 from hpc_adapters.quantum.queued.settings import QueuedSettings
-from hpc_adapters.workloads.circuit_refusals import CODES
+from hpc_adapters.quantum.refusing import refusal_in
 
 Json = dict[str, Any]
 Job = Callable[[Circuit], Awaitable[Mapping[str, object]]]
@@ -105,14 +105,8 @@ class Checking:
         plan = self._read(told)
         if plan is not None:
             return plan
-        error = told.get("error") if isinstance(told.get("error"), dict) else {}
-        code = error.get("code") if error else None
-        raise NotPlanned(
-            code if isinstance(code, str) and code in CODES else "check-failed",
-            dict(error.get("facts") or {}) if error else {},
-            json.dumps(told).encode(),
-            state,
-        )
+        code, facts = refusal_in(told) or ("check-failed", {})
+        raise NotPlanned(code, facts, json.dumps(told).encode(), state)
 
     async def _ended(self, attempt_id: UUID) -> RunState:
         try:

@@ -270,7 +270,13 @@ class JobSpec(WorkSpec):
             if self.phases or self.repeat is not None:
                 raise BadPhase(phase="", problem="not_hybrid")
             return whole
-        usual = JobSpec(name=self.name, kind=self.kind, offering=self.offering, walltime_s=self.walltime_s)
+        usual = JobSpec(
+            name=self.name,
+            kind=self.kind,
+            offering=self.offering,
+            walltime_s=self.walltime_s,
+            max_cost_yen=self.max_cost_yen,  # for all phases together
+        )
         for name in sorted(WorkSpec.model_fields):
             if getattr(self, name) != getattr(usual, name):
                 raise BadPhase(phase="", problem="of_a_phase", name=name)

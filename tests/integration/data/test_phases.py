@@ -196,3 +196,12 @@ async def test_what_is_wrong_with_a_specification_is_said_by_name(house: BothSit
         estimate = (await http.post("/api/v1/estimates", json=hybrid(gpu("a", "true"), qpu("b")))).json()
         assert [each["phase"] for each in estimate["phases"]] == ["a", "b"]
         assert estimate["jobs"] == 1
+
+
+async def test_the_cost_of_all_phases_together_may_be_limited(house: BothSites) -> None:
+    whole = hybrid(gpu("a", "true"), qpu("b"))
+    async with house.world.client() as http:
+        enough = await http.post("/api/v1/estimates", json={**whole, "max_cost_yen": "100000"})
+        assert enough.status_code == 200, enough.text
+        answer = await http.post(JOBS, json={**whole, "max_cost_yen": "1"}, headers=key("little"))
+        assert refused(answer) == (422, "cost-cap-too-small")

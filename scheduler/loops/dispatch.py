@@ -9,7 +9,8 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts import service as accounts
-from hpc_adapters.contract import Backend, Circuit
+from hpc_adapters.contract import Backend
+from hpc_adapters.devices import Devices
 from hpc_adapters.errors import Unavailable
 from infra.db.connection import Conn, reading, transaction
 from scheduler.core.cycle import plan
@@ -104,9 +105,9 @@ async def _look(conn: Conn, deps: Deps, now: datetime) -> _Picture:
 
 
 async def _devices(conn: Conn, deps: Deps) -> Mapping[str, Condition]:
-    """None where nobody runs circuits: a look is saved."""
-    runs_circuits = any(Circuit in backend.capabilities().payloads for backend in deps.backends.values())
-    return await device_store.conditions(conn) if runs_circuits else {}
+    """None where no backend is one: a look is saved."""
+    has_devices = any(isinstance(backend, Devices) for backend in deps.backends.values())
+    return await device_store.conditions(conn) if has_devices else {}
 
 
 async def _standings(

@@ -102,6 +102,7 @@ async def post_all(conn: Conn, transactions: Sequence[Transaction], *, now: date
     if not transactions:
         return set()
     entries = [(each.id, line, entry) for each in transactions for line, entry in enumerate(each.entries)]
+    # One statement: entries of one that is there already are never sent, where the trigger would refuse them as late.
     rows = await conn.fetch(
         """WITH added AS (
                INSERT INTO pricing.ledger_transaction

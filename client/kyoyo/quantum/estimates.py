@@ -26,14 +26,18 @@ class NeededTime:
     def of(cls, estimate: Estimate) -> NeededTime | None:
         """Of an estimate; None: it is for no QPU, or of a portal that tells no range."""
         told = Fields(estimate.raw)
-        service = told.inner("service")
-        if not service.told:
+        qpu = told.inner("qpu")
+        if not qpu.told:
             return None
         return cls(
-            low_s=service.needed_yen("low_s"),
-            expected_s=service.needed_yen("expected_s"),
-            high_s=service.needed_yen("high_s"),
-            cap_s=service.needed_yen("cap_s"),
-            low_yen=told.yen("low_yen"),
-            source=service.text("source", ""),
+            low_s=_seconds(qpu, "low_us"),
+            expected_s=_seconds(qpu, "expected_us"),
+            high_s=_seconds(qpu, "high_us"),
+            cap_s=_seconds(qpu, "cap_us"),
+            low_yen=qpu.yen("low_yen"),
+            source=qpu.text("source", ""),
         )
+
+
+def _seconds(qpu: Fields, name: str) -> Decimal:
+    return (qpu.needed_yen(name) / 1_000_000).normalize()

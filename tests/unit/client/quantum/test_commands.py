@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import httpx2
 import pytest
 
+from portal.api.jobs import QpuOut
 from tests.support.fake_portal import FakePortal, a_job, an_estimate, an_offering, kyoyo, problem
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -121,17 +122,27 @@ def test_a_limit_of_yen_is_kept(portal: FakePortal, circuit: str) -> None:
 
 
 def test_the_estimate_tells_a_range_and_where_it_stops(portal: FakePortal, circuit: str) -> None:
-    service = {"low_s": "1.5", "expected_s": "2", "high_s": "2.25", "cap_s": "4", "source": "durations"}
-    portal.on("POST /estimates", {**an_estimate(), "service": service, "low_yen": "24"})
+    told = QpuOut(
+        source="durations",
+        low_us=1_500_000,
+        expected_us=2_000_000,
+        high_us=2_250_000,
+        cap_us=40_000_000,
+        low_yen="24",
+        expected_yen="90",
+        high_yen="100",
+        calibration_id=None,
+    )
+    portal.on("POST /estimates", {**an_estimate(), "qpu": told.model_dump(mode="json")})
     ran = kyoyo(portal, "qpu", "estimate", circuit, "--backend", "torino")
     for word in (
         "QPU time 1.5 to 2.25 s, probably 2 s, by its gates' durations",
         "¥24 to ¥100 without tax",
-        "stopped at 4 s",
+        "stopped at 40 s",
         "at most ¥100",
     ):
         assert word in ran.out
-    portal.on("POST /estimates", {**an_estimate(), "service": None})
+    portal.on("POST /estimates", {**an_estimate(), "qpu": None})
     assert "QPU" not in kyoyo(portal, "qpu", "estimate", circuit).out
 
 

@@ -42,14 +42,18 @@ class QpuSession:
         self._folder = Path(found)
         self._next = 1
 
-    def run(
-        self, program: str | Mapping[str, Any], *, shots: int | None = None, timeout_s: float | None = None
-    ) -> dict[str, Any]:
+    def run(self, program: Any, *, shots: int | None = None, timeout_s: float | None = None) -> dict[str, Any]:
         """call() and result(): what the device left, as a circuit's `Job.result()` has it. QpuRefused, TimeoutError."""
         return self.result(self.call(program, shots=shots), timeout_s=timeout_s)
 
-    def call(self, program: str | Mapping[str, Any], *, shots: int | None = None) -> int:
-        """Ask, and do not wait; the number of the call. program: OpenQASM text with `shots`, or a document of PUBs."""
+    def call(self, program: Any, *, shots: int | None = None) -> int:
+        """Ask, and do not wait; the number of the call. program: OpenQASM text or a Qiskit circuit, with `shots`, or a
+        document of PUBs.
+        """
+        if not isinstance(program, str | Mapping):
+            from qiskit import qasm3  # noqa: PLC0415  whoever has a circuit has it
+
+            program = qasm3.dumps(program)
         if isinstance(program, str):
             if shots is None:
                 raise ValueError("OpenQASM text needs shots")

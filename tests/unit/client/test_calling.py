@@ -60,6 +60,18 @@ def test_a_call_is_a_file_and_so_is_its_answer(tmp_path: Path, monkeypatch: pyte
         session.call("OPENQASM 3.0;")
 
 
+@pytest.mark.quantum
+def test_a_qiskit_circuit_is_called_as_its_text(tmp_path: Path) -> None:
+    qiskit = pytest.importorskip("qiskit")
+    bell = qiskit.QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    bell.measure_all()
+    number = QpuSession(tmp_path).call(bell, shots=7)
+    told = json.loads((tmp_path / f"call-{number}.json").read_text())
+    assert (told["shots"], told["program"].startswith("OPENQASM 3")) == (7, True)
+
+
 def test_who_calls_at_once_gets_numbers_without_a_gap(tmp_path: Path) -> None:
     sessions = [QpuSession(tmp_path) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:

@@ -142,6 +142,7 @@ MESSAGES = {
     "say.ended": "{name}: {state}, charged {charge}",
     "say.ended_open": "{name}: {state}; its charge is not final yet",
     "say.why": "{sentence} See: kyoyo logs --stderr {id}",
+    "say.why_circuit": "{sentence} See: kyoyo qpu result {id}",
     "say.ceiling": "at most {ceiling} ({with_tax} with tax), probably {expected}; available {available}",
     "say.admissible": "The wallet covers it.",
     "say.not_admissible": "The wallet does not cover it.",

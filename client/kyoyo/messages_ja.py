@@ -142,6 +142,7 @@ MESSAGES = {
     "say.ended": "{name}: {state}、課金額 {charge}",
     "say.ended_open": "{name}: {state}（課金額はまだ確定していません）",
     "say.why": "{sentence}詳細: kyoyo logs --stderr {id}",
+    "say.why_circuit": "{sentence}詳細: kyoyo qpu result {id}",
     "say.ceiling": "上限 {ceiling}（税込 {with_tax}）、見込み {expected}、利用可能額 {available}",
     "say.admissible": "残高で足ります。",
     "say.not_admissible": "残高が足りません。",

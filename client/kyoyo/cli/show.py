@@ -185,7 +185,8 @@ def ended(session: Session, record: JobRecord) -> None:
     if not record.succeeded:
         story = Fields(record.raw).items(lambda told: one_line(Fields(told).text("sentence", "")), "story")
         for sentence in story[-1:]:
-            session.tell("say.why", sentence=sentence, id=record.id)
+            more = "say.why_circuit" if record.kind == "quantum" else "say.why"
+            session.tell(more, sentence=sentence, id=record.id)
 
 
 def elapsed(record: JobRecord) -> str:

@@ -146,6 +146,13 @@ def test_the_estimate_tells_a_range_and_where_it_stops(portal: FakePortal, circu
     assert "QPU" not in kyoyo(portal, "qpu", "estimate", circuit).out
 
 
+def test_a_failed_circuit_points_to_where_its_reason_is(portal: FakePortal, circuit: str) -> None:
+    story = [{"at": "2026-11-21T00:00:02Z", "kind": "ended", "state": "FAILED", "sentence": "It is no program."}]
+    portal.on("GET /jobs/j-1", a_job(state="FAILED", kind="quantum", exit_code=65, charge_yen="0", story=story))
+    ran = kyoyo(portal, "qpu", "submit", circuit, "--wait")
+    assert "It is no program. See: kyoyo qpu result j-1" in ran.err
+
+
 def test_a_result_in_each_form(portal: FakePortal) -> None:
     assert "00 ███" in kyoyo(portal, "qpu", "result", "j-1").out
     assert "1,000 shots" in kyoyo(portal, "qpu", "result", "j-1", "--format", "plot").out

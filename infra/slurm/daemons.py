@@ -81,6 +81,10 @@ def is_of(daemon: Daemon, words: Sequence[str], node: str | None) -> bool:
     return daemon is not Daemon.SLURMD or node is None or words[-1] == node
 
 
+_CONNECT = "IO::Socket::UNIX->new(Peer => $ARGV[0]) and print 'yes'"
+"""Its socket's file outlives a server that was killed."""
+
+
 def serves(space: Namespace, daemon: Daemon, node: str | None = None) -> bool:
     """Whether it answers at this moment."""
 
@@ -94,7 +98,7 @@ def serves(space: Namespace, daemon: Daemon, node: str | None = None) -> bool:
         Daemon.SLURMDBD: lambda: HOST in answers("sacctmgr", "ping") or bool(answers("sacctmgr", "-n", "list", "qos")),
         Daemon.SLURMCTLD: lambda: " is UP" in answers("scontrol", "ping"),
         Daemon.SLURMD: lambda: _is_up(answers("sinfo", "--noheader", "--Node", "--format=%t", f"--nodes={node}")),
-        Daemon.SLURMRESTD: lambda: bool(answers("sh", "-c", f"test -S {REST_SOCKET} && echo yes")),
+        Daemon.SLURMRESTD: lambda: bool(answers("perl", "-MIO::Socket::UNIX", "-e", _CONNECT, REST_SOCKET)),
     }
     return checks[daemon]()
 

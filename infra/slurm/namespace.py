@@ -126,13 +126,17 @@ def start(plan: Mapping[str, object], log: Path) -> tuple[Namespace, subprocess.
 
 
 def born(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None: there is none, or only its shell is left."""
+    """When a process started, in clock ticks since boot; None: there is none, or only its shell is left.
+
+    Where its first thread has ended and others have not, its sockets are still open: it is there.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        threads = sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if fields[0] in "ZX" and threads <= 1 else int(fields[19])
 
 
 class Deadline:

@@ -176,7 +176,6 @@ async def _take(deps: Deps, session: Session, told: bytes, now: datetime) -> boo
             attempt = _attempt(locked, newest + 1, made, deps.new_id(), now)
             await _open(conn, locked, attempt)
             await store.keep_call(conn, locked, newest + 1, (made, attempt.id), now=now)
-            await notify(conn, "dispatch")
         else:
             await store.keep_call(conn, locked, newest + 1, made, now=now)
             await notify(conn, "calls")

@@ -19,7 +19,8 @@ from pricing.rating import RatedPiece, rate
 Key = tuple[UUID, date]
 """Usage record and accounting day: at most one live line stands for it."""
 
-_HOUSE_PAYS = frozenset({Waiver.BEYOND_CEILING, Waiver.LATE_CORRECTION})
+HOUSE_PAYS = frozenset({Waiver.BEYOND_CEILING, Waiver.LATE_CORRECTION})
+"""Why the customer is not charged for what the house then pays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Line:
     @property
     def overrun_micro_yen(self) -> int:
         """What the house pays of it: booked to `overrun`. (Lost work is nobody's: it is not booked at all.)"""
-        return self.piece.price_micro_yen - self.charged_micro_yen if self.waiver in _HOUSE_PAYS else 0
+        return self.piece.price_micro_yen - self.charged_micro_yen if self.waiver in HOUSE_PAYS else 0
 
     def reversed(self) -> Line:
         """The line that takes this one back."""
@@ -55,8 +56,27 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What attempts that are not looked at one by one come to: the books said of them all that was known."""
+
+    charged_micro_yen: int = 0
+    is_at_our_cost: bool = False
+    """Some of it the house pays."""
+    is_settled: bool = True
+    """Every one of them is."""
+    has_last: bool = False
+    """The last attempt of the job is among them. Of no interest before they are settled."""
+
+
+NOTHING = Rest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
-    """All that pricing knows about a job. `usages` per attempt: the current revisions that have a price."""
+    """What pricing knows about a job: of some attempts everything, of the `rest` what they come to.
+
+    `usages` per attempt: the current revisions that have a price.
+    """
 
     versions: Mapping[str, PriceVersion]
     """By offering: a job with phases may use several."""
@@ -68,6 +88,7 @@ class JobFacts:
     """Attempts with usage that waits for a price."""
     booked: Mapping[Key, Line]
     """The live lines: what stands after all lines and reversals so far."""
+    rest: Rest = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +115,25 @@ def outcome(facts: JobFacts) -> Outcome:
     settled = tuple(each.attempt_id for each in facts.attempts if each.settled_at is None and _is_settled(facts, each))
     return Outcome(
         lines=tuple(lines),
-        charged_before_micro_yen=_charged(facts.booked.values()),
-        charged_after_micro_yen=_charged(wanted.values()),
+        charged_before_micro_yen=facts.rest.charged_micro_yen + _charged(facts.booked.values()),
+        charged_after_micro_yen=facts.rest.charged_micro_yen + _charged(wanted.values()),
         overrun_micro_yen=sum(line.overrun_micro_yen for line in lines),
         settled=settled,
         releases=facts.hold_open and _is_over(facts),
+    )
+
+
+def leaves_the_rest(facts: JobFacts) -> bool:
+    """Whether the lines of the rest stay as they are, so that `outcome` of these facts is that of all facts.
+
+    It is so where nobody reaches the ceiling, now or before: then each line's charge is its price, or nothing by its
+    own ending, whatever the order. A job's many calls are settled so, each for what it takes itself. After the
+    release the limit is what was charged, which is reached at once: then everything is looked at.
+    """
+    if facts.rest == NOTHING:
+        return True
+    return (
+        facts.hold_open and not facts.rest.is_at_our_cost and not any(line.overrun_micro_yen for line in charge(facts))
     )
 
 
@@ -109,7 +144,7 @@ def charge(facts: JobFacts) -> list[Line]:
     """
     limit = facts.ceiling_micro_yen if facts.hold_open else _charged(facts.booked.values())
     beyond = Waiver.BEYOND_CEILING if limit == facts.ceiling_micro_yen else Waiver.LATE_CORRECTION
-    left = limit
+    left = limit - facts.rest.charged_micro_yen
     lines = []
     for attempt, piece in _pieces(facts):
         waiver = _waiver_of(attempt)
@@ -151,7 +186,8 @@ def _is_settled(facts: JobFacts, attempt: BillableAttempt) -> bool:
 
 def _is_over(facts: JobFacts) -> bool:
     """Whether the last attempt has been told and all of them are settled."""
-    return any(each.last for each in facts.attempts) and all(_is_settled(facts, each) for each in facts.attempts)
+    has_last = facts.rest.has_last or any(each.last for each in facts.attempts)
+    return has_last and facts.rest.is_settled and all(_is_settled(facts, each) for each in facts.attempts)
 
 
 def _same(booked: Line | None, wanted: Line | None) -> bool:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from infra.db.connection import Conn
 from pricing import charging, rating
-from pricing.charging import JobFacts, Outcome
+from pricing.charging import NOTHING, JobFacts, Key, Line, Outcome, Rest
 from pricing.errors import LedgerConflict, UnknownAttempt, UsageTooLarge
 from pricing.ledger import templates
 from pricing.ledger.balances import Part, draw, remainder
@@ -139,27 +139,71 @@ def _effective(attempt: BillableAttempt, now: datetime) -> datetime:
 
 
 async def _facts(case: _Case) -> JobFacts:
+    """Of the attempt alone where that says as much as all facts do: a job may have thousands of others."""
+    facts = await _facts_of_one(case)
+    return facts if charging.leaves_the_rest(facts) else await _facts_of_all(case)
+
+
+async def _facts_of_one(case: _Case) -> JobFacts:
+    """What the books say of the other attempts is what was known of them: each call here brings them in line."""
+    conn, attempt_id = case.conn, case.attempt.attempt_id
+    attempt = await job_store.attempt(conn, attempt_id)  # as it has become
+    assert attempt is not None
+    rest, is_open = await store.rest_of(conn, attempt)
+    usages = await store.usages_of_attempt(conn, attempt_id)
+    return _job_facts(
+        case,
+        [attempt],
+        {attempt_id: usages},
+        hold_open=is_open,
+        parked=frozenset([attempt_id] if await store.is_parked(conn, attempt_id) else []),
+        booked=await store.live_lines_of_attempt(conn, attempt_id),
+        rest=rest,
+    )
+
+
+async def _facts_of_all(case: _Case) -> JobFacts:
     conn, job_id = case.conn, case.attempt.job_id
-    by_attempt = await store.usages_of_job(conn, job_id)
-    replaced = {usage.supersedes for usages in by_attempt.values() for usage in usages}
-    attempts = await job_store.attempts_of(conn, job_id)
+    return _job_facts(
+        case,
+        await job_store.attempts_of(conn, job_id),
+        await store.usages_of_job(conn, job_id),
+        hold_open=await job_store.hold_closed_at(conn, job_id) is None,
+        parked=await store.parked_attempts(conn, job_id),
+        booked=await store.live_lines(conn, job_id),
+    )
+
+
+def _job_facts(
+    case: _Case,
+    attempts: Sequence[BillableAttempt],
+    usages: Mapping[UUID, Sequence[UsageToRate]],
+    *,
+    hold_open: bool,
+    parked: frozenset[UUID],
+    booked: Mapping[Key, Line],
+    rest: Rest = NOTHING,
+) -> JobFacts:
+    """Of usage only what counts: no correction has taken its place (one of the same attempt), and it has a price."""
+    replaced = {usage.supersedes for each in usages.values() for usage in each}
     version_of = {each.attempt_id: case.versions[each.offering_id] for each in attempts}
     return JobFacts(
         versions=case.versions,
         ceiling_micro_yen=case.quote.ceiling_micro_yen,
-        hold_open=await job_store.hold_closed_at(conn, job_id) is None,
+        hold_open=hold_open,
         attempts=attempts,
         usages={
             attempt_id: [
                 usage
-                for usage in usages
+                for usage in each
                 if usage.usage_record_id not in replaced
                 and version_of[attempt_id].component(usage.component) is not None
             ]
-            for attempt_id, usages in by_attempt.items()
+            for attempt_id, each in usages.items()
         },
-        parked=await store.parked_attempts(conn, job_id),
-        booked=await store.live_lines(conn, job_id),
+        parked=parked,
+        booked=booked,
+        rest=rest,
     )
 
 

@@ -12,6 +12,7 @@ from asyncpg import Record
 
 from infra.db.connection import Conn
 from pricing.ledger.balances import Part
+from pricing.ledger.templates import Template, transaction_id
 from pricing.model import BillableAttempt, Component, Ending, LotKind, Quote, QuoteLine, QuotePhase
 
 _ATTEMPT = """SELECT attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at, phase,
@@ -174,9 +175,9 @@ async def held_parts(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, list[Par
            FROM pricing.ledger_transaction t
            JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.bucket = 'held'
            JOIN pricing.lot l ON l.id = e.lot_id
-           WHERE t.job_id = ANY($1) AND t.template = 'hold'
+           WHERE t.id = ANY($1)
            ORDER BY t.job_id, l.kind, l.expires_at, l.id""",
-        list(job_ids),
+        [transaction_id(Template.HOLD, job_id) for job_id in job_ids],
     )
     parts: dict[UUID, list[Part]] = {job_id: [] for job_id in job_ids}
     for row in rows:

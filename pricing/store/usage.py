@@ -9,11 +9,16 @@ from uuid import UUID
 from asyncpg import Record
 
 from infra.db.connection import Conn
-from pricing.charging import Key, Line
-from pricing.ledger.templates import transaction_id
+from pricing.charging import HOUSE_PAYS, Key, Line, Rest
+from pricing.ledger.templates import Template, transaction_id
 from pricing.model import BillableAttempt, Component, Ending, UsageToRate, Waiver
 from pricing.rating import RatedPiece
 from pricing.units import decimal, micro
+
+_SETTLING = (Template.SETTLE, Template.REFUND, Template.ADJUST)
+_REVISIONS = 4  # looked for at a time: most attempts are settled once
+_LINES = """SELECT attempt_id, usage_record_id, component, accounting_date, effective_at, quantity, list_micro_yen,
+    market_micro_yen, price_micro_yen, charged_micro_yen, waiver FROM pricing.rated_line"""
 
 
 async def add_usage(conn: Conn, attempt: BillableAttempt, usages: Sequence[UsageToRate], *, now: datetime) -> None:
@@ -87,6 +92,20 @@ async def parked_attempts(conn: Conn, job_id: UUID) -> frozenset[UUID]:
     return frozenset(row["attempt_id"] for row in rows)
 
 
+async def is_parked(conn: Conn, attempt_id: UUID) -> bool:
+    """The same of one attempt."""
+    return bool(
+        await conn.fetchval(
+            """SELECT EXISTS (
+                   SELECT FROM pricing.parked_usage p
+                   WHERE p.attempt_id = $1 AND p.resolved_at IS NULL AND NOT EXISTS (
+                       SELECT FROM pricing.billable_usage u
+                        WHERE u.attempt_id = p.attempt_id AND u.supersedes = p.usage_record_id))""",
+            attempt_id,
+        )
+    )
+
+
 async def resolve_parked(conn: Conn, usage_record_id: UUID, *, now: datetime) -> UUID | None:
     """The attempt of a parked record, which waits no more; None when no record of this id is parked."""
     await conn.execute(
@@ -137,30 +156,67 @@ async def close_hold(conn: Conn, job_id: UUID, *, now: datetime) -> None:
 
 
 async def revision_of(conn: Conn, attempt: BillableAttempt) -> int:
-    """How often an attempt has been settled or corrected so far. Its job leads there: that is what is indexed."""
-    count: int = await conn.fetchval(
-        """SELECT count(*) FROM pricing.ledger_transaction
-           WHERE job_id = $1 AND attempt_id = $2 AND template IN ('settle', 'refund', 'adjust')""",
-        attempt.job_id,
-        attempt.attempt_id,
-    )
-    return count
+    """How often an attempt has been settled or corrected so far. By their ids: a job may have thousands of others."""
+    found = 0
+    while True:
+        numbers = range(found, found + _REVISIONS)
+        booked: int = await conn.fetchval(
+            "SELECT count(*) FROM pricing.ledger_transaction WHERE id = ANY($1)",
+            [transaction_id(template, attempt.attempt_id, number) for number in numbers for template in _SETTLING],
+        )
+        found += booked
+        if booked < _REVISIONS:
+            return found
 
 
 async def live_lines(conn: Conn, job_id: UUID) -> dict[Key, Line]:
-    """What stands of a job's rated lines. Line and reversal alternate, so of an odd number the last one stands."""
-    rows = await conn.fetch(
-        """SELECT attempt_id, usage_record_id, component, accounting_date, effective_at, quantity, list_micro_yen,
-                  market_micro_yen, price_micro_yen, charged_micro_yen, waiver
-           FROM pricing.rated_line WHERE job_id = $1 ORDER BY usage_record_id, piece""",
-        job_id,
-    )
+    """What stands of a job's rated lines."""
+    return _live(await conn.fetch(f"{_LINES} WHERE job_id = $1 ORDER BY usage_record_id, piece", job_id))
+
+
+async def live_lines_of_attempt(conn: Conn, attempt_id: UUID) -> dict[Key, Line]:
+    """The same of one attempt."""
+    return _live(await conn.fetch(f"{_LINES} WHERE attempt_id = $1 ORDER BY usage_record_id, piece", attempt_id))
+
+
+def _live(rows: Sequence[Record]) -> dict[Key, Line]:
+    """Line and reversal alternate, so of an odd number the last one stands."""
     live: dict[Key, Line] = {}
     for row in rows:
         key = (row["usage_record_id"], row["accounting_date"])
         if live.pop(key, None) is None:
             live[key] = _line(row)
     return live
+
+
+async def rest_of(conn: Conn, attempt: BillableAttempt) -> tuple[Rest, bool]:
+    """What the other attempts of its job come to, and whether its hold is open. Lines and reversals add up."""
+    row = await conn.fetchrow(
+        """SELECT h.closed_at IS NULL AS is_open, l.charged, l.ours, o.unsettled,
+                  CASE WHEN o.unsettled THEN false ELSE EXISTS (
+                      SELECT FROM pricing.billable_attempt
+                       WHERE job_id = $1 AND attempt_id <> $2 AND last) END AS has_last
+           FROM pricing.hold h
+           CROSS JOIN (SELECT coalesce(sum(charged_micro_yen), 0)::bigint AS charged,
+                              coalesce(sum(price_micro_yen - charged_micro_yen) FILTER (WHERE waiver = ANY($3)), 0) > 0
+                                  AS ours
+                         FROM pricing.rated_line WHERE job_id = $1 AND attempt_id <> $2) l
+           CROSS JOIN (SELECT EXISTS (
+                           SELECT FROM pricing.billable_attempt
+                            WHERE job_id = $1 AND attempt_id <> $2 AND settled_at IS NULL) AS unsettled) o
+           WHERE h.job_id = $1""",
+        attempt.job_id,
+        attempt.attempt_id,
+        [each.value for each in HOUSE_PAYS],
+    )
+    assert row is not None
+    rest = Rest(
+        charged_micro_yen=row["charged"],
+        is_at_our_cost=row["ours"],
+        is_settled=not row["unsettled"],
+        has_last=row["has_last"],
+    )
+    return rest, row["is_open"]
 
 
 async def append_lines(

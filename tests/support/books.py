@@ -15,7 +15,7 @@ from uuid import UUID
 
 from infra.db.connection import transaction
 from pricing import charging, service
-from pricing.charging import JobFacts, Key, Line
+from pricing.charging import JobFacts, Key, Line, Outcome, Rest
 from pricing.errors import InsufficientFunds
 from pricing.ledger import balances, templates
 from pricing.ledger.balances import LotBalance, Part
@@ -94,6 +94,30 @@ class _Job:
             parked=frozenset(attempt for record, attempt in self.parked.items() if record not in replaced),
             booked=dict(self.live),
         )
+
+
+def _require_the_same_of_one(job: _Job, attempt_id: UUID, expected: Outcome) -> None:
+    """What the store does where it may: one attempt, and what its job's others come to. It must book the very same."""
+    everything = job.facts()
+    others = [line for line in everything.booked.values() if line.attempt_id != attempt_id]
+    rest = Rest(
+        charged_micro_yen=sum(line.charged_micro_yen for line in others),
+        is_at_our_cost=any(line.overrun_micro_yen for line in others),
+        is_settled=all(each.settled_at for each in everything.attempts if each.attempt_id != attempt_id),
+        has_last=any(each.last for each in everything.attempts if each.attempt_id != attempt_id),
+    )
+    of_one = replace(
+        everything,
+        attempts=[job.attempts[attempt_id]],
+        usages={attempt_id: everything.usages.get(attempt_id, ())},
+        parked=everything.parked & {attempt_id},
+        booked={key: line for key, line in everything.booked.items() if line.attempt_id == attempt_id},
+        rest=rest,
+    )
+    if charging.leaves_the_rest(of_one):
+        got = charging.outcome(of_one)
+        assert replace(got, lines=()) == replace(expected, lines=())
+        assert Counter(map(repr, got.lines)) == Counter(map(repr, expected.lines))
 
 
 class PureBooks:
@@ -212,6 +236,7 @@ class PureBooks:
 
     def _balance_books(self, job: _Job, attempt_id: UUID, now: datetime) -> None:
         outcome = charging.outcome(job.facts())
+        _require_the_same_of_one(job, attempt_id, outcome)
         for line in outcome.lines:
             if job.live.pop(line.key, None) is None:
                 job.live[line.key] = line

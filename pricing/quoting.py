@@ -11,7 +11,7 @@ from uuid import UUID
 from pricing.catalog import require_size
 from pricing.errors import CostCapTooSmall, NoPrice
 from pricing.model import Component, JobSize, Offering, OfferingKind, PriceVersion, Quote, QuoteLine, ServiceTime
-from pricing.units import MICRO, amount_up, ceil_div, decimal, micro, with_tax, without_tax, yen_text
+from pricing.units import amount_up, ceil_div, decimal, micro, with_tax, without_tax, yen_text
 
 OFFERING_MODEL = "offering"
 """Source of a service time that follows from the offering's own model."""
@@ -39,7 +39,8 @@ def price_job(
     now: datetime,
 ) -> Quote:
     """The quote of a job. Its ceiling is the price of the cap: what it may use by its time limit or, of a circuit, the
-    QPU time at which it is stopped. On GPUs nothing is known before it ran, so expected = ceiling there.
+    QPU time at which it is stopped. On GPUs nothing is known before it ran, so expected = ceiling there. What the owner
+    will pay at most only ever lowers a cap.
 
     The refusals of `require_size`; NoPrice when the version lacks a component that the job may use; CostCapTooSmall.
     """
@@ -104,8 +105,7 @@ def _circuit(offering: Offering, version: PriceVersion, size: JobSize) -> _Range
         # what holds a simulator's units is only known at its end, so all of it must be paid for
         needed = _cost(version, _circuit_use(offering, size, service.low_us))
         _require_affordable(needed, version, size)
-        most_us = max(cap_us, size.walltime_s * MICRO)
-        cap_us = min(most_us, _affordable_us(offering, version, size, limit, otherwise_us=cap_us))
+        cap_us = min(cap_us, _affordable_us(offering, version, size, limit, otherwise_us=cap_us))
     expected_us = min(cap_us, ceil_div(service.low_us + high_us, 2))
     told = {"low_us": service.low_us, "expected_us": expected_us, "high_us": min(high_us, cap_us), "cap_us": cap_us}
     known: dict[str, object] = {} if service.calibration_id is None else {"calibration_id": service.calibration_id}

@@ -100,7 +100,9 @@ class DeviceLimit(Refusal):
 
 
 class RefusedByDevice(Refusal):
-    """The device has looked at the program and would not run it. Facts: device, problem (its code)."""
+    """The device has looked at the program and would not run it. Facts: device, problem (its code), about (what it says
+    of it, as 'name: value').
+    """
 
     code: ClassVar[str] = "refused-by-device"
 

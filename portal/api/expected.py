@@ -7,6 +7,7 @@ import asyncio
 from hpc_adapters.contract import Circuit
 from hpc_adapters.devices import Devices
 from hpc_adapters.errors import Rejected, Unavailable
+from hpc_adapters.workloads.circuit_refusals import DEVICE_CODES
 from portal.auth.caller import Caller
 from pricing import service as pricing
 from pricing.errors import UnknownOffering
@@ -14,19 +15,24 @@ from pricing.model import ServiceTime
 from scheduler import service as scheduler
 from scheduler.core.model import JobKind
 from scheduler.errors import DeviceNotFound, RefusedByDevice
+from scheduler.service.submitting import Foreseen
 from scheduler.submission import Submission, checked
 
+_OUR_FAULT = DEVICE_CODES | {"check-failed"}
+"""What says nothing of the program."""
 
-async def expected(caller: Caller, request: Submission, *, binding: bool) -> ServiceTime | None:
-    """None: as the offering's model says, for nobody told better in time.
 
-    binding: for a submission. There a simulator is not asked, for it follows its model exactly, and what a device would
-    not run is left for it to say when it is handed over. Else RefusedByDevice; and the refusals of `checked()`.
+async def expected(caller: Caller, request: Submission, *, binding: bool) -> Foreseen:
+    """None: as the offering's model says, for nobody told better in time. A refusal is for the caller to raise.
+
+    binding: for a submission. There a simulator is not asked, for it follows its model exactly and costs nothing where
+    it refuses, and a translation takes seconds; whoever wants to know before asks for an estimate. The refusals of
+    `checked()`.
     """
     if request.kind is not JobKind.QUANTUM:
         return None
     clean = checked(request)
-    name = await _device(caller, clean.offering_id, real=binding)
+    name = None if clean.session is not None else await _device(caller, clean.offering_id, real=binding)
     backend = None if name is None else caller.deps.backends.get(name)
     if name is None or not isinstance(backend, Devices):
         return None
@@ -36,10 +42,15 @@ async def expected(caller: Caller, request: Submission, *, binding: bool) -> Ser
     except (Unavailable, TimeoutError):
         return None
     except Rejected as refused:
-        if binding:
-            return None
-        raise RefusedByDevice(device=name, problem=refused.code) from None
+        return _refusal(name, refused)
     return ServiceTime(found.low_us, found.high_us, found.source.value, found.calibration_id)
+
+
+def _refusal(device: str, refused: Rejected) -> RefusedByDevice | None:
+    if refused.code in _OUR_FAULT:
+        return None
+    about = [f"{fact}: {value}" for fact, value in refused.facts.items()]
+    return RefusedByDevice(device=device, problem=refused.code, about=about)
 
 
 async def _device(caller: Caller, offering_id: str, *, real: bool) -> str | None:

@@ -42,6 +42,7 @@ from pricing.model import Component, PriceVersion, Quote, QuotePhase
 from pricing.units import amount_down, micro, yen_text
 from scheduler import service as scheduler
 from scheduler.core.model import MAIN, State
+from scheduler.errors import RefusedByDevice
 
 router = APIRouter(tags=["jobs"])
 _PAGE = 50
@@ -118,6 +119,8 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
     """
     request = spec.submission()
     service = await expected(caller, request, binding=False)
+    if isinstance(service, RefusedByDevice):
+        raise service
     async with caller.transaction() as conn:
         quote, jobs = await scheduler.estimate(
             conn,
@@ -197,6 +200,8 @@ def _estimate_phase(quoted: QuotePhase) -> EstimatePhase:
 @router.post("/jobs", status_code=HTTPStatus.CREATED)
 async def submit_job(caller: JobsWriter, spec: JobSpec, key: IdempotencyKey, response: Response) -> JobOut:
     """Submits a job: quoted, admitted and queued in one transaction. 200 when the same request came before.
+
+    A circuit that its device, where that is no simulator, would not run is refused; POST /estimates tells it of any.
 
     An array is all of its tasks or none; the answer is the first one's record.
     """

@@ -23,6 +23,7 @@ from scheduler.errors import (
     DependencyNotFound,
     IdempotencyKeyReused,
     QueueFull,
+    RefusedByDevice,
     SessionNotFound,
     SessionOver,
     TooManyDependencies,
@@ -50,6 +51,8 @@ from scheduler.views import JobView
 MAX_PREREQUISITES = 2_000
 """Jobs that one job may wait for, when the tasks of arrays are counted."""
 NO_CAPABILITIES: Mapping[str, Capabilities] = {}
+Foreseen = ServiceTime | RefusedByDevice | None
+"""What its device expects of a circuit; None: nobody asked it, or it did not answer in time."""
 
 
 async def submit(
@@ -64,17 +67,17 @@ async def submit(
     now: datetime,
     capabilities: Mapping[str, Capabilities] = NO_CAPABILITIES,
     freeze: Freeze | None = None,
-    service: ServiceTime | None = None,
+    service: Foreseen = None,
 ) -> tuple[JobView, bool]:
     """Steps 1–3 of the life of a job, in one transaction: job, quote, hold, attempt QUEUED. Wakes the dispatcher.
 
     An array is as many jobs, all or none of them, and its first task stands for it. capabilities: of the configured
-    backends. freeze: looks up its input files; None: there are no files here. service: what its
-    device expects of a circuit; None: as its offering's model says. The same key with the same request again:
-    the earlier job, and False. Refusals: those of
-    submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull, UnsupportedFeature, DependencyNotFound …;
-    accounts' (ProjectNotFound, OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering,
-    NoPrice, TooManyGpus …, NoWallet, InsufficientFunds).
+    backends. freeze: looks up its input files; None: there are no files here. service: None: as its offering's model
+    says; a refusal is raised, unless the job was taken before. The same key with the same request again: the earlier
+    job, and False. Refusals: those of submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull,
+    UnsupportedFeature, RefusedByDevice, DependencyNotFound …; accounts' (ProjectNotFound, OrganisationSuspended,
+    SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering, NoPrice, TooManyGpus …, NoWallet,
+    InsufficientFunds).
     """
     principal.require(Scope.JOBS_WRITE)
     organisation_id = organisation_of(principal)
@@ -86,6 +89,8 @@ async def submit(
         if queue.earlier.request_sha256 != digest:
             raise IdempotencyKeyReused(job_id=str(queue.earlier.job_id))
         return await job(conn, queue.earlier.job_id), False
+    if isinstance(service, RefusedByDevice):
+        raise service
     project = await accounts.project_by_slug(conn, organisation_id, clean.project)
     _require_place(queue, asked=count_of(clean))
     ids = (job_id, quote_id)

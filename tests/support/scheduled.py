@@ -26,6 +26,7 @@ from scheduler import service
 from scheduler.core.model import JobKind, State
 from scheduler.loops import cancel, dispatch, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps, Settings
+from scheduler.service.submitting import Foreseen
 from scheduler.submission import Submission
 from scheduler.views import JobView
 from tests.support import market
@@ -115,11 +116,21 @@ class World:
     def as_tenant(self, who: Principal):
         return transaction(self.market.database.portal, role=Role.TENANT, organisation_id=who.organisation_id)
 
-    async def submit(self, who: Principal, request: Submission | None = None, *, key: str | None = None) -> JobView:
-        view, _ = await self.submit_again(who, request or a_submission(), key=key or f"key {next(self.numbers)}")
+    async def submit(
+        self,
+        who: Principal,
+        request: Submission | None = None,
+        *,
+        key: str | None = None,
+        foreseen: Foreseen = None,
+    ) -> JobView:
+        told = request or a_submission()
+        view, _ = await self.submit_again(who, told, key=key or f"key {next(self.numbers)}", foreseen=foreseen)
         return view
 
-    async def submit_again(self, who: Principal, request: Submission, *, key: str) -> tuple[JobView, bool]:
+    async def submit_again(
+        self, who: Principal, request: Submission, *, key: str, foreseen: Foreseen = None
+    ) -> tuple[JobView, bool]:
         async with self.as_tenant(who) as conn:
             return await service.submit(
                 conn,
@@ -131,6 +142,7 @@ class World:
                 quote_id=self.new_id(),
                 now=self.now,
                 capabilities={name: backend.capabilities() for name, backend in self.backends.items()},
+                service=foreseen,
             )
 
     async def tasks(self, who: Principal, array: JobView) -> list[JobView]:

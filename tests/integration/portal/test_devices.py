@@ -143,8 +143,25 @@ async def test_what_the_device_would_not_run_is_refused_with_its_word(world: Wor
     device = await with_device(world)
     device.estimated = Rejected("too-many-qubits", qubits=9)
     told = await estimated(world)
-    assert (told["code"], told["facts"]) == ("refused-by-device", {"device": "aer", "problem": "too-many-qubits"})
+    facts = {"device": "aer", "problem": "too-many-qubits", "about": ["qubits: 9"]}
+    assert (told["code"], told["facts"]) == ("refused-by-device", facts)
     assert "more qubits than the device has" in told["detail"]
+    assert "qubits: 9" in told["remedy"]
+
+
+async def test_what_a_real_device_would_not_run_is_not_taken_but_what_was_taken_is_told_again(world: World) -> None:
+    device = await with_device(world)
+    await world.market.grant("10000")
+    async with world.client() as api:
+        taken = await api.post("/api/v1/jobs", json=circuit(), headers=key("one"))
+        device.estimated = Rejected("no-measurement")  # its calibration has changed, say
+        again = await api.post("/api/v1/jobs", json=circuit(), headers=key("one"))
+        refused = await api.post("/api/v1/jobs", json=circuit(), headers={**key("two"), "Accept-Language": "ja"})
+        jobs = (await api.get("/api/v1/jobs")).json()["items"]
+    assert (again.status_code, again.json()["id"]) == (200, taken.json()["id"])
+    assert (refused.status_code, refused.json()["code"]) == (422, "refused-by-device")
+    assert "測定" in refused.json()["detail"]
+    assert [job["id"] for job in jobs] == [taken.json()["id"]]
 
 
 @pytest.mark.parametrize(("simulator", "asked"), [(False, 1), (True, 0)])
@@ -179,9 +196,13 @@ async def test_the_pages_show_devices_in_both_languages(world: World, language: 
     assert "<b>odd" not in shown.text
 
 
-async def test_a_cap_on_cost_is_quoted_as_the_ceiling_and_told_when_it_is_too_small(world: World) -> None:
-    await with_device(world)
+async def test_a_cap_on_cost_only_lowers_the_ceiling_and_is_told_when_it_is_too_small(world: World) -> None:
+    device = await with_device(world)
     await world.market.grant("10000")
+    generous = await estimated(world, max_cost_yen="715")
+    assert generous == await estimated(world)
+    assert (generous["ceiling_yen"], generous["qpu"]["cap_us"]) == ("500", 3_000_000)
+    device.estimated = ServiceEstimate(low_us=900_000, high_us=5_000_000, source=EstimateSource.DURATIONS)
     told = await estimated(world, max_cost_yen="715")
     assert (told["ceiling_yen"], told["ceiling_with_tax_yen"], told["qpu"]["cap_us"]) == ("650", "715", 4_000_000)
     small = await estimated(world, max_cost_yen="60")

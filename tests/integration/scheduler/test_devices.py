@@ -11,6 +11,7 @@ from accounts.model import Principal
 from hpc_adapters.contract import Resources
 from hpc_adapters.devices import DeviceState, OfflineWindow
 from infra.db.connection import Role, transaction
+from pricing.model import ServiceTime
 from pricing.units import micro
 from scheduler import service
 from scheduler.core.model import JobKind, State
@@ -196,11 +197,15 @@ async def a_qpu(database: Database, **told: object) -> tuple[World, DeviceBacken
 async def test_a_circuit_is_handed_over_with_the_cap_that_was_quoted(database: Database) -> None:
     world, _, who = await a_qpu(database)
     plain = await world.submit(who, a_submission(**CIRCUIT))
-    capped = await world.submit(who, a_submission(**CIRCUIT, max_cost_micro_yen=micro("673.75")))
+    longer = ServiceTime(1_000_000, 6_000_000, "durations")
+    limit = a_submission(**CIRCUIT, max_cost_micro_yen=micro("673.75"))
+    generous = await world.submit(who, limit)
+    capped = await world.submit(who, limit, foreseen=longer)
     owner = database.owner
     caps = {row["id"]: row["max_qpu_us"] for row in await owner.fetch("SELECT id, max_qpu_us FROM scheduler.job")}
     assert caps == {
         plain.id: 2_250_000,
+        generous.id: 2_250_000,
         capped.id: 4_000_000,
     }  # 612.5 without tax: 12.5 for its shots leave 600 for 4 s
     held = await owner.fetchval("SELECT ceiling_micro_yen FROM pricing.hold WHERE job_id = $1", capped.id)

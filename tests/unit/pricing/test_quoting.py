@@ -128,7 +128,7 @@ def test_an_estimate_below_the_model_does_not_stop_a_job_at_its_own_guess() -> N
     assert quoting.cap_of(a_circuit(service=ServiceTime(1_000, 2_000, "durations"))) == 3_000_000
 
 
-def test_the_owners_cap_is_turned_into_time_and_held_whole() -> None:
+def test_the_owners_cap_is_turned_into_time_where_it_is_below_the_quote() -> None:
     quote = a_circuit(service=ServiceTime(1_000_000, 5_000_000, "durations"), max_cost_micro_yen=micro("385"))
     assert quoting.cap_of(quote) == 2_000_000  # 50 for the shots leave 300 for 2 s
     assert (quote.ceiling_micro_yen, quote.ceiling_with_tax_micro_yen) == (micro("350"), micro("385"))
@@ -136,8 +136,9 @@ def test_the_owners_cap_is_turned_into_time_and_held_whole() -> None:
     assert quote.basis["high_us"] == quote.basis["expected_us"] == 2_000_000
 
 
-def test_a_generous_cap_ends_at_the_time_limit() -> None:
-    assert quoting.cap_of(a_circuit(max_cost_micro_yen=micro("1000000"))) == 600_000_000
+@pytest.mark.parametrize("service", [None, ServiceTime(1_000_000, 5_000_000, "durations")])
+def test_a_generous_cap_changes_nothing(service: ServiceTime | None) -> None:
+    assert a_circuit(service=service, max_cost_micro_yen=micro("1000000")) == a_circuit(service=service)
 
 
 @pytest.mark.parametrize("yen", ["219.999999", "0", "49"])
@@ -156,6 +157,8 @@ def test_no_cap_is_ever_exceeded_and_the_range_is_in_order(cap: int, low_us: int
     assert quote.low_micro_yen is not None
     assert quote.low_micro_yen <= quote.expected_micro_yen <= quote.ceiling_micro_yen
     assert quote.ceiling_with_tax_micro_yen <= cap
+    uncapped = a_circuit(service=ServiceTime(low_us, low_us + more_us, "model"))
+    assert quote.ceiling_micro_yen <= uncapped.ceiling_micro_yen
 
 
 def test_gpu_jobs_are_refused_where_their_ceiling_is_above_the_owners_cap() -> None:

@@ -164,6 +164,18 @@ class QpuView:
     wait_s: int
     closed: bool
     calls: Sequence[CallView]
+    """Its newest ones, newest first; next_cursor leads to those before."""
+    asked: int = 0
+    """How many it has made in all, refused ones among them."""
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPage:
+    """Some calls of a job, newest first. next_cursor: None at its first call."""
+
+    items: Sequence[CallView]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from kyoyo.errors import NotFound, Unavailable
 from kyoyo.follow import PATIENCE_S, LogReader
-from kyoyo.models import Cost, JobPage, JobRecord
+from kyoyo.models import Cost, Fields, JobPage, JobRecord, Json
 from kyoyo.transport import Transport
 
 FIRST_POLL_S = 0.25
@@ -44,6 +44,17 @@ class Job:
         """Promised, held and charged, as of now."""
         record = self.refresh()
         return Cost(quote_yen=record.quote_yen, held_yen=record.held_yen, charge_yen=record.charge_yen)
+
+    def calls(self) -> Iterator[Json]:
+        """Every call that it has made to its QPU, newest first, page by page; each as the API tells it."""
+        cursor: str | None = None
+        while True:
+            told = self._transport.get(f"/jobs/{self.id}/calls", limit=200, cursor=cursor)
+            page = Fields(told)
+            yield from page.items(lambda each: Fields(each).told)
+            cursor = page.text("next_cursor", "") or None
+            if cursor is None:
+                return
 
     def tasks(self) -> Sequence[Job]:
         """All tasks of the array that it belongs to, by their index; of a job by itself: the job."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
-from portal.api.wire import Out, number_text
+from portal.api.wire import Items, Out, number_text
 from portal.language import Language
 from pricing.model import AttemptMoney
 from pricing.units import yen_text
@@ -49,7 +49,13 @@ class QpuCallsOut(Out):
     wait_s: int
     reserved: Annotated[bool, Field(description="A slot of the device is kept for the calls; else they queue.")]
     closed: bool
-    calls: list[CallOut]
+    asked: Annotated[int, Field(description="How many calls it has made so far, refused ones among them.")]
+    calls: Annotated[list[CallOut], Field(description="The newest 50, newest first.")]
+    next_cursor: Annotated[str | None, Field(description="Leads GET /jobs/{job_id}/calls to those before.")]
+
+
+class CallPageOut(Items[CallOut]):
+    next_cursor: str | None
 
 
 def qpu_out(view: QpuView | None, by_attempt: Mapping[UUID, AttemptMoney], language: Language) -> QpuCallsOut | None:
@@ -66,8 +72,20 @@ def qpu_out(view: QpuView | None, by_attempt: Mapping[UUID, AttemptMoney], langu
         wait_s=view.wait_s,
         reserved=False,
         closed=view.closed,
-        calls=[_call(each, by_attempt, language) for each in view.calls],
+        asked=view.asked,
+        calls=calls_out(view.calls, by_attempt, language),
+        next_cursor=view.next_cursor,
     )
+
+
+def calls_out(calls: Sequence[CallView], by_attempt: Mapping[UUID, AttemptMoney], language: Language) -> list[CallOut]:
+    """Each with its money."""
+    return [_call(each, by_attempt, language) for each in calls]
+
+
+def attempts_in(calls: Sequence[CallView]) -> list[UUID]:
+    """Those that carry them out."""
+    return [each.attempt_id for each in calls if each.attempt_id is not None]
 
 
 def _call(call: CallView, by_attempt: Mapping[UUID, AttemptMoney], language: Language) -> CallOut:

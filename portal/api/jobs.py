@@ -13,7 +13,7 @@ from pydantic import Field
 
 from hpc_adapters.contract import Capabilities
 from infra.db.connection import Conn
-from portal.api.callrecord import qpu_out
+from portal.api.callrecord import attempts_in, qpu_out
 from portal.api.expected import expected
 from portal.api.jobrecord import (
     InputOut,
@@ -283,13 +283,15 @@ async def job_detail(conn: Conn, caller: Caller, job_id: UUID) -> JobDetail:
     story = await scheduler.story(conn, job_id)
     money = await pricing.charges_by_job(conn, [job_id])
     usage = await pricing.usage_by_job(conn, [job_id])
-    by_attempt = await pricing.attempts_of_job(conn, job_id)
+    qpu = await scheduler.qpu(conn, job_id)
+    shown = [each.id for each in attempts] + attempts_in(qpu.calls if qpu else ())
+    by_attempt = await pricing.charges_by_attempt(conn, shown)
     phases = await phases_of(conn, job_id, by_attempt)
     return JobDetail(
         **job_facts(job, money.get(job_id)),
         phases=[phase_out(each) for each in phases.rows],
         rest=rest_out(phases.rest, caller.language),
-        qpu=qpu_out(await scheduler.qpu(conn, job_id), by_attempt, caller.language),
+        qpu=qpu_out(qpu, by_attempt, caller.language),
         dependencies=[dependency_out(each) for each in dependencies],
         attempts=[attempt_out(each, by_attempt.get(each.id)) for each in attempts],
         story=story_out(story, caller.language),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from portal.api import (
+    calls,
     data,
     devices,
     jobs,
@@ -28,7 +29,7 @@ API = "/api/v1"
 def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
-    own = (me, offerings, devices, jobs, output, data, transfers, money, tokens, secrets)
+    own = (me, offerings, devices, jobs, calls, output, data, transfers, money, tokens, secrets)
     for part in (*own, members, organisations, operations, kpi):
         router.include_router(part.router)
     return router

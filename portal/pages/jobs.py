@@ -13,7 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from hpc_adapters.contract import Stream
 from infra.refusal import Refusal
-from portal.api.callrecord import qpu_out
+from portal.api.callrecord import attempts_in, qpu_out
 from portal.api.output import parsed
 from portal.errors import NoResult
 from portal.joblogs import LogSource, Piece, log_events, read_log
@@ -50,8 +50,10 @@ async def show_jobs(
 
 
 @router.get("/{job_id}")
-async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
-    """One job: where it stands, why, what it costs, what it prints and what came out."""
+async def show_job(
+    visitor: JobsVisitor, job_id: UUID, calls: Annotated[str | None, Query(max_length=500)] = None
+) -> HTMLResponse:
+    """One job: where it stands, why, what it costs, what it prints and what came out. calls: cursor of its calls."""
     caller = visitor.caller
     async with caller.transaction() as conn:
         job = await scheduler.job(conn, job_id)
@@ -59,10 +61,11 @@ async def show_job(visitor: JobsVisitor, job_id: UUID) -> HTMLResponse:
         money = (await pricing.charges_by_job(conn, [job_id])).get(job_id)
         dependencies = await scheduler.dependencies(conn, job_id)
         attempts = await scheduler.attempts(conn, job_id)
-        by_attempt = await pricing.attempts_of_job(conn, job_id)
+        qpu = await scheduler.qpu(conn, job_id, cursor=calls)
+        shown = [each.id for each in attempts] + attempts_in(qpu.calls if qpu else ())
+        by_attempt = await pricing.charges_by_attempt(conn, shown)
         left = await scheduler.result(conn, job_id)
         phases = await phases_of(conn, job_id, by_attempt)
-        qpu = await scheduler.qpu(conn, job_id)
     result = _result(left)
     return visitor.show(
         "job.html",

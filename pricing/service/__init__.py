@@ -15,8 +15,8 @@ from pricing.service.catalogue import (
     require_within,
 )
 from pricing.service.documents import (
-    attempts_of_job,
     books,
+    charges_by_attempt,
     charges_by_job,
     discount_totals,
     draft_invoice,
@@ -48,10 +48,10 @@ from pricing.service.wallets import (
 
 __all__ = [
     "admission",
-    "attempts_of_job",
     "balance",
     "billing_of",
     "books",
+    "charges_by_attempt",
     "charges_by_job",
     "close_attempt",
     "converted_prices",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -40,9 +40,9 @@ async def usage_by_job(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Map
     return await store.usage_of_jobs(conn, job_ids)
 
 
-async def attempts_of_job(conn: Conn, job_id: UUID) -> Mapping[UUID, AttemptMoney]:
-    """What each attempt of a job used and was charged, so far."""
-    return await store.money_of_attempts(conn, job_id)
+async def charges_by_attempt(conn: Conn, attempt_ids: Collection[UUID]) -> Mapping[UUID, AttemptMoney]:
+    """What each of these attempts used and was charged, so far. A job may have thousands: those that are shown."""
+    return await store.money_of_attempts(conn, attempt_ids)
 
 
 async def statement(conn: Conn, organisation_id: UUID, *, month: Month) -> Statement:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -84,14 +84,14 @@ async def usage_of_jobs(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, dict[
     return found
 
 
-async def money_of_attempts(conn: Conn, job_id: UUID) -> dict[UUID, AttemptMoney]:
-    """Every attempt of a job, whether or not anything of it has been rated."""
+async def money_of_attempts(conn: Conn, attempt_ids: Collection[UUID]) -> dict[UUID, AttemptMoney]:
+    """Each attempt, whether or not anything of it has been rated."""
     rows = await conn.fetch(
         """SELECT b.attempt_id, b.ending::text AS ending, b.settled_at IS NOT NULL AS settled, l.component,
                   sum(l.quantity) AS quantity, coalesce(sum(l.charged_micro_yen), 0)::bigint AS charged
            FROM pricing.billable_attempt b LEFT JOIN pricing.rated_line l ON l.attempt_id = b.attempt_id
-           WHERE b.job_id = $1 GROUP BY b.attempt_id, l.component ORDER BY b.attempt_id, l.component""",
-        job_id,
+           WHERE b.attempt_id = ANY($1) GROUP BY b.attempt_id, l.component ORDER BY b.attempt_id, l.component""",
+        list(attempt_ids),
     )
     by_attempt: dict[UUID, list[Record]] = {}
     for row in rows:

@@ -7,7 +7,7 @@ loops.
 from __future__ import annotations
 
 from scheduler.service.admitting import largest_nu, resources_of
-from scheduler.service.calling import qpu
+from scheduler.service.called import calls, qpu
 from scheduler.service.devices import calibration, calibrations, device, device_history, devices, waiting_at
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
@@ -19,6 +19,7 @@ __all__ = [
     "attempts",
     "calibration",
     "calibrations",
+    "calls",
     "cancel_waiting_of",
     "dependencies",
     "device",

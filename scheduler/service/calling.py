@@ -19,11 +19,9 @@ from scheduler import policy
 from scheduler.core.calls import Allowance, all_qpu_time_us
 from scheduler.core.model import MAIN, JobKind
 from scheduler.service.admitting import Admitted, admit
-from scheduler.store import calls as store
 from scheduler.store import jobs as job_store
 from scheduler.store.calls import NewQpu
 from scheduler.submission import QpuWish, Submission, checked
-from scheduler.views import QpuView
 
 CALLS = "calls"
 """The part of a quote that is for the calls."""
@@ -136,8 +134,3 @@ async def _all_calls(conn: Conn, wish: QpuWish, call: Admitted, allowed: Allowan
         organisation_id=quote.organisation_id,
         now=quote.quoted_at,
     )
-
-
-async def qpu(conn: Conn, job_id: UUID) -> QpuView | None:
-    """The QPU that a job may call, and its calls; None: it may call none."""
-    return await store.told(conn, job_id)

@@ -232,7 +232,8 @@ def test_a_running_job_calls_its_qpu_and_is_billed_once(client: Client, house: H
     found = job.result()["value"]  # type: ignore[index]  the executor's form
     assert all(set(counts) <= {"00", "11"} and sum(counts.values()) == SHOTS for counts in found["counts"])
     assert found["refused"] == "too-many-calls"
-    calls = told["qpu"]["calls"]
+    calls = told["qpu"]["calls"][::-1]
+    assert list(job.calls()) == told["qpu"]["calls"]
     assert [(each["shots"], each["state"], each["code"]) for each in calls] == [
         *[(SHOTS, "SUCCEEDED", None)] * CALLS,
         (0, None, "too-many-calls"),

@@ -14,7 +14,7 @@ from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import cell, elapsed, in_words, pairs, state_text, state_word, table
 from kyoyo.client import Client
 from kyoyo.jobs import Job
-from kyoyo.models import Fields, JobRecord
+from kyoyo.models import Fields, JobRecord, Json
 from kyoyo.outputs import files_of, save
 from kyoyo.script import Directives
 from kyoyo.terminal import duration, harmless, one_line, yen
@@ -60,11 +60,21 @@ def queue(
     table(session, columns, rows, right=4, spare=_SPARE if numbered else [name for name in _SPARE if name != "id"])
 
 
-def job(ctx: typer.Context, job_id: JobId, *, wants_json: JSON = False) -> None:
+def job(
+    ctx: typer.Context,
+    job_id: JobId,
+    *,
+    every_call: Annotated[bool, typer.Option("--calls", help="option.calls")] = False,
+    wants_json: JSON = False,
+) -> None:
     """Show one job."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
-        record = client.job(job_id).record
+        found = client.job(job_id)
+        record, calls = found.record, list(found.calls()) if every_call else []
+    if every_call:
+        session.answer({"items": calls}) if wants_json else _table_of(session, record, calls)
+        return
     if wants_json:
         session.answer(record.raw)
         return
@@ -102,20 +112,30 @@ def _phases(session: Session, record: JobRecord) -> None:
 
 
 def _calls(session: Session, record: JobRecord) -> None:
-    """Of a job that calls a QPU: each call with its state and money, or why it was refused."""
-    qpu = record.raw.get("qpu")
-    if not qpu:
+    """Of a job that calls a QPU: its newest calls."""
+    qpu = Fields(record.raw.get("qpu") or {})
+    if not qpu.told:
         return
     session.out.print(Text(f"\n{session.texts('field.calls')}", style="bold"))
+    shown = qpu.items(lambda each: Fields(each).told, "calls")
+    _table_of(session, record, shown)
+    if qpu.text("next_cursor", ""):
+        asked = qpu.integer("asked", 0)
+        session.plain("  " + session.texts("say.more_calls", shown=len(shown), all=asked, job=record.label))
+
+
+def _table_of(session: Session, record: JobRecord, calls: Iterable[Json]) -> None:
+    """Each call with its state and money, or why it was refused."""
+    offering = one_line(Fields(record.raw.get("qpu") or {}).text("offering", ""))
     rows: list[list[str | Text]] = [
         [
             str(each.integer("number", 0)),
             state_text(session, each.text("state", "")) if each.text("state", "") else one_line(each.text("code", "")),
-            one_line(qpu["offering"]),
+            offering,
             str(each.integer("shots", 0)),
             yen(each.yen("charge_yen")),
         ]
-        for each in Fields(qpu).items(Fields, "calls")
+        for each in map(Fields, calls)
     ]
     table(session, ("call", "state", "offering", "shots", "charge_yen"), rows, right=3)
 

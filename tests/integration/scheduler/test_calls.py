@@ -21,10 +21,11 @@ from pricing.errors import InsufficientFunds
 from scheduler import errors, service
 from scheduler.core.calls import MAX_REFUSED
 from scheduler.core.model import JobKind, State
+from scheduler.cursor import word_cursor_of
 from scheduler.loops import listening
 from scheduler.store import calls as store
 from scheduler.submission import QpuWish, Submission
-from scheduler.views import JobView, QpuView
+from scheduler.views import CallView, JobView, QpuView
 from tests.support.database import Database
 from tests.support.interposed import Killed
 from tests.support.mailboxes import Mailboxes, a_call
@@ -72,6 +73,18 @@ async def seen(world: World, job: JobView) -> QpuView:
     return found
 
 
+async def made(world: World, job: JobView) -> list[CallView]:
+    """All of its calls in their order, as its owner is told of them, page by page."""
+    found: list[CallView] = []
+    cursor: str | None = None
+    async with world.market.as_worker() as conn:
+        while True:
+            page = await service.calls(conn, job.id, limit=40, cursor=cursor)
+            found += page.items
+            if (cursor := page.next_cursor) is None:
+                return found[::-1]
+
+
 async def answered(world: World, post: Mailboxes, job: JobView, number: int) -> Any:
     for _ in range(40):
         told = post.told(job.attempt_id, number)
@@ -89,8 +102,7 @@ async def test_a_running_job_calls_its_qpu_under_its_own_hold(world: World, post
     world.clock.advance(500)
     ended = await world.until_ended(job)
     assert (ended.state, ended.attempt_count, ended.backend) == (State.SUCCEEDED, 1, CLUSTER)
-    qpu = await seen(world, job)
-    assert [(each.number, each.shots, each.state) for each in qpu.calls] == [
+    assert [(each.number, each.shots, each.state) for each in await made(world, job)] == [
         (number, 200, State.SUCCEEDED) for number in range(1, 6)
     ]
     assert sorted((await world.money(job))[1]) == [*[("succeeded", False)] * 5, ("succeeded", True)]
@@ -193,7 +205,7 @@ async def test_what_is_beyond_the_quote_or_no_call_at_all_is_refused_by_name(
         post.ask(job.attempt_id, number, content)
         answer = await answered(world, post, job, number)
         assert (answer.get("error") or {"code": None})["code"] == code, content[:40]
-    assert [each.code for each in (await seen(world, job)).calls] == [code for _, code in told]
+    assert [each.code for each in (await made(world, job))] == [code for _, code in told]
 
 
 async def test_refusals_end_too(world: World, post: Mailboxes, alice: Principal) -> None:
@@ -204,7 +216,18 @@ async def test_refusals_end_too(world: World, post: Mailboxes, alice: Principal)
         await world.listen()
     assert post.told(job.attempt_id, MAX_REFUSED + 1)["error"]["code"] == "too-many-refusals"  # type: ignore[index]
     assert post.told(job.attempt_id, MAX_REFUSED + 2) is None
-    assert len((await seen(world, job)).calls) == MAX_REFUSED + 1
+    assert len(await made(world, job)) == MAX_REFUSED + 1
+    shown = await seen(world, job)
+    assert (shown.asked, [each.number for each in shown.calls]) == (101, list(range(101, 51, -1)))
+    async with world.market.as_worker() as conn:
+        older = await service.calls(conn, job.id, limit=200, cursor=shown.next_cursor)
+        assert [each.number for each in older.items] == list(range(51, 0, -1))
+        for wrong in ("", "x", word_cursor_of(world.now, "-1"), word_cursor_of(world.now, "9" * 12), "\u00e9"):
+            with pytest.raises(errors.BadCursor):
+                await service.calls(conn, job.id, cursor=wrong)
+        for limit in (0, 201):
+            with pytest.raises(errors.BadLimit):
+                await service.calls(conn, job.id, limit=limit)
 
 
 async def test_a_job_may_load_its_data_for_longer_than_it_may_be_silent_later(
@@ -251,11 +274,11 @@ async def test_a_call_that_its_device_does_not_take_ends_free_and_the_job_goes_o
     await world.listen()
     world.clock.advance(30)
     await world.listen()
-    assert (await seen(world, job)).calls[0].state is State.QUEUED
+    assert (await made(world, job))[0].state is State.QUEUED
     world.clock.advance(1)
     await world.listen()
     assert post.told(job.attempt_id, 1) == {"error": {"code": "device-away", "facts": {}}}
-    (call,) = (await seen(world, job)).calls
+    (call,) = await made(world, job)
     assert (call.state, call.reason, call.started_at) == (State.FAILED, "device_away", None)
     assert ("never_ran", False) in (await world.money(job))[1]
     assert (await world.job(job)).state is State.RUNNING
@@ -284,10 +307,10 @@ async def test_calls_end_with_their_job(world: World, post: Mailboxes, alice: Pr
     await world.dispatch()
     post.ask(job.attempt_id, 1)
     await world.listen()
-    assert (await seen(world, job)).calls[0].state is State.QUEUED
+    assert (await made(world, job))[0].state is State.QUEUED
     assert (await world.until_ended(job)).state is State.SUCCEEDED
     await world.carry_out_cancels()
-    assert (await seen(world, job)).calls[0].state is State.CANCELLED
+    assert (await made(world, job))[0].state is State.CANCELLED
     assert sorted((await world.money(job))[1]) == [("never_ran", False), ("succeeded", True)]
     assert post.told(job.attempt_id, 1) is None
 
@@ -301,7 +324,7 @@ async def test_a_cancel_ends_the_job_and_its_running_call(world: World, post: Ma
     assert (await world.until_ended(job)).state is State.CANCELLED
     for _ in range(5):
         await world.round()
-    (call,) = (await seen(world, job)).calls
+    (call,) = await made(world, job)
     assert call.state in {State.CANCELLED, State.SUCCEEDED}
     assert {last for _, last in (await world.money(job))[1]} == {False, True}
 
@@ -343,7 +366,7 @@ async def test_another_attempt_begins_anew_within_what_is_left(world: World, pos
     assert "counts" in await answered(world, post, second, 1)
     post.ask(second.attempt_id, 2)
     assert (await answered(world, post, second, 2))["error"]["code"] == "too-many-calls"
-    assert [(each.number, each.code) for each in (await seen(world, first)).calls] == [
+    assert [(each.number, each.code) for each in await made(world, first)] == [
         (1, None),
         (2, None),
         (3, "too-many-calls"),
@@ -359,7 +382,7 @@ async def test_two_workers_that_read_the_same_file_make_one_call(
     post.ask(job.attempt_id, 1)
     assert await listening._take(world.deps(), session, a_call(), world.now)
     assert not await listening._take(world.deps(), session, a_call(), world.now)
-    assert len((await seen(world, job)).calls) == 1
+    assert len(await made(world, job)) == 1
 
 
 @contextmanager
@@ -396,17 +419,17 @@ async def test_killed_at_any_line_a_call_is_made_once_and_answered(
         post.ask(job.attempt_id, number, a_call(10))
         killed = await _dying(world, line)  # as it is taken
         await world.listen()
-        assert len((await seen(world, job)).calls) == number
+        assert len(await made(world, job)) == number
         await world.dispatch()
         world.clock.advance(4)
         await world.observe()
         killed |= await _dying(world, line)  # as it is answered
         await world.listen()
         assert "counts" in (post.told(job.attempt_id, number) or {})
-    qpu = await seen(world, job)
+    calls = await made(world, job)
     assert number > 15
-    assert [each.number for each in qpu.calls] == list(range(1, number + 1))
-    assert len({each.attempt_id for each in qpu.calls}) == number
+    assert [each.number for each in calls] == list(range(1, number + 1))
+    assert len({each.attempt_id for each in calls}) == number
     started_once = [each.attempt_id for each in post.submitted]
     assert len(started_once) == len(set(started_once)) == number + 1
     rows = await world.market.database.owner.fetchval(

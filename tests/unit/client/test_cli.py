@@ -368,6 +368,20 @@ def test_a_job_is_told_with_its_story(portal: FakePortal) -> None:
     assert "¥12.5" in ran.out
 
 
+def test_calls_to_a_qpu_are_told_page_by_page(portal: FakePortal) -> None:
+    calls = [
+        {"number": number, "state": "SUCCEEDED", "shots": 100 + number, "charge_yen": "3.5"} for number in (3, 2)
+    ] + [{"number": 1, "state": None, "code": "too-many-shots", "shots": 0, "charge_yen": None}]
+    qpu = {"offering": "aer", "asked": 3, "calls": calls[:2], "next_cursor": "older"}
+    portal.on("GET /jobs/j-1", a_job(qpu=qpu))
+    assert "the newest 2 of 3; all of them: kyoyo job j-1 --calls" in kyoyo(portal, "job", "j-1").out
+    pages = {"items": calls[:2], "next_cursor": "older"}, {"items": calls[2:], "next_cursor": None}
+    shown = kyoyo(portal.on("GET /jobs/j-1/calls", *pages), "job", "j-1", "--calls").out
+    assert all(word in shown for word in ("too-many-shots", "103", "102", "¥3.5", "aer"))
+    assert kyoyo(portal.on("GET /jobs/j-1/calls", *pages), "job", "j-1", "--calls", "--json").told == {"items": calls}
+    assert portal.asked[-1].url.params["cursor"] == "older"
+
+
 def test_the_estimate_says_whether_the_wallet_covers_it(portal: FakePortal, script: str) -> None:
     ran = kyoyo(portal, "estimate", script)
     assert ran.out == "at most ¥100 (¥110 with tax), probably ¥50; available ¥1,000\nThe wallet covers it.\n"

@@ -17,7 +17,7 @@ import httpx2
 
 from kyoyo import settings
 from kyoyo.data import Data
-from kyoyo.errors import NotFound, UsageError
+from kyoyo.errors import NotFound, Problem, UsageError
 from kyoyo.jobs import Job
 from kyoyo.launches import spec_of_training
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
@@ -111,12 +111,14 @@ class Client:
         for device in devices:
             if device.called(name):
                 return self._in_full(device).called(name) or device
-        known = ", ".join(sorted(device.name for device in devices)) or "-"
-        raise UnknownBackend(language=self.language, name=name, known=known)
+        raise self._unknown(name, devices)
 
-    def estimate(self, spec: JobSpec) -> Estimate:
-        """What it would cost at most and probably. Nothing is kept."""
-        return Estimate.of(self._transport.post("/estimates", self._complete(spec).to_json()))
+    def estimate(self, spec: JobSpec, *, max_cost_yen: Decimal | int | None = None) -> Estimate:
+        """What it would cost at most and probably. Nothing is kept.
+
+        Of a circuit also whether its device would run it: Refused('refused-by-device'). `max_cost_yen` as of `submit`.
+        """
+        return Estimate.of(self._post("/estimates", self._limited(self._complete(spec), max_cost_yen)))
 
     # -- jobs -------------------------------------------------------------------------------------------------------
 
@@ -137,13 +139,13 @@ class Client:
 
         `time`: a limit such as "4h" or "1-12:00:00", or seconds. `max_cost_yen`: the most that you
         will pay, with tax, for all of it: a circuit is stopped before, and the portal refuses anything else whose
-        ceiling with tax lies above it. `key`: an Idempotency-Key of your own, so that a repeated call (even from
+        ceiling with tax lies above it. It never raises what is held. Where a QPU is named, its device's name will do,
+        too (UnknownBackend has the list). `key`: an Idempotency-Key of your own, so that a repeated call (even from
         another process) is the same job. BadScript, UsageError, Refused, Conflict, Unauthorised, Unavailable.
         """
         spec = self._complete(script if isinstance(script, JobSpec) else _spec(script, command, time, choices))
-        if max_cost_yen is not None:
-            spec = replace(spec, max_cost=Decimal(max_cost_yen))
-        return Job(self._transport, JobRecord.of(self._transport.post("/jobs", spec.to_json(), key=key)))
+        spec = self._limited(spec, max_cost_yen)
+        return Job(self._transport, JobRecord.of(self._post("/jobs", spec, key=key)))
 
     def train(
         self,
@@ -169,8 +171,14 @@ class Client:
     def submit_circuit(
         self, path: str | Path, *, shots: int, device: str | None = None, name: str | None = None
     ) -> Job:
-        """Submit a file with one circuit, OpenQASM or QPY; `device` is the id of a quantum offering."""
-        return self.submit(spec_of_circuit(Path(path), shots=shots, choices=Choices(name=name, offering=device)))
+        """Submit a file with one circuit, OpenQASM or QPY; `device`: its name, or a quantum offering's.
+
+        The portal is asked for an estimate first, so that what the device would not run is Refused('refused-by-device')
+        and no job. BadScript, UnknownBackend.
+        """
+        spec = self._complete(spec_of_circuit(Path(path), shots=shots, choices=Choices(name=name, offering=device)))
+        self.estimate(spec)
+        return self.submit(spec)
 
     def job(self, job: str | int) -> Job:
         """A handle on a job by its number, its id, or N_k for task k of array N. NotFound."""
@@ -240,6 +248,33 @@ class Client:
 
     def _complete(self, asked: JobSpec) -> JobSpec:
         return asked.settled(self._now(), self._environment).offered(self._only_offering)
+
+    @staticmethod
+    def _limited(spec: JobSpec, max_cost_yen: Decimal | int | None) -> JobSpec:
+        return spec if max_cost_yen is None else replace(spec, max_cost=Decimal(max_cost_yen))
+
+    def _post(self, path: str, spec: JobSpec, *, key: str | None = None) -> object:
+        """As it is said; where the portal knows no such offering, with those of the devices that are so called."""
+        try:
+            return self._transport.post(path, spec.to_json(), key=key)
+        except Problem as refused:
+            if refused.code != "unknown-offering":
+                raise
+            found = spec.on_devices(self._offering_of)
+            if found == spec:
+                raise
+        return self._transport.post(path, found.to_json(), key=key)
+
+    def _offering_of(self, name: str) -> str:
+        devices = self.devices()
+        found = next((called for device in devices if (called := device.called(name))), None)
+        if found is None:
+            raise self._unknown(name, devices)
+        return found.offering
+
+    def _unknown(self, name: str, devices: Sequence[Device]) -> UnknownBackend:
+        known = ", ".join(sorted(device.names for device in devices)) or "-"
+        return UnknownBackend(language=self.language, name=name, known=known)
 
     def _only_offering(self, kind: str) -> str:
         fitting = [offering.id for offering in self.offerings() if offering.kind == kind]

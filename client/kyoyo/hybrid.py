@@ -36,7 +36,7 @@ from kyoyo.executor.delayed import DelayedSubmission
 from kyoyo.jobs import Job
 from kyoyo.rounds import Done
 from kyoyo.script.times import walltime_s
-from kyoyo.spec import JobSpec, QpuBeside, read_text
+from kyoyo.spec import QUANTUM, JobSpec, QpuBeside, read_text
 
 __all__ = ["CallingFunction", "Done", "HybridFunction", "HybridJob", "Phase", "Repeat", "hybrid_job"]
 
@@ -150,7 +150,15 @@ class HybridJob(JobSpec):
         named = [
             each
             if each.offering is not None
-            else replace(each, offering=choose("quantum" if each.kind == "quantum" else "gpu"))
+            else replace(each, offering=choose(QUANTUM if each.kind == QUANTUM else "gpu"))
+            for each in self.phases
+        ]
+        return replace(self, phases=tuple(named))
+
+    def on_devices(self, offering_of: Callable[[str], str]) -> HybridJob:
+        """Each phase on a QPU with its offering, however it is named."""
+        named = [
+            replace(each, offering=offering_of(each.offering)) if each.kind == QUANTUM and each.offering else each
             for each in self.phases
         ]
         return replace(self, phases=tuple(named))

@@ -10,7 +10,7 @@ from errno import EISDIR, ENOENT
 from pathlib import Path
 
 from kyoyo.errors import BadScript, UsageError
-from kyoyo.quantum.programs import program_of_file
+from kyoyo.quantum.programs import is_document, program_of_file
 from kyoyo.script import Directives, layout_of, over, parse_script
 from kyoyo.script.amounts import Gpus
 from kyoyo.script.arrays import Array
@@ -19,6 +19,7 @@ from kyoyo.script.relations import Dependency, SignalWish
 COMMAND_SCRIPT = '#!/bin/sh\nexec "$@"\n'
 """Runs the job's arguments as they are: no word of a command is ever quoted or split again."""
 CIRCUIT_WALLTIME_S = 600
+CIRCUIT_SHOTS = 1_000
 QUANTUM = "quantum"
 _LATER = {"elements": 1, "wait_s": 300}
 _UNREADABLE = {ENOENT: "wrong.no_file", EISDIR: "wrong.directory"}
@@ -112,6 +113,12 @@ class JobSpec:
     def on(self, offering: str) -> JobSpec:
         """The same on this offering."""
         return replace(self, offering=offering)
+
+    def on_devices(self, offering_of: Callable[[str], str]) -> JobSpec:
+        """The same with the offering of each QPU that it names, however it is named."""
+        qpu = self.qpu and replace(self.qpu, offering=offering_of(self.qpu.offering))
+        named = self.offering if self.kind != QUANTUM or self.offering is None else offering_of(self.offering)
+        return replace(self, offering=named, qpu=qpu)
 
     def settled(self, now: datetime, environment: Mapping[str, str]) -> JobSpec:
         """The same as seen from here and now. UsageError: there is no such day."""
@@ -238,9 +245,14 @@ def spec_of_command(command: Sequence[str], choices: Choices) -> JobSpec:
     return _spec(COMMAND_SCRIPT, asked=choices.directives(), fallback_name=Path(command[0]).name, choices=told)
 
 
-def spec_of_circuit(path: Path, *, shots: int, choices: Choices) -> JobSpec:
-    """A file with one circuit: OpenQASM 2 or 3, or QPY. UsageError."""
-    return spec_of_program(program_of_file(path, shots=shots), name=path.stem, shots=shots, choices=choices)
+def spec_of_circuit(path: Path, *, shots: int | None, choices: Choices) -> JobSpec:
+    """A file with one circuit, OpenQASM 2 or 3 or QPY, or with a document of PUBs. UsageError.
+
+    shots None: 1,000, and of a document those that it says itself.
+    """
+    program = program_of_file(path, shots=CIRCUIT_SHOTS if shots is None else shots)
+    usual = 0 if is_document(program) else CIRCUIT_SHOTS
+    return spec_of_program(program, name=path.stem, shots=usual if shots is None else shots, choices=choices)
 
 
 def spec_of_program(

@@ -191,6 +191,25 @@ def test_a_failing_phase_says_what_was_left(client: Client, house: House, tmp_pa
     assert {"prepare", None} <= {each["phase"] for each in statement["entries"] if each["job_id"] == job.id}
 
 
+HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
+
+
+def test_what_the_device_would_not_run_is_refused_before_it_is_a_job(
+    client: Client, house: House, tmp_path: Path
+) -> None:
+    wrong = {
+        "wide": (HEAD + "qubit[60] q;\nbit[60] c;\nh q;\nc = measure q;\n", "more qubits than the device has"),
+        "unmeasured": (HEAD + "qubit[2] q;\nh q[0];\n", "nothing in it is measured"),
+        "malformed": (HEAD + "qubit[2] q;\nh q[0]\n", "it is malformed"),
+    }
+    kyoyo, before = Kyoyo(house.address, house.keys.startup, tmp_path), len(list(client.all_jobs()))
+    for name, (text, said) in wrong.items():
+        (tmp_path / name).write_text(text)
+        ran = kyoyo("qpu", "submit", name, "--backend", "qpu-demo")
+        assert (ran.returncode, "refused-by-device" in ran.stderr, said in ran.stderr) == (4, True, True), ran
+    assert len(list(client.all_jobs())) == before
+
+
 def test_what_it_would_find_is_what_numpy_finds() -> None:
     assert energy_of([0.0, 0.0, 0.0, 0.0]) == pytest.approx(-1.0)
     assert isinstance(Done(1).value, int)

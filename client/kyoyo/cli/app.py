@@ -13,6 +13,7 @@ from typer.main import get_command
 from kyoyo.cli import account, data, jobs, money, parsing, qpu, qpu_result, secrets, shims, submit, train
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, UsageError
+from kyoyo.remedies import remedy_of
 from kyoyo.texts import Texts
 
 USAGE = 2
@@ -125,8 +126,8 @@ def _show_error(session: Session, error: KyoyoError) -> None:
         session.tell("say.not_signed_in")
         return
     session.tell("say.error", code=error.code, detail=_detail(session, error))
-    if isinstance(error, Problem) and error.remedy:
-        session.tell("say.remedy", remedy=error.remedy)
+    if isinstance(error, Problem) and (remedy := remedy_of(session.texts, error)):
+        session.tell("say.remedy", remedy=remedy)
 
 
 def _detail(session: Session, error: KyoyoError) -> str:
@@ -140,7 +141,8 @@ def _as_json(session: Session, error: KyoyoError) -> dict[str, object]:
     detail = _detail(session, error)
     told: dict[str, object] = {"code": error.code, "detail": detail, "exit_code": error.exit_code}
     if isinstance(error, Problem):
-        told |= {"status": error.status, "facts": dict(error.facts), "remedy": error.remedy}
+        remedy = remedy_of(session.texts, error)
+        told |= {"status": error.status, "facts": dict(error.facts), "remedy": remedy}
     return told
 
 

@@ -9,18 +9,19 @@ import typer
 
 from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import cell, pairs, per, table
-from kyoyo.cli.submit import MaxCost, Name, Parsable, Wait, announce, finish, show_estimate
+from kyoyo.cli.submit import MaxCost, MaxCostEstimate, Name, Parsable, Wait, announce, finish, show_estimate
 from kyoyo.client import Client
 from kyoyo.models import Estimate
 from kyoyo.quantum.devices import Device, OfflineWindow
 from kyoyo.quantum.errors import BadShots
 from kyoyo.quantum.estimates import NeededTime
+from kyoyo.quantum.programs import shots_in
 from kyoyo.spec import Choices, JobSpec, spec_of_circuit
 from kyoyo.terminal import one_line, yen
 
 Circuit = Annotated[Path, typer.Argument(help="option.circuit", metavar="FILE")]
 Backend = Annotated[str | None, typer.Option("--backend", "--device", "--offering", help="option.device")]
-Shots = Annotated[int, typer.Option("--shots", min=1, help="option.shots")]
+Shots = Annotated[int | None, typer.Option("--shots", min=1, help="option.shots")]
 Project = Annotated[str | None, typer.Option("--project", help="option.project")]
 
 
@@ -68,7 +69,7 @@ def qpu_submit(
     ctx: typer.Context,
     circuit: Circuit,
     *,
-    shots: Shots = 1000,
+    shots: Shots = None,
     backend: Backend = None,
     name: Name = None,
     project: Project = None,
@@ -77,12 +78,13 @@ def qpu_submit(
     wait: Wait = False,
     wants_json: JSON = False,
 ) -> None:
-    """Submit a circuit."""
+    """Submit a circuit, unless its device would not run it: an estimate says so before there is a job."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
         spec = _spec(
             session, client, circuit, shots=shots, backend=backend, choices=Choices(name=name, project=project)
         )
+        client.estimate(spec, max_cost_yen=max_cost)
         job = client.submit(spec, max_cost_yen=max_cost)
         announce(session, job, parsable=parsable, is_last=not wait)
         if wait:
@@ -93,30 +95,34 @@ def qpu_estimate(
     ctx: typer.Context,
     circuit: Circuit,
     *,
-    shots: Shots = 1000,
+    shots: Shots = None,
     backend: Backend = None,
+    max_cost: MaxCostEstimate = None,
     wants_json: JSON = False,
 ) -> None:
     """What a circuit would take and cost."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
-        told = client.estimate(_spec(session, client, circuit, shots=shots, backend=backend, choices=Choices()))
+        spec = _spec(session, client, circuit, shots=shots, backend=backend, choices=Choices())
+        told = client.estimate(spec, max_cost_yen=max_cost)
     if wants_json:
         session.answer(told.raw)
         return
+    for number, each in enumerate(shots_in(spec.body) or ()):
+        session.say("say.estimator", number=number, shots=f"{each:,}", precision=f"{each**-0.5:.2g}")
     _show_time(session, told)
     show_estimate(session, told)
 
 
 def _spec(
-    session: Session, client: Client, circuit: Path, *, shots: int, backend: str | None, choices: Choices
+    session: Session, client: Client, circuit: Path, *, shots: int | None, backend: str | None, choices: Choices
 ) -> JobSpec:
     """The job, for the device of that name; what can be refused without asking is."""
     spec = spec_of_circuit(circuit, shots=shots, choices=choices)
     if backend is None:
         return spec
     device = client.device(backend)
-    if device.max_shots is not None and shots > device.max_shots:
+    if shots is not None and device.max_shots is not None and shots > device.max_shots:
         limit = f"{device.max_shots:,}"
         raise BadShots(language=session.texts.language, shots=shots, limit=limit, backend=device.name)
     return spec.on(device.offering)

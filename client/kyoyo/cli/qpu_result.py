@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
+_PICTURES = frozenset({".svg", ".png"})
 Counts = Sequence[Mapping[str, int]]
 
 
@@ -31,18 +33,21 @@ def qpu_result(
     ctx: typer.Context,
     job_id: Annotated[str, typer.Argument(help="option.job_id", metavar="JOB")],
     *,
-    form: Annotated[Format, typer.Option("--format", "-f", help="option.format")] = Format.PLOT,
+    form: Annotated[Format | None, typer.Option("--format", "-f", help="option.format")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="option.chart")] = None,
     wants_json: JSON = False,
 ) -> None:
-    """Show what was measured."""
-    session = session_of(ctx, wants_json=wants_json or form is Format.JSON)
+    """Show what was measured, or write it into a file: what is written is of the form that is asked for."""
+    form = Format.JSON if wants_json else form or Format.PLOT
+    session = session_of(ctx, wants_json=form is Format.JSON)
+    if output is not None:
+        _check_ending(output, form)
     with session.client() as client:
         job = client.job(job_id)
         left = job.result()
     counts = [{one_line(outcome): count for outcome, count in each.items()} for each in all_counts(left)]
     if output is not None:
-        _draw(session, counts, output, title=one_line(job.record.name))
+        _write(session, _written(form, counts, left, output, title=one_line(job.record.name)), output)
     elif session.wants_json:
         session.answer(left)
     elif counts:
@@ -61,23 +66,39 @@ def _show(session: Session, counts: Counts, form: Format) -> None:
         if len(counts) > 1:
             session.say("say.pub", number=number)
         if form is Format.COUNTS:
-            session.plain("\n".join(f"{outcome} {count}" for outcome, count in sorted(each.items())))
+            session.plain(_lines(each))
         else:
             session.plain(histogram(each))
             session.say("say.shots", shots=f"{sum(each.values()):,}")
 
 
-def _draw(session: Session, counts: Counts, path: Path, *, title: str) -> None:
-    """A picture by the file's ending. UsageError: an ending that is none, no counts, or no way to draw it here."""
+def _lines(counts: Mapping[str, int]) -> str:
+    return "\n".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
+
+
+def _check_ending(path: Path, form: Format) -> None:
+    """A picture is a plot, and a plot is a picture. UsageError."""
+    is_picture = path.suffix.lower() in _PICTURES
+    if form is Format.PLOT and not is_picture:
+        raise UsageError(key="wrong.chart_ending", path=path)
+    if form is not Format.PLOT and is_picture:
+        raise UsageError(key="wrong.picture", path=path, form=form.value)
+
+
+def _written(form: Format, counts: Counts, left: object, path: Path, *, title: str) -> bytes:
+    """What goes into the file. UsageError: there is nothing to draw or to count, or no way to draw it here."""
+    if form is Format.JSON:
+        return (json.dumps(left, ensure_ascii=False, indent=2) + "\n").encode()
     if not counts:
         raise UsageError(key="wrong.nothing_to_draw")
-    match path.suffix.lower():
-        case ".svg":
-            data = charts.svg(counts, title=title).encode()
-        case ".png":
-            data = charts.png(counts, title=title)
-        case _:
-            raise UsageError(key="wrong.chart_ending", path=path)
+    if form is Format.COUNTS:
+        return "".join(_lines(each) + "\n" for each in counts).encode()
+    return (
+        charts.png(counts, title=title) if path.suffix.lower() == ".png" else charts.svg(counts, title=title).encode()
+    )
+
+
+def _write(session: Session, data: bytes, path: Path) -> None:
     try:
         path.write_bytes(data)
     except OSError as unwritable:

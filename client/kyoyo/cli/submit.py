@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -37,8 +36,9 @@ OutputFiles = Annotated[list[str] | None, typer.Option("--output-file", metavar=
 MaxAttempts = Annotated[int | None, typer.Option("--max-attempts", min=1, max=10, help="option.max_attempts")]
 MaxTimeouts = Annotated[int, typer.Option("--max-timeouts", min=0, max=9, help="option.max_timeouts")]
 MaxCost = Annotated[int | None, typer.Option("--max-cost", min=0, help="option.max_cost")]
+MaxCostEstimate = Annotated[int | None, typer.Option("--max-cost", min=0, help="option.max_cost_estimate")]
 Qpu = Annotated[
-    str | None, typer.Option("--qpu", metavar="OFFERING:CALLS:SHOTS[:IDLE_S[:WAIT_S]]", help="option.qpu_beside")
+    str | None, typer.Option("--qpu", metavar="DEVICE:CALLS:SHOTS[:IDLE_S[:WAIT_S]]", help="option.qpu_beside")
 ]
 Parsable = Annotated[bool, typer.Option("--parsable", help="option.parsable")]
 Wait = Annotated[bool, typer.Option("--wait", "-W", help="option.wait")]
@@ -54,6 +54,7 @@ def estimate(
     kind: Kind = "batch",
     max_attempts: MaxAttempts = None,
     max_timeouts: MaxTimeouts = 0,
+    max_cost: MaxCostEstimate = None,
     qpu: Qpu = None,
     wants_json: JSON = False,
 ) -> None:
@@ -63,7 +64,7 @@ def estimate(
     spec = spec_of_script(script, choices)
     _tell_notes(session, spec)
     with session.client() as client:
-        told = client.estimate(spec)
+        told = client.estimate(spec, max_cost_yen=max_cost)
     if wants_json:
         session.answer(told.raw)
     else:
@@ -106,7 +107,7 @@ def submit(
 
 
 def qpu_beside(told: str | None) -> QpuBeside | None:
-    """OFFERING:CALLS:SHOTS, and the limits of silence and of a wait for the device in seconds. UsageError."""
+    """DEVICE:CALLS:SHOTS, and the limits of silence and of a wait for the device in seconds. UsageError."""
     if told is None:
         return None
     offering, *numbers = told.split(":")
@@ -123,10 +124,10 @@ def send(session: Session, spec: JobSpec, *, max_cost: int | None = None) -> Non
     _tell_notes(session, spec)
     with session.client() as client:
         if spec.asked.test_only:
-            told = client.estimate(spec)
+            told = client.estimate(spec, max_cost_yen=max_cost)
             session.answer(told.raw) if session.wants_json else show_estimate(session, told)
             return
-        job = client.submit(spec, max_cost_yen=_limit(max_cost))
+        job = client.submit(spec, max_cost_yen=max_cost)
         announce(session, job, parsable=bool(spec.asked.parsable), is_last=not spec.asked.wait)
         if spec.asked.wait:
             finish(session, job, asked=spec.asked)
@@ -162,7 +163,7 @@ def run(
     spec = spec_of_command(command, choices)
     _tell_notes(session, spec)
     with session.client() as client:
-        job = client.submit(spec, max_cost_yen=_limit(max_cost))
+        job = client.submit(spec, max_cost_yen=max_cost)
         if detach or wants_json:
             announce(session, job, parsable=False, is_last=detach)
         else:
@@ -273,7 +274,3 @@ def _last_errors(session: Session, job: Job) -> None:
         lines = "".join(job.logs(stream="stderr")).splitlines()[-LAST_LINES:]
         for line in lines:
             session.err.print(f"  │ {harmless(line)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _limit(max_cost: int | None) -> Decimal | None:
-    return None if max_cost is None else Decimal(max_cost)

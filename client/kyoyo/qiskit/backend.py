@@ -20,7 +20,7 @@ from kyoyo.qiskit.options import SamplerOptions, _Options
 from kyoyo.qiskit.target import target_of
 from kyoyo.quantum.devices import Device
 from kyoyo.quantum.errors import BadShots, NotSupported, TooManyQubits
-from kyoyo.spec import Choices, spec_of_program
+from kyoyo.spec import Choices, JobSpec, spec_of_program
 from kyoyo.texts import Texts
 
 MAX_CIRCUITS = 100
@@ -113,6 +113,11 @@ class KyoyoBackend(BackendV2):  # type: ignore[misc]  # Qiskit tells no types
 
     def send(self, program: Program, options: _Options, *, name: str, session_job: str | None = None) -> Job:
         """Submit a program as one job. A lost answer is asked for again under the same key, so that it runs once."""
+        spec = self.spec(program, options, name=name, session_job=session_job)
+        return self.client.submit(spec, max_cost_yen=options.max_cost_yen)
+
+    def spec(self, program: Program, options: _Options, *, name: str, session_job: str | None = None) -> JobSpec:
+        """What is sent for a program."""
         choices = Choices(
             name=options.name,
             walltime_s=options.max_execution_time,
@@ -120,10 +125,9 @@ class KyoyoBackend(BackendV2):  # type: ignore[misc]  # Qiskit tells no types
             project=options.project,
             service_class=options.service_class,
         )
-        spec = spec_of_program(
+        return spec_of_program(
             program.text, name=name, shots=program.executions, choices=choices, session_job=session_job
         )
-        return self.client.submit(spec, max_cost_yen=options.max_cost_yen)
 
     def _check_options(self, circuits: Sequence[QuantumCircuit], options: dict[str, Any]) -> None:
         language = self.client.language

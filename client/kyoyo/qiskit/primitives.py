@@ -10,6 +10,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from kyoyo.jobs import Job
+from kyoyo.models import Estimate
 from kyoyo.qiskit.backend import KyoyoBackend
 from kyoyo.qiskit.encoding import Program, estimator_program, sampler_program, shots_of
 from kyoyo.qiskit.jobs import PrimitiveJob
@@ -34,16 +35,25 @@ class SamplerV2(BaseSamplerV2):  # type: ignore[misc]  # Qiskit tells no types
 
     def run(self, pubs: Iterable[Any], *, shots: int | None = None) -> PrimitiveJob:
         """Sample each PUB. TooManyQubits, BadShots, DocumentTooLarge, SessionOver, Refused and the like."""
+        return PrimitiveJob(self._mode.send(self._program(pubs, shots), self.options, "sampler"))
+
+    def estimate(self, pubs: Iterable[Any], *, shots: int | None = None) -> Estimate:
+        """What `run` would cost as a job of its own. Nothing is run or kept; the same refusals."""
+        return self._mode.estimate(self._program(pubs, shots), self.options, "sampler")
+
+    def _program(self, pubs: Iterable[Any], shots: int | None) -> Program:
         wanted = self.options.default_shots if shots is None else shots
         self.backend.check((), [wanted])
         coerced = [_sampler_pub(pub, wanted, self.backend) for pub in pubs]
         self.backend.check((pub.circuit for pub in coerced), (pub.shots for pub in coerced))
-        program = sampler_program(coerced, options=self.options.for_program(), language=self._mode.language)
-        return PrimitiveJob(self._mode.send(program, self.options, "sampler"))
+        return sampler_program(coerced, options=self.options.for_program(), language=self._mode.language)
 
 
 class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # as above
-    """`mode` as of the Sampler. A precision becomes shots for each Pauli string: ceil(1 / precision²)."""
+    """`mode` as of the Sampler. A precision becomes shots for each Pauli string: ceil(1 / precision²).
+
+    Without one it is `options.default_precision`, 1/64: 4,096 shots for each Pauli string of each element, all charged.
+    """
 
     def __init__(self, mode: Mode = None, *, options: EstimatorOptions | Mapping[str, Any] | None = None) -> None:
         self._mode = _Mode(mode)
@@ -56,13 +66,19 @@ class EstimatorV2(BaseEstimatorV2):  # type: ignore[misc]  # as above
 
     def run(self, pubs: Iterable[Any], *, precision: float | None = None) -> PrimitiveJob:
         """Estimate each PUB. TooManyQubits, BadPrecision, DocumentTooLarge, SessionOver, Refused and the like."""
+        return PrimitiveJob(self._mode.send(self._program(pubs, precision), self.options, "estimator"))
+
+    def estimate(self, pubs: Iterable[Any], *, precision: float | None = None) -> Estimate:
+        """What `run` would cost as a job of its own. Nothing is run or kept; the same refusals."""
+        return self._mode.estimate(self._program(pubs, precision), self.options, "estimator")
+
+    def _program(self, pubs: Iterable[Any], precision: float | None) -> Program:
         wanted = self.options.default_precision if precision is None else precision
         coerced = [EstimatorPub.coerce(pub, wanted) for pub in pubs]
         self.backend.check((pub.circuit for pub in coerced), ())
         for pub in coerced:
             self._check_precision(pub.precision)
-        program = estimator_program(coerced, options=self.options.for_program(), language=self._mode.language)
-        return PrimitiveJob(self._mode.send(program, self.options, "estimator"))
+        return estimator_program(coerced, options=self.options.for_program(), language=self._mode.language)
 
     def _check_precision(self, precision: float) -> None:
         try:
@@ -90,6 +106,10 @@ class _Mode:
         if self._session is None:
             return self.backend.send(program, options, name=name)
         return self._session.run(lambda held: self.backend.send(program, options, name=name, session_job=held))
+
+    def estimate(self, program: Program, options: _Options, name: str) -> Estimate:
+        spec = self.backend.spec(program, options, name=name)
+        return self.backend.client.estimate(spec, max_cost_yen=options.max_cost_yen)
 
 
 def _sampler_pub(pub: Any, shots: int, backend: KyoyoBackend) -> SamplerPub:

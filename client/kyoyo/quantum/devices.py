@@ -157,6 +157,13 @@ class Device:
         """The offering by which it is bought."""
         return next((each for each in self.sales if each.id == self.offering), None)
 
+    @property
+    def names(self) -> str:
+        """By what it can be named: its own, and those of its offerings where they differ."""
+        offerings = [each.id for each in self.sales] or [self.offering]
+        others = [each for each in offerings if each != self.name]
+        return f"{self.name} ({', '.join(others)})" if others else self.name
+
     def called(self, name: str) -> Device | None:
         """Itself where that is a name of it; where it is an offering's, bought by that. None: it is not called so."""
         for each in self.sales:

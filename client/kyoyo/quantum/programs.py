@@ -53,7 +53,7 @@ def qpy_circuit(data: bytes) -> Mapping[str, str]:
 
 
 def program_of_file(path: Path, *, shots: int, language: str = "en") -> str:
-    """A file with one circuit as what is sent: OpenQASM 2 or 3 as it is, QPY in a document. UsageError.
+    """A file with one circuit as what is sent: OpenQASM 2 or 3 as it is, QPY in a document; a document too. UsageError.
 
     QPY is told by its first bytes, whatever the file is called. Nothing is parsed here.
     """
@@ -62,10 +62,33 @@ def program_of_file(path: Path, *, shots: int, language: str = "en") -> str:
         pub: Mapping[str, object] = {"circuit": 0, "shots": shots}
         return document("sampler", circuits=[qpy_circuit(data)], pubs=[pub], options={}, language=language)
     _check_size(len(data), MAX_PROGRAM_BYTES, language)
+    if not data.strip():
+        raise BadScript(key="wrong.empty_circuit", path=path)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as binary:
         raise BadScript(key="wrong.not_a_circuit", path=path) from binary
+
+
+def shots_in(program: str) -> Sequence[int] | None:
+    """The shots of each PUB of a document's estimator: those of each Pauli string; None: it is no estimator's.
+
+    They give a standard error of 1/√shots or less. What is no such document is the portal's to refuse.
+    """
+    if not is_document(program):
+        return None
+    try:
+        told = json.loads(program)
+        pubs = told["pubs"] if told["primitive"] == "estimator" else []
+        shots = [int(pub["shots"]) for pub in pubs]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return [each for each in shots if each > 0] or None
+
+
+def is_document(program: str) -> bool:
+    """Whether it is JSON, which says its shots itself."""
+    return program.lstrip().startswith("{")
 
 
 def read_bytes(path: Path) -> bytes:

@@ -15,11 +15,14 @@ import httpx2
 
 from kyoyo.client import Client, utc_now
 from kyoyo.errors import KyoyoError, Problem, UsageError
+from kyoyo.remedies import remedy_of
 from kyoyo.terminal import one_line
 from kyoyo.texts import Texts, language_of
 from kyoyo.transport import Pace
 
 FAILED = 1
+MAX_COST = "KYOYO_MAX_COST"
+"""The variable with the limit of yen."""
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
@@ -81,6 +84,10 @@ class Desk:
             return self.texts("wrong.line", line=error.line, wrong=told) if error.line else told
         return f"{error.detail} ({error.code})" if isinstance(error, Problem) else error.detail
 
+    def remedy(self, problem: Problem) -> str:
+        """What helps, in these commands' words."""
+        return remedy_of(self.texts, problem, limit=MAX_COST)
+
 
 class _Parser(argparse.ArgumentParser):
     def __init__(self, desk: Desk) -> None:
@@ -114,8 +121,8 @@ def run(desk: Desk, main: Main, arguments: Sequence[str]) -> int:
         return stop.code
     except KyoyoError as error:
         desk.tell(f"error: {desk.detail(error)}")
-        if isinstance(error, Problem) and error.remedy:
-            desk.tell(f"error: {desk.texts('say.remedy', remedy=error.remedy)}")
+        if isinstance(error, Problem) and (remedy := desk.remedy(error)):
+            desk.tell(f"error: {desk.texts('say.remedy', remedy=remedy)}")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

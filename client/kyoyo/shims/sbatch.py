@@ -12,7 +12,7 @@ from kyoyo.jobs import Job
 from kyoyo.outputs import files_of, save
 from kyoyo.script import Directives, amounts, directives_of, over
 from kyoyo.script.options import TAKES, Given, Takes, read_options
-from kyoyo.shims.desk import FAILED, Desk, Stop, start
+from kyoyo.shims.desk import FAILED, MAX_COST, Desk, Stop, start
 from kyoyo.spec import Choices, JobSpec, read_text, spec_of_text
 from kyoyo.terminal import yen
 
@@ -76,8 +76,8 @@ def main(desk: Desk, arguments: Sequence[str]) -> int:
             job = client.submit(spec, max_cost_yen=_limit(desk))
         except Problem as no:
             desk.tell(f"error: Batch job submission failed: {desk.detail(no)}")
-            if no.remedy:
-                desk.tell(f"error: {desk.texts('say.remedy', remedy=no.remedy)}")
+            if remedy := desk.remedy(no):
+                desk.tell(f"error: {desk.texts('say.remedy', remedy=remedy)}")
             return FAILED
         if asked.parsable:
             desk.say(job.record.handle)
@@ -141,12 +141,12 @@ def _from_environment(environment: Mapping[str, str]) -> Sequence[Given]:
 
 def _limit(desk: Desk) -> int | None:
     """A limit in yen with tax, from KYOYO_MAX_COST: the original has no option for it."""
-    told = desk.environment.get("KYOYO_MAX_COST")
-    return None if told is None else amounts.count(told, option="KYOYO_MAX_COST")
+    told = desk.environment.get(MAX_COST)
+    return None if told is None else amounts.count(told, option=MAX_COST)
 
 
 def _test(desk: Desk, client: Client, spec: JobSpec) -> int:
-    told = client.estimate(spec)
+    told = client.estimate(spec, max_cost_yen=_limit(desk))
     cost = yen(told.ceiling_with_tax_yen)
     desk.tell(desk.texts("say.sbatch_test", offering=told.offering, gpus=spec.gpus, nodes=spec.nodes, cost=cost))
     return 0 if told.admissible else FAILED

@@ -31,7 +31,7 @@ from kyoyo.qiskit import (
     TooManyQubits,
 )
 from kyoyo.transport import new_key
-from tests.support.fake_portal import a_job
+from tests.support.fake_portal import a_job, an_estimate
 from tests.support.quantum_portal import QuantumPortal, a_device
 
 pytestmark = pytest.mark.quantum
@@ -295,3 +295,18 @@ def test_a_refusal_of_the_portal_comes_through(portal: QuantumPortal, backend: K
         SamplerV2(backend, options={"max_cost_yen": 109}).run([bell()])
     assert dear.value.code == "cost-cap-too-small"
     assert client.jobs().items[0].shots == 1024
+
+
+def test_an_estimator_says_before_what_its_usual_precision_costs(portal: QuantumPortal, backend: KyoyoBackend) -> None:
+    portal.on("POST /estimates", an_estimate())
+    state = QuantumCircuit(2)
+    state.h(0)
+    pubs = [(state, SparsePauliOp.from_list([("ZZ", 1.0), ("XI", 0.5)]))]
+    options = {"max_cost_yen": 500}
+    assert EstimatorV2(backend, options=options).estimate(pubs).ceiling_with_tax_yen == 110
+    EstimatorV2(backend).estimate(pubs, precision=0.1)
+    SamplerV2(backend).estimate([bell()])
+    asked = portal.bodies("POST /estimates")
+    assert [body["shots"] for body in asked] == [2 * 4096, 2 * 100, 1024]
+    assert [body.get("max_cost_yen") for body in asked] == ["500", None, None]
+    assert not portal.jobs

@@ -46,7 +46,7 @@ def test_an_unknown_backend_is_named_with_those_that_are(portal: QuantumPortal, 
     with pytest.raises(UnknownBackend, match=said) as unknown:
         KyoyoService(client=client).backend("tokyo")
     assert unknown.value.code == "unknown-backend"
-    assert unknown.value.facts["known"] == "aer-demo, torino"
+    assert unknown.value.facts["known"] == "aer-demo (qpu-demo), torino (qpu-torino)"
 
 
 def test_the_least_busy_takes_work_and_is_wide_enough(portal: QuantumPortal, service: KyoyoService) -> None:

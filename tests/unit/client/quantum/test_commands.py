@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import httpx2
 import pytest
 
+from kyoyo import Refused, hybrid_job
 from portal.api.jobs import QpuOut
 from tests.support.fake_portal import FakePortal, a_job, an_estimate, an_offering, kyoyo, problem
 
@@ -48,6 +49,7 @@ def portal() -> FakePortal:
         .on("GET /devices", {"items": [DEVICE]})
         .on("GET /devices/torino", DEVICE)
         .on("GET /offerings", {"items": [an_offering(), an_offering("qpu-torino", "quantum")]})
+        .on("POST /estimates", an_estimate())
         .on("POST /jobs", httpx2.Response(201, json=a_job(kind="quantum")))
         .on("GET /jobs/j-1", a_job(kind="quantum", state="SUCCEEDED"))
         .on("GET /jobs/j-1/result", COUNTS)
@@ -119,6 +121,84 @@ def test_a_limit_of_yen_is_kept(portal: FakePortal, circuit: str) -> None:
     portal.on("POST /jobs", problem(422, "cost-cap-too-small"))
     assert kyoyo(portal, "qpu", "submit", circuit, "--max-cost", "109").code == 4
     assert [body["max_cost_yen"] for body in portal.bodies("POST /jobs")] == ["110", "109"]
+    assert kyoyo(portal, "qpu", "estimate", circuit, "--max-cost", "108").code == 0
+    assert [body["max_cost_yen"] for body in portal.bodies("POST /estimates")] == ["110", "109", "108"]
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Raise --max-cost"), ("ja", "--max-cost を引き上げる")])
+def test_a_refusal_speaks_of_the_options_that_one_has(
+    portal: FakePortal, circuit: str, language: str, said: str
+) -> None:
+    portal.on("POST /estimates", problem(422, "cost-cap-too-small", remedy="Raise max_cost_yen, or ask for less."))
+    ran = kyoyo(portal, "qpu", "submit", circuit, "--max-cost", "1", KYOYO_LANG=language)
+    assert (ran.code, said in ran.err, "max_cost_yen" in ran.err) == (4, True, False)
+
+
+def test_what_the_device_would_not_run_is_no_job(portal: FakePortal, circuit: str) -> None:
+    facts = {"device": "torino", "problem": "no-measurement", "about": []}
+    portal.on("POST /estimates", problem(422, "refused-by-device", facts=facts, remedy="Measure something."))
+    ran = kyoyo(portal, "qpu", "submit", circuit, "--backend", "torino")
+    assert (ran.code, ran.out) == (4, "")
+    assert "refused-by-device" in ran.err
+    assert "What helps: Measure something." in ran.err
+    with portal.client() as client, pytest.raises(Refused, match="refused-by-device"):
+        client.submit_circuit(circuit, shots=10, device="torino")
+    assert not portal.bodies("POST /jobs")
+
+
+def test_an_empty_circuit_is_told_by_its_file(portal: FakePortal, tmp_path: Path) -> None:
+    path = tmp_path / "empty.qasm"
+    path.write_text(" \n")
+    ran = kyoyo(portal, "qpu", "submit", str(path))
+    assert (ran.code, "empty.qasm is empty" in ran.err) == (2, True)
+    assert portal.asked == []
+
+
+class Named(FakePortal):
+    """Knows offerings by their ids alone, as a portal does."""
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        told = json.loads(request.read() or b"{}")
+        asked = [told, *told.get("phases", []), *([told["qpu"]] if "qpu" in told else [])]
+        wrong = {each.get("offering") for each in asked} - {"gpu", "qpu-torino", None}
+        if not wrong:
+            return super().__call__(request)
+        self.asked.append(request)
+        return problem(422, "unknown-offering", facts={"offering": wrong.pop()})
+
+
+def test_a_qpu_may_be_named_by_its_device_or_its_offering_everywhere(portal: FakePortal, tmp_path: Path) -> None:
+    named = Named(portal.answers)
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\n#SBATCH --time=1:00 --gpus=1 --partition=gpu\n")
+    circuit = tmp_path / "bell.qasm"
+    circuit.write_text("OPENQASM 3.0;")
+    for name in ("torino", "qpu-torino"):
+        assert kyoyo(named, "submit", str(script), "--qpu", f"{name}:5:100").code == 0
+        assert kyoyo(named, "qpu", "submit", str(circuit), "--backend", name).code == 0
+        with named.client() as client:
+            client.submit_circuit(circuit, shots=10, device=name)
+            loop = hybrid_job(shots=50, qpu=name, gpu_offering="gpu")(print)
+            loop(client=client)
+    bodies = named.bodies("POST /jobs")
+    assert {bodies[-1]["phases"][1]["offering"], bodies[1]["qpu"]["offering"]} == {"qpu-torino"}  # type: ignore[index]
+    ran = kyoyo(named, "submit", str(script), "--qpu", "heron:5:100")
+    assert (ran.code, "there is no quantum device heron; there are: torino (qpu-torino)" in ran.err) == (5, True)
+    script.write_text("#!/bin/sh\n#SBATCH --time=1:00 --gpus=1 --partition=h200\n")
+    assert "unknown-offering" in kyoyo(named, "submit", str(script), "--qpu", "qpu-torino:5:100").err
+
+
+def test_an_estimators_document_says_its_shots_and_what_error_they_give(portal: FakePortal, tmp_path: Path) -> None:
+    path = tmp_path / "energy.json"
+    pub = {"circuit": 0, "shots": 4096, "observables": {"shape": [], "values": [{"ZZ": 1.0}]}}
+    path.write_text(json.dumps({"format": "kyoyo.pubs/1", "primitive": "estimator", "circuits": [], "pubs": [pub]}))
+    ran = kyoyo(portal, "qpu", "estimate", str(path))
+    assert "[0] Estimator: 4,096 shots for each Pauli string of each element (standard error 0.016 or less)" in ran.out
+    assert portal.bodies("POST /estimates")[0]["shots"] == 0
+    kyoyo(portal, "qpu", "estimate", str(path), "--shots", "4096")
+    assert portal.bodies("POST /estimates")[1]["shots"] == 4096
+    path.write_text('{"primitive": "estimator", "pubs": 7}')
+    assert kyoyo(portal, "qpu", "estimate", str(path)).code == 0
 
 
 def test_the_estimate_tells_a_range_and_where_it_stops(portal: FakePortal, circuit: str) -> None:
@@ -160,6 +240,26 @@ def test_a_result_in_each_form(portal: FakePortal) -> None:
     assert kyoyo(portal, "qpu", "result", "j-1", "--format", "json").told == COUNTS
     assert kyoyo(portal, "qpu", "result", "j-1", "--json").told == COUNTS
     assert kyoyo(portal, "qpu", "result", "j-1", "--format", "pie").code == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "left"),
+    [
+        (("--format", "counts"), "x.txt", "00 510\n11 490\n"),
+        (("--format", "json"), "x.json", json.dumps(COUNTS, indent=2) + "\n"),
+        (("--json",), "x.json", json.dumps(COUNTS, indent=2) + "\n"),
+    ],
+)
+def test_a_file_is_of_the_form_that_is_asked_for(
+    portal: FakePortal, tmp_path: Path, said: tuple[str, ...], name: str, left: str
+) -> None:
+    path = tmp_path / name
+    assert kyoyo(portal, "qpu", "result", "j-1", *said, "-o", str(path)).code == 0
+    assert path.read_text() == left
+    portal.asked.clear()
+    ran = kyoyo(portal, "qpu", "result", "j-1", *said, "-o", str(tmp_path / "x.svg"))
+    assert (ran.code, portal.asked) == (2, [])
+    assert kyoyo(portal, "qpu", "result", "j-1", "-f", "plot", "-o", str(path)).code == 2
 
 
 def result(data: dict[str, Any], primitive: str = "sampler") -> dict[str, Any]:

@@ -23,7 +23,7 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _FIRST_UID: Final = 1_900_000_000  # a range that no distribution hands out (systemd: "unused", below 2^31)
 _UIDS: Final = 100_000_000
-_STAGING, _CLAIMS, _LINEAGES = ".staging", ".uids", ".lineages"
+_STAGING, CLAIMS, LINEAGES = ".staging", ".uids", ".lineages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +55,8 @@ def accept(root: Path, spec: RunSpec, *, means: Means, now: datetime) -> None:
 
 def _make_lineage(root: Path, lineage: UUID, uid: int) -> None:
     """The folder that the runs of a lineage share: theirs to write, and reached by no other."""
-    (root / _LINEAGES).mkdir(mode=0o700, exist_ok=True)
-    place = root / _LINEAGES / str(lineage)
+    (root / LINEAGES).mkdir(mode=0o700, exist_ok=True)
+    place = root / LINEAGES / str(lineage)
     place.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() == 0:
         os.chown(place, uid, uid)
@@ -131,7 +131,7 @@ def _argv(spec: RunSpec, *, files: str) -> list[str]:
 
 
 def _lineage_of(target: Path, lineage: UUID) -> Path:
-    return target.parent / _LINEAGES / str(lineage)
+    return target.parent / LINEAGES / str(lineage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def is_variable(name: str, value: str) -> bool:
 
 def claim_uid(root: Path, owner: UUID) -> int:
     """The user id of an attempt or a lineage: derived from its id, and never given to two of this root."""
-    claims = root / _CLAIMS
+    claims = root / CLAIMS
     claims.mkdir(mode=0o700, exist_ok=True)
     for step in range(1000):
         uid = _FIRST_UID + (owner.int + step) % _UIDS

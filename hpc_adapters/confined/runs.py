@@ -15,9 +15,11 @@ from typing import Final
 from uuid import UUID
 
 from hpc_adapters.confined import folder, reading, request, sandbox, vanished
+from hpc_adapters.confined.leaving import remove_runs
 from hpc_adapters.confined.model import RunSpec, RunState
 from hpc_adapters.confined.times import to_us
 from hpc_adapters.contract import Isolation, LogChunk, Stream
+from hpc_adapters.keeping import Freed
 
 _PACKAGES: Final = str(Path(__file__).resolve().parents[2])
 _BOOT: Final = (
@@ -117,6 +119,19 @@ class ConfinedRuns:
         shutil.rmtree(self._place(attempt_id), ignore_errors=True)
         self._over.pop(attempt_id, None)
 
+    def ended_before_now(self, moment: datetime) -> list[RunState]:
+        """Runs that were over before then, in the order of their ends, for a caller in a thread."""
+        states = self.states_now(self.all_ids_now(), resume=False)
+        over = [(state.ended_at, state) for state in states if state and state.is_over and state.ended_at is not None]
+        return [state for ended_at, state in sorted(over, key=lambda each: each[0]) if ended_at < moment]
+
+    def leave_now(self, attempt_ids: Sequence[UUID]) -> Freed:
+        """Remove runs that are over, whole or not at all, with what only they had; for a caller in a thread."""
+        freed = remove_runs(self.root, attempt_ids)
+        for attempt_id in attempt_ids:
+            self._over.pop(attempt_id, None)
+        return freed
+
     def look_again(self, attempt_id: UUID) -> None:
         """Remember nothing of a run: another process may have removed it."""
         self._over.pop(attempt_id, None)
@@ -178,7 +193,11 @@ class ConfinedRuns:
 
     def _read(self, attempt_id: UUID, stream: Stream, offset: int, limit: int) -> LogChunk | None:
         state = self._look(attempt_id, resume=False)  # before the bytes: what an ended run printed is complete
-        return None if state is None else reading.chunk(self._place(attempt_id), state, stream, offset, limit)
+        place = self._place(attempt_id)
+        if state is None or not folder.exists(place, folder.REQUEST):  # another process may have removed it
+            self._over.pop(attempt_id, None)
+            return None
+        return reading.chunk(place, state, stream, offset, limit)
 
     def _supervise(self, place: str) -> None:
         """Start a supervisor. It detaches itself, and gives way when another one lives."""

@@ -31,6 +31,7 @@ from hpc_adapters.contract import (
     Window,
 )
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
+from hpc_adapters.keeping import Freed, Keeper
 
 NOBODY = UUID(int=0)
 UNITS = ("gpus", "cpus", "memory_mb", "qpus")
@@ -176,6 +177,33 @@ class BackendConformance:
         assert (again.started_at, again.ended_at) == (end.started_at, end.ended_at)
         assert await harness.starts(request.attempt_id) == 1
 
+    async def test_what_is_forgotten_stays_accounted_for_and_never_starts_again(self, harness: Harness) -> None:
+        backend = harness.backend
+        if not isinstance(backend, Keeper):
+            pytest.skip("it keeps no folders of its own")
+        request = harness.request(Act.SUCCEED)
+        ref = await backend.submit(request)
+        await harness.until_ended(ref)
+        row = await final_row(harness, request.attempt_id)
+        assert await backend.ended_before(harness.now() - HOUR) == []
+        assert await backend.ended_before(harness.now() + HOUR) == [request.attempt_id]
+        freed = await backend.forget([request.attempt_id, NOBODY])
+        assert freed.attempts == 1
+        assert freed.bytes > 0
+        assert await backend.forget([request.attempt_id]) == Freed()
+        await harness.restart()
+        backend = harness.backend
+        assert isinstance(backend, Keeper)
+        assert await backend.ended_before(harness.now() + HOUR) == []
+        assert await rows_of(harness, request.attempt_id) == [row]
+        assert await backend.find(request.attempt_id) == ref
+        assert await backend.submit(request) == ref
+        [seen] = await backend.observe([ref])
+        assert isinstance(seen, Forgotten)
+        with pytest.raises(Forgotten):
+            await backend.logs(ref, Stream.STDOUT)
+        assert await rows_of(harness, request.attempt_id) == [row]
+
     async def test_a_failing_job_ends_failed_and_is_accounted_for(self, harness: Harness) -> None:
         ref, end = await ended(harness, Act.FAIL)
         assert end.seen is Seen.FAILED
@@ -263,6 +291,9 @@ class BackendConformance:
         assert not chunk.ended
         [open_row] = await rows_of(harness, ref.attempt_id)
         assert (open_row.ended_at, open_row.final) == (None, False)
+        if isinstance(harness.backend, Keeper):
+            assert await harness.backend.ended_before(harness.now() + HOUR) == []
+            assert await harness.backend.forget([ref.attempt_id]) == Freed()
 
         await harness.backend.close()
         await harness.restart()

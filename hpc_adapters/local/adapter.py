@@ -32,6 +32,7 @@ from hpc_adapters.contract import (
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
 from hpc_adapters.job_files import MAILBOX
+from hpc_adapters.keeping import GONE, Freed, Left, Past, together
 from hpc_adapters.launching.torchrun import torchrun
 from hpc_adapters.launching.variables import job_variables
 from hpc_adapters.local import slots, translate
@@ -44,7 +45,7 @@ _DISK_RESERVE_MB: Final = 256
 
 
 class LocalBackend(LocalFiles):
-    """Implements `contract.Backend`, `job_files.Files` and `Mailbox`.
+    """Implements `contract.Backend`, `job_files.Files`, `Mailbox` and `keeping.Keeper`.
 
     Several processes may have one on the same `root`.
     """
@@ -71,6 +72,7 @@ class LocalBackend(LocalFiles):
         self._software = tuple(software)
         self._limits = limits or Limits()
         self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
+        self._gone = Past(self._runs.root / GONE)
         super().__init__(self._runs.root)
 
     def capabilities(self) -> Capabilities:
@@ -100,7 +102,9 @@ class LocalBackend(LocalFiles):
         return self._ref(request.attempt_id)
 
     async def find(self, attempt_id: UUID) -> Ref | None:
-        return None if await self._runs.state(attempt_id) is None else self._ref(attempt_id)
+        if await self._runs.state(attempt_id) is None and await asyncio.to_thread(self._gone.find, attempt_id) is None:
+            return None
+        return self._ref(attempt_id)
 
     async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
         states = await self._runs.states([ref.attempt_id for ref in refs])
@@ -119,7 +123,8 @@ class LocalBackend(LocalFiles):
     async def accounting(self, window: Window) -> Sequence[UsageRow]:
         states = await asyncio.to_thread(self._states)
         now = self._clock()
-        return [translate.usage_row(state, now=now) for state in states if translate.touches(state, window)]
+        rows = [translate.usage_row(state, now=now) for state in states if translate.touches(state, window)]
+        return together(rows, await asyncio.to_thread(self._gone.rows, window))
 
     async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
         chunk = await self._runs.read(ref.attempt_id, stream, offset, limit) if self._is_ours(ref) else None
@@ -138,16 +143,39 @@ class LocalBackend(LocalFiles):
     async def close(self) -> None:
         """Nothing is held: jobs have their own supervisors."""
 
+    async def ended_before(self, moment: datetime) -> Sequence[UUID]:
+        return [state.attempt_id for state in await asyncio.to_thread(self._runs.ended_before_now, moment)]
+
+    async def forget(self, attempt_ids: Sequence[UUID]) -> Freed:
+        return await asyncio.to_thread(self._forget, attempt_ids)
+
     # ---- in a thread
 
     def _submit(self, request: JobRequest, script: Script) -> None:
         if self._runs.states_now([request.attempt_id], resume=False) == [None]:
+            if self._gone.find(request.attempt_id) is not None:
+                return  # it ran, and was forgotten
             with admission(self._runs.root):
                 if self._runs.isolation is Isolation.SINGLE_TENANT:
                     admit_tenant(self._runs.root, request.tenant)
                 self._require_disk()
                 self._accept(request, script)
         self._runs.set_going_now(request.attempt_id)
+
+    def _forget(self, attempt_ids: Sequence[UUID]) -> Freed:
+        """With the folder of its checkpoints, when no attempt of its job is left. It is told of before it goes."""
+        states = [state for state in self._runs.states_now(attempt_ids, resume=False) if state and state.is_over]
+        now = self._clock()
+        self._gone.note(
+            Left(
+                state.attempt_id,
+                str(state.attempt_id),
+                state.ended_at or now,
+                None if state.started_at is None else translate.usage_row(state, now=now),
+            )
+            for state in states
+        )
+        return self._runs.leave_now([state.attempt_id for state in states])
 
     def _accept(self, request: JobRequest, script: Script) -> None:
         """Book and accept in one: the run's folder is the booking. Only inside `admission`."""

@@ -34,6 +34,7 @@ from hpc_adapters.devices import Calibration, DeviceState, ServiceEstimate
 from hpc_adapters.devices import Device as DeviceNow
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.keeping import GONE, Freed, Left, Past, together
 from hpc_adapters.pubs import MAX_CIRCUITS
 from hpc_adapters.quantum.aer import sessions
 from hpc_adapters.quantum.aer.calibrations import CalibrationFile
@@ -72,6 +73,7 @@ class AerBackend:
         self._file = None
         if device.calibration is not None:
             self._file = CalibrationFile(device.calibration, kept, qubits=device.qubits)
+        self._gone = Past(root / GONE)
         self._clock = clock
         self._grace_s = grace_s
         self._rows: dict[UUID, UsageRow | None] = {}
@@ -104,6 +106,8 @@ class AerBackend:
         'maintenance'.
         """
         if await self._runs.state(request.attempt_id) is None:
+            if await asyncio.to_thread(self._gone.find, request.attempt_id) is not None:
+                return self._ref(request.attempt_id)  # it ran, and was forgotten
             spec = await asyncio.to_thread(self._checked, request)
             try:
                 await asyncio.to_thread(self._accept, request, spec)
@@ -116,7 +120,9 @@ class AerBackend:
         return self._ref(request.attempt_id)
 
     async def find(self, attempt_id: UUID) -> Ref | None:
-        return None if await self._runs.state(attempt_id) is None else self._ref(attempt_id)
+        if await self._runs.state(attempt_id) is None and await asyncio.to_thread(self._gone.find, attempt_id) is None:
+            return None
+        return self._ref(attempt_id)
 
     async def observe(self, refs: Sequence[Ref]) -> Sequence[Observation | Forgotten]:
         states = await self._runs.states([ref.attempt_id for ref in refs])
@@ -133,7 +139,8 @@ class AerBackend:
     async def accounting(self, window: Window) -> Sequence[UsageRow]:
         """One record for each circuit that started, `components` as `device.used` says, and for each opened session."""
         rows = [await self._row(attempt_id) for attempt_id in await self._runs.all_ids()]
-        return [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
+        here = [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
+        return together(here, await asyncio.to_thread(self._gone.rows, window))
 
     async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
         chunk = None
@@ -156,6 +163,25 @@ class AerBackend:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    async def ended_before(self, moment: datetime) -> Sequence[UUID]:
+        return [state.attempt_id for state in await asyncio.to_thread(self._runs.ended_before_now, moment)]
+
+    async def forget(self, attempt_ids: Sequence[UUID]) -> Freed:
+        """A circuit goes with its session or after it: from the circuits follows when the session ended."""
+        found = {state.attempt_id: state for state in await self._runs.states(attempt_ids) if state and state.is_over}
+        here = set(await self._runs.all_ids()) - found.keys()
+        going = [state for state in found.values() if sessions.session_of(state) not in here]
+        now = self._clock()
+        left = [
+            Left(each.attempt_id, str(each.attempt_id), each.ended_at or now, await self._row(each.attempt_id))
+            for each in going
+        ]
+        await asyncio.to_thread(self._gone.note, left)
+        for each in going:
+            self._rows.pop(each.attempt_id, None)
+            self._details.pop(each.attempt_id, None)
+        return await asyncio.to_thread(self._runs.leave_now, [each.attempt_id for each in going])
 
     # -- the device ---------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -27,6 +28,7 @@ from hpc_adapters.contract import (
 )
 from hpc_adapters.devices import Device, ServiceEstimate
 from hpc_adapters.errors import BackendError, Forgotten, Unavailable
+from hpc_adapters.keeping import GONE, Freed, Past
 from hpc_adapters.quantum.bridge import Bridge
 from hpc_adapters.quantum.ibm_runtime import device, results
 from hpc_adapters.quantum.ibm_runtime.checks import check_circuit, check_request
@@ -59,7 +61,7 @@ class IbmBackend:
         self.name = settings.name
         self.settings = settings
         bridge = Bridge(settings.program(), hello=settings.hello, deadline_s=_DEADLINE_S)
-        self._parts = Parts(settings, bridge, AttemptStore(root / "attempts"), clock)
+        self._parts = Parts(settings, bridge, AttemptStore(root / "attempts"), clock, Past(root / GONE))
         self._runs = ConfinedRuns(root / "translations", clock=clock, kind=sandbox)
         self._translator = Translator(
             self._runs,
@@ -99,6 +101,8 @@ class IbmBackend:
         'result-too-large', 'vendor-refused', 'vendor-cannot-run'.
         """
         check_request(request, self.settings, self.capabilities())
+        if (known := self._forgotten(request.attempt_id)) is not None:
+            return known
         if isinstance(request.payload, SessionHold):
             return await self._sessions.submit(request, request.payload)
         assert isinstance(request.payload, Circuit)
@@ -107,7 +111,7 @@ class IbmBackend:
     async def find(self, attempt_id: UUID) -> Ref | None:
         record = self._parts.store.record(attempt_id)
         if record is None or record.vendor_id is None:
-            return await self._jobs.find(attempt_id)
+            return self._forgotten(attempt_id) or await self._jobs.find(attempt_id)
         if record.is_live and not await self._is_known(record):
             return None
         return self._parts.ref(attempt_id, record.vendor_id)
@@ -160,6 +164,16 @@ class IbmBackend:
         """Jobs and sessions go on at IBM."""
         await self._parts.bridge.close()
 
+    async def ended_before(self, moment: datetime) -> Sequence[UUID]:
+        records = await asyncio.to_thread(self._parts.store.records)
+        left = [told for record in records if (told := self._accounts.left(record)) is not None]
+        left.sort(key=lambda told: told.ended_at)
+        return [told.attempt_id for told in left if told.ended_at < moment]
+
+    async def forget(self, attempt_ids: Sequence[UUID]) -> Freed:
+        """IBM keeps its jobs as it likes: none of these is taken for a new one."""
+        return await asyncio.to_thread(self._forget, attempt_ids)
+
     # -- the device ----------------------------------------------------------------------------------------------------
 
     async def device(self) -> Device:
@@ -202,9 +216,23 @@ class IbmBackend:
 
     # -- one's own affairs --------------------------------------------------------------------------------------------
 
+    def _forget(self, attempt_ids: Sequence[UUID]) -> Freed:
+        records = [record for each in attempt_ids if (record := self._parts.store.record(each)) is not None]
+        left = [told for record in records if (told := self._accounts.left(record)) is not None]
+        self._parts.gone.note(left)
+        for told in left:
+            self._translator.forget(told.attempt_id)
+        return Freed(len(left), sum(self._parts.store.remove(told.attempt_id) for told in left))
+
+    def _forgotten(self, attempt_id: UUID) -> Ref | None:
+        left = self._parts.gone.find(attempt_id)
+        return None if left is None else self._parts.ref(attempt_id, left.native_id)
+
     async def _record(self, ref: Ref) -> Record | None:
         """As it is kept here, or found at IBM."""
         record = self._parts.store.record(ref.attempt_id)
+        if record is None and self._forgotten(ref.attempt_id) is not None:
+            return None
         if record is None or record.vendor_id is None:
             if await self._jobs.find(ref.attempt_id) is None:
                 return None

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from hpc_adapters.contract import Ref
 from hpc_adapters.devices import DeviceState
 from hpc_adapters.errors import Unavailable
+from hpc_adapters.keeping import Past
 from hpc_adapters.quantum.bridge import Bridge
 from hpc_adapters.quantum.ibm_runtime import device
 from hpc_adapters.quantum.ibm_runtime.checks import attempt_of
@@ -31,6 +32,7 @@ class Parts:
     bridge: Bridge
     store: AttemptStore
     clock: Callable[[], datetime]
+    gone: Past
     door: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Who counts the room and takes some."""
     _sending: WeakValueDictionary[UUID, asyncio.Lock] = field(default_factory=WeakValueDictionary)

@@ -30,6 +30,7 @@ from hpc_adapters.confined import folder
 from hpc_adapters.confined.runs import ids_in
 from hpc_adapters.contract import Seen
 from hpc_adapters.errors import Unavailable
+from hpc_adapters.keeping import remove
 
 _SENT, _KNOWN, _WISH, _END, _USAGE = "sent.json", "known.json", "wish.json", "end.json", "usage.json"
 RESULT: Final = "result.json"
@@ -131,6 +132,11 @@ class AttemptStore:
     def not_sent(self, attempt_id: UUID) -> None:
         """It is known that the last sending created nothing."""
         shutil.rmtree(self._place(attempt_id), ignore_errors=True)
+
+    def remove(self, attempt_id: UUID) -> int:
+        """Forget one that is over, in one step, and the bytes that its files had."""
+        self._over.pop(attempt_id, None)
+        return remove(self._root, str(attempt_id))
 
     def know(self, attempt_id: UUID, vendor_id: str) -> None:
         self._write(attempt_id, _KNOWN, {"id": vendor_id})

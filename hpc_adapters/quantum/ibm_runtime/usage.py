@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from hpc_adapters.contract import Seen, UsageRow, Window
+from hpc_adapters.keeping import Left, together
 from hpc_adapters.quantum.ibm_runtime.checks import attempt_of
 from hpc_adapters.quantum.ibm_runtime.jobs import wishes_of
 from hpc_adapters.quantum.ibm_runtime.parts import Parts
@@ -34,7 +35,8 @@ class Accounts:
         listed = await parts.bridge.call("listed", {"since": since.isoformat(), "until": until.isoformat()})
         await parts.end_doubles([job for job in listed if not _is_over(job)])
         records = [record for record in await asyncio.to_thread(parts.store.records) if record.vendor_id is not None]
-        known = {record.vendor_id for record in records}
+        gone = await asyncio.to_thread(parts.gone.rows, window)
+        known = {record.vendor_id for record in records} | await asyncio.to_thread(parts.gone.native_ids)
         records = [record for record in records if not _was_over(record, window)]
         strays = {str(job["id"]): job for job in listed if job["id"] not in known}
         open_ids = [str(record.vendor_id) for record in records if not record.is_session and record.usage is None]
@@ -42,7 +44,17 @@ class Accounts:
         rows: list[UsageRow | None] = [self._session(record) for record in records if record.is_session]
         rows += [self._job(record, looks.get(record.vendor_id)) for record in records if not record.is_session]
         rows += [self._stray(job, looks[vendor_id]) for vendor_id, job in strays.items()]
-        return [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
+        here = [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
+        return together(here, gone)
+
+    def left(self, record: Record) -> Left | None:
+        """What is told of one that is over, with its usage known, when its folder is gone; None: it is not so far."""
+        if record.end is None or (record.usage is None and not record.is_session):
+            return None
+        started = record.vendor_id is not None and (record.is_session or record.end.started_at is not None)
+        row = (self._session(record) if record.is_session else self._job(record, None)) if started else None
+        native_id = record.vendor_id or str(record.attempt_id)
+        return Left(record.attempt_id, native_id, record.end.ended_at, row)
 
     def _session(self, record: Record) -> UsageRow:
         end = record.end

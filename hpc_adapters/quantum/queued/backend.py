@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from hpc_adapters.confined.admission import admit_tenant
 from hpc_adapters.confined.times import from_us, to_us
 from hpc_adapters.contract import (
     Capabilities,
@@ -30,11 +31,13 @@ from hpc_adapters.contract import (
 from hpc_adapters.devices import Device, DeviceState, EstimateSource, ServiceEstimate
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
 from hpc_adapters.features import refuse_unoffered
+from hpc_adapters.keeping import GONE, Freed, Past, together
 from hpc_adapters.programs import Format, ProgramRefused, document_of, format_of
 from hpc_adapters.pubs import work_in
 from hpc_adapters.quantum.mitigation import refuse_mitigation
 from hpc_adapters.quantum.queued.attempts import Attempts
 from hpc_adapters.quantum.queued.checking import Checking, NotPlanned
+from hpc_adapters.quantum.queued.keeper import QueuedKeeper
 from hpc_adapters.quantum.queued.records import Accepted, Json, Records
 from hpc_adapters.quantum.queued.settings import QueuedSettings
 from hpc_adapters.quantum.queued.telling import Telling
@@ -61,6 +64,9 @@ class QueuedBackend:
         self._records = Records(root / "attempts")
         self._attempts = Attempts(settings, vendor=vendor, records=self._records, checking=checking, clock=clock)
         self._telling = Telling(settings, attempts=self._attempts, records=self._records, clock=clock)
+        self._gone = Past(root / GONE)
+        self._keeper = QueuedKeeper(records=self._records, telling=self._telling, checking=checking, gone=self._gone)
+        self._root = root
         self._submitting: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._door = asyncio.Lock()
 
@@ -91,8 +97,8 @@ class QueuedBackend:
         """
         circuit = self._checked(request)
         async with self._one_at_a_time(request.attempt_id):
-            if self._telling.end(request.attempt_id) is not None:
-                return self._telling.ref(request.attempt_id)
+            if (known := self._over(request.attempt_id)) is not None:
+                return known
             jobs = await self._attempts.adopt(request.attempt_id)
             if jobs is None:
                 plan = await self._prepare(request, circuit)
@@ -108,8 +114,8 @@ class QueuedBackend:
             return self._telling.ref(request.attempt_id)
 
     async def find(self, attempt_id: UUID) -> Ref | None:
-        if self._telling.end(attempt_id) is not None:
-            return self._telling.ref(attempt_id)
+        if (known := self._over(attempt_id)) is not None:
+            return known
         jobs = await self._attempts.adopt(attempt_id)
         if jobs is None:
             return None
@@ -140,7 +146,8 @@ class QueuedBackend:
     async def accounting(self, window: Window) -> Sequence[UsageRow]:
         """One record for each attempt that reached the device; `components` as `usage.used` says."""
         rows = await asyncio.gather(*(self._telling.row(attempt_id) for attempt_id in self._records.all_ids()))
-        return [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
+        here = [row for row in rows if row is not None and window.touches(row.started_at, row.ended_at)]
+        return together(here, await asyncio.to_thread(self._gone.rows, window))
 
     async def logs(self, ref: Ref, stream: Stream, offset: int = 0, limit: int = 65_536) -> LogChunk:
         return await self._telling.chunk(ref, stream, offset, limit)
@@ -160,6 +167,12 @@ class QueuedBackend:
 
     async def close(self) -> None:
         await self._vendor.close()
+
+    async def ended_before(self, moment: datetime) -> Sequence[UUID]:
+        return await self._keeper.ended_before(moment)
+
+    async def forget(self, attempt_ids: Sequence[UUID]) -> Freed:
+        return await self._keeper.forget(attempt_ids)
 
     # -- the device ---------------------------------------------------------------------------------------------------
 
@@ -262,9 +275,17 @@ class QueuedBackend:
             raise
         return plan
 
+    def _over(self, attempt_id: UUID) -> Ref | None:
+        """Of one that has ended, also where it was forgotten: it is never handed over again."""
+        if self._telling.end(attempt_id) is not None:
+            return self._telling.ref(attempt_id)
+        left = self._gone.find(attempt_id)
+        return None if left is None else Ref(self._settings.name, attempt_id, left.native_id)
+
     def _admit_tenant(self, tenant: str) -> None:
         """Where the check has no walls, the first organisation has the backend for good."""
         if self._checking.isolation is Isolation.SINGLE_TENANT:
+            admit_tenant(self._root, tenant)
             others = {known.tenant for i in self._records.all_ids() if (known := self._records.accepted(i))}
             if others - {tenant, ""}:
                 raise Rejected("single-tenant-backend")

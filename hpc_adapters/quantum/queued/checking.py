@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -82,6 +82,11 @@ class Checking:
         if state is None or not state.is_over:
             return None
         return self._read(await self._told(attempt_id))
+
+    def leave_now(self, attempt_ids: Sequence[UUID]) -> int:
+        """Remove the checks of attempts that are over, for a caller in a thread: the bytes that they had."""
+        states = self._runs.states_now(attempt_ids, resume=False)
+        return self._runs.leave_now([state.attempt_id for state in states if state and state.is_over]).bytes
 
     async def estimate(self, circuit: Circuit) -> Json:
         """The plan of a program that is nobody's attempt yet. As `plan`. What was said is not kept."""

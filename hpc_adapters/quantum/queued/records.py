@@ -23,6 +23,7 @@ from uuid import UUID
 
 from hpc_adapters.confined import folder
 from hpc_adapters.confined.runs import ids_in
+from hpc_adapters.keeping import remove
 
 Json = dict[str, Any]
 _ACCEPTED, _JOBS, _HANDED, _STOP, _RESULT, _END = (
@@ -89,6 +90,10 @@ class Records:
         place.mkdir(mode=0o700, exist_ok=True)
         self._once(attempt_id, _ACCEPTED, asdict(accepted))
         folder.sync(str(self._root))
+
+    def remove(self, attempt_id: UUID) -> int:
+        """Forget one that is over, in one step, and the bytes that its files had."""
+        return remove(self._root, str(attempt_id))
 
     def discard(self, attempt_id: UUID) -> None:
         """Forget an attempt of which nothing runs and nothing ever will."""

@@ -45,6 +45,10 @@ class Telling:
             self._ends[attempt_id] = end
         return self._ends.get(attempt_id)
 
+    def look_again(self, attempt_id: UUID) -> None:
+        """Remember nothing of its end."""
+        self._ends.pop(attempt_id, None)
+
     async def observation(self, ref: Ref) -> Observation | Forgotten:
         """Unavailable."""
         if not self.is_known(ref):

@@ -19,6 +19,7 @@ from portal.language import Language, catalogue
 from portal.present import Facts
 from pricing import errors as pricing
 from scheduler import errors as scheduler
+from scheduler.simulate import errors as lab
 
 STATUS: Mapping[type[Refusal], HTTPStatus] = {
     # who asks
@@ -160,6 +161,10 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.MoreThanOwed: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.InvalidShare: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.InvalidExchangeRate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    # the policy lab
+    lab.TraceUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    lab.TraceRowRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    lab.ExperimentRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     # files
     data.InvalidKey: HTTPStatus.UNPROCESSABLE_ENTITY,
     data.KeyReserved: HTTPStatus.FORBIDDEN,

@@ -1,0 +1,174 @@
+"""All that waits in one line: found by its place in line among what fits, without looking at what does not. Pure.
+
+Jobs of a line are kept on shelves, one for each number of units, each in the order of the line and cut into blocks
+that know their shortest limit. The first that fits is looked for only on shelves of sizes that fit, and only in
+blocks that hold a limit short enough. Adding, removing and looking cost O(√n), in practice a few steps.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+
+from scheduler.core.request import Request
+
+Place = tuple[int, int, Request]
+"""(rank, number, the job): places compare by rank, then by number; numbers are unique."""
+
+_BLOCK = 128
+
+
+class Shelf:
+    """Jobs of one size in the order of the line. Never empty between calls but at its birth."""
+
+    def __init__(self) -> None:
+        self._blocks: list[list[Place]] = []
+        self._shortest: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._blocks)
+
+    @property
+    def head(self) -> Place:
+        return self._blocks[0][0]
+
+    def add(self, place: Place) -> None:
+        blocks, limit = self._blocks, place[2].limit_s
+        if not blocks or (place > blocks[-1][-1] and len(blocks[-1]) >= _BLOCK):
+            blocks.append([place])
+            self._shortest.append(limit)
+            return
+        index = self._block_of(place)
+        block = blocks[index]
+        insort(block, place)
+        self._shortest[index] = min(self._shortest[index], limit)
+        if len(block) > 2 * _BLOCK:
+            self._split(index)
+
+    def remove(self, place: Place) -> None:
+        """KeyError: it is not here."""
+        index = self._block_of(place)
+        block = self._blocks[index]
+        at = bisect_left(block, place)
+        if at == len(block) or block[at][1] != place[1]:
+            raise KeyError(place[1])
+        del block[at]
+        if not block:
+            del self._blocks[index], self._shortest[index]
+        elif place[2].limit_s == self._shortest[index]:
+            self._shortest[index] = _shortest(block)
+
+    def first_within(self, limit_s: int) -> Place | None:
+        """The first whose limit is at most this."""
+        for index, shortest in enumerate(self._shortest):
+            if shortest <= limit_s:
+                return next(place for place in self._blocks[index] if place[2].limit_s <= limit_s)
+        return None
+
+    def after(self, place: Place) -> Place | None:
+        """The first one behind this place."""
+        index = self._block_of(place)
+        block = self._blocks[index]
+        at = bisect_right(block, place)
+        if at < len(block):
+            return block[at]
+        return self._blocks[index + 1][0] if index + 1 < len(self._blocks) else None
+
+    def _block_of(self, place: Place) -> int:
+        if place >= self._blocks[-1][0]:
+            return len(self._blocks) - 1
+        return max(0, bisect_right(self._blocks, place, key=_first) - 1)
+
+    def _split(self, index: int) -> None:
+        block = self._blocks[index]
+        halves = block[:_BLOCK], block[_BLOCK:]
+        self._blocks[index : index + 1] = halves
+        self._shortest[index : index + 1] = map(_shortest, halves)
+
+
+def _first(block: list[Place]) -> Place:
+    return block[0]
+
+
+def _shortest(block: list[Place]) -> int:
+    return min(place[2].limit_s for place in block)
+
+
+class Line:
+    """Jobs of one leaf that wait for one machine."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[int, Shelf] = {}
+        self._sizes: list[int] = []
+        self._head: Place | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of what waits, smallest first."""
+        return self._sizes
+
+    @property
+    def head(self) -> Place:
+        """First in line; the line must not be empty."""
+        if self._head is None:
+            self._head = min(shelf.head for shelf in self._shelves.values())
+        return self._head
+
+    def shelf(self, units: int) -> Shelf:
+        return self._shelves[units]
+
+    def add(self, place: Place) -> None:
+        units = place[2].units
+        shelf = self._shelves.get(units)
+        if shelf is None:
+            shelf = self._shelves[units] = Shelf()
+            insort(self._sizes, units)
+        shelf.add(place)
+        if self._head is not None and place < self._head:
+            self._head = place
+
+    def remove(self, place: Place) -> None:
+        units = place[2].units
+        shelf = self._shelves[units]
+        shelf.remove(place)
+        if not shelf:
+            del self._shelves[units]
+            self._sizes.remove(units)
+        if self._head is not None and self._head[1] == place[1]:
+            self._head = None
+
+    def after(self, place: Place) -> Place | None:
+        """The next one behind this place."""
+        behind = (shelf.after(place) for shelf in self._shelves.values())
+        return min((each for each in behind if each is not None), default=None)
+
+
+class Sizes:
+    """How many jobs of each size wait: knows the smallest."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._sorted: list[int] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._sorted)
+
+    @property
+    def smallest(self) -> int:
+        return self._sorted[0]
+
+    def add(self, units: int) -> None:
+        count = self._counts.get(units, 0)
+        self._counts[units] = count + 1
+        if not count:
+            insort(self._sorted, units)
+
+    def remove(self, units: int) -> None:
+        count = self._counts[units] - 1
+        if count:
+            self._counts[units] = count
+        else:
+            del self._counts[units]
+            self._sorted.remove(units)

@@ -1,0 +1,66 @@
+"""The share tree: organisation → project → user, with weights; what each node holds, asks for and has used. Pure.
+
+Amounts are in NU-rates: units × the machine's rate (milli-NU per unit and hour), so that GPUs and QPUs add up. Use
+decays (growth.py) and includes, up to now, all that runs: nothing is charged late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scheduler.core.growth import Growth
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the tree as it is configured. parent: index of a node before it; None: at the top. weight: above 0."""
+
+    name: str
+    weight: int = 1
+    parent: int | None = None
+
+
+class Tree:
+    """Running totals of every node. A start, an end or an arrival costs one step per level."""
+
+    def __init__(self, nodes: Sequence[Node], *, half_life_s: int) -> None:
+        self.weights = [node.weight for node in nodes]
+        self.tops = [index for index, node in enumerate(nodes) if node.parent is None]
+        self.held = [0] * len(nodes)
+        self.asked = [0] * len(nodes)
+        self._used = [0] * len(nodes)
+        self._growth = Growth(half_life_s)
+        self.paths: list[tuple[int, ...]] = []
+        for index, node in enumerate(nodes):
+            above = () if node.parent is None else self.paths[node.parent]
+            self.paths.append((*above, index))
+
+    def arrived(self, leaf: int, rate: int) -> None:
+        for node in self.paths[leaf]:
+            self.asked[node] += rate
+
+    def withdrawn(self, leaf: int, rate: int) -> None:
+        for node in self.paths[leaf]:
+            self.asked[node] -= rate
+
+    def started(self, leaf: int, rate: int, now_s: int) -> None:
+        since = rate * self._growth(now_s)
+        for node in self.paths[leaf]:
+            self.asked[node] -= rate
+            self.held[node] += rate
+            self._used[node] -= since
+
+    def ended(self, leaf: int, rate: int, now_s: int) -> None:
+        until = rate * self._growth(now_s)
+        for node in self.paths[leaf]:
+            self.held[node] -= rate
+            self._used[node] += until
+
+    def used(self, node: int, now_s: int) -> int:
+        """Decayed use up to now, in units that are the same for all nodes at this moment."""
+        return self._used[node] + self.held[node] * self._growth(now_s)
+
+    def worth(self, now_s: int) -> int:
+        """What one milli-NU per hour, held for ever until now, would have used: the scale of `used`."""
+        return self._growth(now_s)

@@ -1,0 +1,66 @@
+"""The policies that can be tried, by name. Each runs on the production core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from scheduler.core.orders.fairtree import FairTree
+from scheduler.core.orders.fifo import Fifo
+from scheduler.core.orders.kyoyo import Kyoyo
+from scheduler.core.orders.order import Order
+from scheduler.core.orders.static import Static
+from scheduler.core.tree import Tree
+from scheduler.simulate.errors import ExperimentRefused
+from scheduler.simulate.workload import Place, Workload
+
+POLICIES: Final[Mapping[str, Callable[[Tree, int], Order]]] = {
+    "kyoyo": Kyoyo,
+    "fifo": lambda _tree, _capacity: Fifo(),
+    "fifo-easy": lambda _tree, _capacity: Fifo(1),
+    "fairtree-easy": lambda tree, _capacity: FairTree(tree),
+    "static": lambda _tree, _capacity: Static(),
+}
+"""Of a share tree and the machines' size in milli-NU per hour."""
+
+
+def order_of(name: str, tree: Tree, capacity: int) -> Order:
+    """A fresh policy. ExperimentRefused: there is none of this name."""
+    if name not in POLICIES:
+        raise ExperimentRefused(option="--policy", value=name, problem="unknown_policy", known=", ".join(POLICIES))
+    return POLICIES[name](tree, capacity)
+
+
+def suited(workload: Workload, policy: str) -> Workload:
+    """For `static` the pool of GPUs in fixed parts, one for each organisation, by weight (largest remainder, 1 at
+    least).
+
+    A gang larger than its part takes all of it, for so much longer: what its owner would have had alone.
+    """
+    if policy != "static":
+        return workload
+    gpus = workload.places[0]
+    weights = [node.weight for node in workload.nodes if node.parent is None]
+    parts = _parts(gpus.units, weights)
+    after = len(workload.places)
+    owned = (Place(name, part, gpus.rate, is_part=True) for name, part in zip(workload.names, parts, strict=True))
+    places = [*workload.places, *owned]
+    requests, durations = list(workload.requests), list(workload.durations)
+    for index, job in enumerate(requests):
+        if job.machine == 0:
+            organisation = workload.organisations[job.leaf]
+            units = min(job.units, parts[organisation])
+            limit_s = -(-job.limit_s * job.units // units)
+            requests[index] = job._replace(machine=after + organisation, units=units, limit_s=limit_s)
+            durations[index] = -(-durations[index] * job.units // units)
+    return replace(workload, places=places, requests=requests, durations=durations)
+
+
+def _parts(units: int, weights: list[int]) -> list[int]:
+    total = sum(weights)
+    parts = [max(1, units * weight // total) for weight in weights]
+    owed = sorted(range(len(weights)), key=lambda index: (-(units * weights[index] % total), index))
+    for index in owed[: max(0, units - sum(parts))]:
+        parts[index] += 1
+    return parts

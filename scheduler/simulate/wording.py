@@ -1,0 +1,167 @@
+"""What a refusal of the lab says and what to do: (Japanese, English) by problem. A test demands one for each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from infra.refusal import Refusal
+
+Pair = tuple[str, str]
+_CORRECT: Final[Pair] = ("その行を直すか取り除いてください。", "Correct the row, or leave it out.")
+
+FILES: Final[Mapping[str, tuple[Pair, Pair]]] = {
+    "missing_file": (
+        ("{source} が見つからないか、読めません。", "{source} is not there, or may not be read."),
+        ("パスを確かめてください。", "Check the path."),
+    ),
+    "not_text": (
+        ("{source} は UTF-8 のテキスト（または gzip）として読めません。", "{source} is no UTF-8 text, nor gzip of it."),
+        ("CSV または SWF のファイルを指定してください。", "Name a file of the form CSV or SWF."),
+    ),
+    "missing_columns": (
+        ("{source} に列がありません: {columns}", "{source} lacks columns: {columns}."),
+        ("1 行目に列名を入れてください。", "Name the columns in the first row."),
+    ),
+    "no_rows": (
+        ("{source} には対象となる行がありません。", "{source} holds no row to replay."),
+        ("ファイルまたは --days の範囲を確かめてください。", "Check the file, or the range of --days."),
+    ),
+}
+
+ROWS: Final[Mapping[str, tuple[Pair, Pair]]] = {
+    "not_a_number": (
+        (
+            "{source} の {row} 行目: {column} の値「{value}」は数ではありません。",
+            "{source}, row {row}: {column} is “{value}”, which is no number.",
+        ),
+        _CORRECT,
+    ),
+    "negative": (
+        (
+            "{source} の {row} 行目: {column} が負の値 {value} です。",
+            "{source}, row {row}: {column} is negative ({value}).",
+        ),
+        _CORRECT,
+    ),
+    "absurd": (
+        (
+            "{source} の {row} 行目: {column} の値 {value} は上限 {limit} を超えています。",
+            "{source}, row {row}: {column} is {value}, beyond all reason (at most {limit}).",
+        ),
+        ("単位（秒・基数）を確かめてください。", "Check the unit: seconds, and whole GPUs."),
+    ),
+    "missing_value": (
+        ("{source} の {row} 行目: {column} がありません。", "{source}, row {row}: {column} is empty."),
+        _CORRECT,
+    ),
+    "nothing_asked": (
+        (
+            "{source} の {row} 行目: GPU も QPU 時間も求めていません。",
+            "{source}, row {row}: it asks for no GPU and no QPU time.",
+        ),
+        _CORRECT,
+    ),
+    "no_qpu": (
+        (
+            "{source} の {row} 行目: qpu_s がありますが、QPU 名 qpu がありません。",
+            "{source}, row {row}: it has qpu_s, and no name of a QPU in the column qpu.",
+        ),
+        ("qpu 列に装置名を入れてください。", "Name the device in the column qpu."),
+    ),
+    "repeated": (
+        (
+            "{source} の {row} 行目: {column} の値「{value}」は既に現れています。",
+            "{source}, row {row}: {column} “{value}” has been there before.",
+        ),
+        ("番号・名前は 1 回だけ使ってください。", "Use each number or name once."),
+    ),
+    "weight_zero": (
+        ("{source} の {row} 行目: 「{value}」の重みが 0 です。", "{source}, row {row}: the weight of “{value}” is 0."),
+        (
+            "1 以上の整数を指定してください。参加しない組織の行は取り除いてください。",
+            "Give a whole number of 1 or more; leave out who takes no part.",
+        ),
+    ),
+    "not_whole": (
+        (
+            "{source} の {row} 行目: {column} の値「{value}」は整数ではありません。",
+            "{source}, row {row}: {column} is “{value}”, which is no whole number.",
+        ),
+        _CORRECT,
+    ),
+    "unknown_organisation": (
+        (
+            "{source} の {row} 行目: 組織「{value}」の重みがありません。",
+            "{source}, row {row}: nothing tells the weight of the organisation “{value}”.",
+        ),
+        ("共有比率のファイルに加えてください。", "Add it to the file of shares."),
+    ),
+    "unknown_parent": (
+        (
+            "{source} の {row} 行目: 親「{value}」は定義されていません。",
+            "{source}, row {row}: there is no parent “{value}”.",
+        ),
+        ("親の行を加えるか、parent を空にしてください。", "Add a row for it, or leave parent empty."),
+    ),
+    "cycle": (
+        (
+            "{source} の {row} 行目: 「{value}」は自分自身の祖先になっています。",
+            "{source}, row {row}: “{value}” is above itself in the tree.",
+        ),
+        ("parent の列を直してください。", "Correct the column parent."),
+    ),
+    "gang_too_large": (
+        (
+            "{source} の {row} 行目: GPU {value} 基は、全 {limit} 基の計算機に収まりません。",
+            "{source}, row {row}: a gang of {value} GPUs never fits into a machine of {limit}.",
+        ),
+        ("--gpus を増やすか、その行を取り除いてください。", "Raise --gpus, or leave the row out."),
+    ),
+    "limit_too_short": (
+        (
+            "{source} の {row} 行目: 実行時間の上限 {value} 秒は下限 {limit} 秒より短くなっています。",
+            "{source}, row {row}: a limit of {value} s is below the minimum of {limit} s.",
+        ),
+        ("要求された実行時間の上限を秒で入れてください。", "Give the requested walltime in seconds."),
+    ),
+}
+
+OPTIONS: Final[Mapping[str, tuple[Pair, Pair]]] = {
+    "unknown_policy": (
+        ("方式「{value}」はありません。", "There is no policy “{value}”."),
+        ("{known} から選んでください。", "Choose from {known}."),
+    ),
+    "out_of_range": (
+        ("{option} の値 {value} は使えません。", "{option} cannot be {value}."),
+        ("{known} の範囲で指定してください。", "Choose from {known}."),
+    ),
+    "not_read": (
+        ("{option} の「{value}」を解釈できません。", "{option} “{value}” cannot be read."),
+        ("{known} の形で指定してください。", "Write it as {known}."),
+    ),
+    "unknown_organisation": (
+        ("{option}: 組織「{value}」はこのトレースにありません。", "{option}: the trace has no organisation “{value}”."),
+        ("共有比率のファイルにある名前を使ってください。", "Use a name of the file of shares."),
+    ),
+    "no_rate": (
+        ("QPU「{value}」の交換比率がありません。", "The exchange table has no rate for the QPU “{value}”."),
+        ("--rate {value}=NU で、1 時間あたりの NU を指定してください。", "Give its NU per hour by --rate {value}=NU."),
+    ),
+}
+
+_TABLES: Final[Mapping[str, Mapping[str, tuple[Pair, Pair]]]] = {
+    "trace-unreadable": FILES,
+    "trace-row-refused": ROWS,
+    "experiment-refused": OPTIONS,
+}
+
+
+def said(refused: Refusal, *, japanese: bool) -> str:
+    """What is wrong and what to do, after the stable code."""
+    problem = str(refused.facts["problem"])
+    message, remedy = (pair[0 if japanese else 1] for pair in _TABLES[refused.code][problem])
+    facts = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in refused.facts.items()
+    }
+    return f"{refused.code}/{problem}: {message.format_map(facts)} {remedy.format_map(facts)}"

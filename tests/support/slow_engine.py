@@ -1,0 +1,127 @@
+"""The rule of scheduler.core.engine once more, as plainly as it can be said: every decision looks at everything again.
+
+It shares no code with the engine, its lines and rooms. A plain pool; organisations without levels below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from scheduler.core.growth import Growth
+from scheduler.core.request import Request
+
+
+@dataclass
+class Run:
+    job: Request
+    start_s: int
+    end_s: int | None = None
+
+    def until(self, now_s: int) -> int:
+        """When it is expected to end."""
+        expected = self.start_s + self.job.limit_s
+        return expected if expected > now_s else now_s + 60
+
+
+@dataclass
+class SlowEngine:
+    """`turn`: of an organisation, at the beginning of a pass and again after each start."""
+
+    total: int
+    reservations: int
+    turn: Callable[[SlowEngine, int], object]
+    line: Callable[[Request], int] = field(default=lambda job: job.leaf)
+    rank: Callable[[Request], int] = field(default=lambda job: job.submitted_s)
+    waiting: list[Request] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    now_s: int = 0
+    kept: list[tuple[int, int, Request]] = field(default_factory=list)
+
+    @property
+    def running(self) -> list[Run]:
+        return [run for run in self.runs if run.end_s is None]
+
+    def ended(self, number: int, now_s: int) -> None:
+        next(run for run in self.running if run.job.number == number).end_s = now_s
+
+    def decide(self, now_s: int) -> list[Request]:
+        self.now_s, self.kept = now_s, []
+        starts: list[Request] = []
+        self.demands = self._demands()
+        while (job := self._next()) is not None:
+            self.waiting.remove(job)
+            self.runs.append(Run(job, now_s))
+            starts.append(job)
+        return starts
+
+    def _next(self) -> Request | None:
+        for job in sorted(self.waiting, key=self._place):
+            if any(job is kept for _, _, kept in self.kept):
+                continue
+            if self._fits(job, self.now_s):
+                return job
+            if len(self.kept) < self.reservations:
+                at = next(at for at in self._times() if self._fits(job, at))
+                self.kept.append((at, at + job.limit_s, job))
+            elif not self.reservations:
+                return None
+        return None
+
+    def _place(self, job: Request) -> tuple[object, ...]:
+        line = self.line(job)
+        of_line = [each for each in self.waiting if self.line(each) == line]
+        return (self.turn(self, line), min(map(self._rank, of_line)), self._rank(job))
+
+    def _rank(self, job: Request) -> tuple[int, int]:
+        return self.rank(job), job.number
+
+    def _times(self) -> Sequence[int]:
+        ends = {run.until(self.now_s) for run in self.running} | {until for _, until, _ in self.kept}
+        return sorted({self.now_s} | ends)
+
+    def _fits(self, job: Request, at_s: int) -> bool:
+        """At each moment of its run at which anything changes."""
+        until = at_s + job.limit_s
+        changes = [*self._times(), *(since for since, _, _ in self.kept)]
+        moments = {at_s} | {change for change in changes if at_s < change < until}
+        return all(self._held_at(moment) + job.units <= self.total for moment in moments)
+
+    def _held_at(self, at_s: int) -> int:
+        held = sum(run.job.units for run in self.running if at_s < run.until(self.now_s))
+        return held + sum(job.units for since, until, job in self.kept if since <= at_s < until)
+
+    def held(self, organisation: int) -> int:
+        return sum(run.job.units for run in self.running if run.job.leaf == organisation)
+
+    def _demands(self) -> dict[int, int]:
+        demands: dict[int, int] = {}
+        for job in [*self.waiting, *(run.job for run in self.running)]:
+            demands[job.leaf] = demands.get(job.leaf, 0) + job.units
+        return demands
+
+
+def shares(weights: Mapping[int, int], demands: Mapping[int, int], capacity: int) -> dict[int, Fraction]:
+    """Water-filling by rounds: divide what is left by weight, until nobody is given more than they ask for."""
+    given: dict[int, Fraction] = {}
+    open_ = {one for one, demand in demands.items() if demand}
+    left = Fraction(capacity)
+    while open_:
+        unit = left / sum(weights[one] for one in open_)
+        full = {one for one in open_ if demands[one] <= weights[one] * unit}
+        if not full:
+            return given | {one: weights[one] * unit for one in open_}
+        given |= {one: Fraction(demands[one]) for one in full}
+        left -= sum(demands[one] for one in full)
+        open_ -= full
+    return given
+
+
+def decayed_use(engine: SlowEngine, organisation: int, growth: Growth) -> int:
+    """Of all that it ran, up to now."""
+    return sum(
+        run.job.units * (growth(engine.now_s if run.end_s is None else run.end_s) - growth(run.start_s))
+        for run in engine.runs
+        if run.job.leaf == organisation
+    )

@@ -11,7 +11,16 @@ from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psutil
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PORTAL_LOGIN = "kyoyo_portal"
@@ -342,8 +351,19 @@ class Settings(BaseSettings):
     """How often the worker makes the accounting of Slurm sites like ours (`kyoyod site sync`); 0: never by itself."""
     devices_every_s: int = Field(default=60, ge=1)
     """How often quantum devices are asked what they are, for the register."""
+    keep_runs_days: int = Field(default=90, ge=0)
+    """So long backends on this machine keep what an attempt left, its log above all, after its end; at least 2.
+    0: for ever."""
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where the worker shows its figures (Prometheus) to this machine; without it, nowhere."""
+
+    @field_validator("keep_runs_days")
+    @classmethod
+    def _collected_before(cls, days: int) -> int:
+        """For a day after an end its result and its files are fetched."""
+        if days == 1:
+            raise ValueError("2 at least, or 0: for ever")
+        return days
 
     @model_validator(mode="after")
     def _one_source_each(self) -> Self:

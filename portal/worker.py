@@ -29,8 +29,9 @@ from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import keeping
 from portal.supervise import stop_on_signals
 from pricing.loops import expire, watch
-from scheduler.loops import cancel, devices, dispatch, listening, observe, staging, sweep
+from scheduler.loops import cancel, devices, dispatch, forgetting, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
+from scheduler.loops.deps import Settings as SchedulerSettings
 
 Tick = Callable[[Lease | None, datetime], Awaitable[int]]
 
@@ -40,6 +41,8 @@ CATCH_UP_S = 120
 """How often the last hour is read again, for records that came late or were corrected or never came."""
 SITE_SYNC_S = 300
 DEVICES_S = 60
+KEEP_RUNS_DAYS = 90
+FORGET_S = 3_600
 
 
 def loops(
@@ -52,13 +55,16 @@ def loops(
     sites: Mapping[str, SlurmSite] | None = None,
     site_sync_s: int = SITE_SYNC_S,
     devices_every_s: int = DEVICES_S,
+    keep_runs_days: int | None = KEEP_RUNS_DAYS,
 ) -> Sequence[Loop]:
     """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
 
     sealer: opens members' secrets for their jobs; without one no job that names a secret starts. data: where files of
     organisations are kept. sites: whose accounting is kept like ours, so often; 0: by hand only.
+    keep_runs_days: what ended attempts left on this machine; None: for ever.
     """
-    common = SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id)
+    limits = SchedulerSettings(keep_runs_days=keep_runs_days)
+    common = SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id, settings=limits)
     if sealer is not None:
         common = replace(common, unseal=sealer.unseal)
     if data is not None:
@@ -89,6 +95,7 @@ def loops(
         Loop("staging", scheduling(staging), every_s=1.0),
         Loop("calls", scheduling(listening), every_s=0.5),
         Loop("devices", scheduling(devices), every_s=float(devices_every_s)),
+        Loop("forgetting", scheduling(forgetting), every_s=float(FORGET_S)),
         Loop("leaving", lambda lease, now: leaving.tick(data, pool, lease, now), every_s=60.0),
         Loop("collect", metering(collect, LATEST), every_s=1.0),
         Loop("recollect", metering(collect), every_s=float(catch_up_s)),
@@ -128,6 +135,7 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
                         sites=keeping.sites_of(settings),
                         site_sync_s=settings.site_sync_s,
                         devices_every_s=settings.devices_every_s,
+                        keep_runs_days=settings.keep_runs_days or None,
                     ),
                     url=urls.worker,
                     clock=utc_now,

@@ -32,6 +32,7 @@ from pricing.service.jobs import (
     place_hold,
     place_holds,
     quote_phases,
+    settled_among,
 )
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
@@ -80,6 +81,7 @@ __all__ = [
     "record_usage",
     "repay_credit",
     "require_within",
+    "settled_among",
     "statement",
     "usage_by_job",
     "waiting",

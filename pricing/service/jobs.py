@@ -129,6 +129,11 @@ async def quote_phases(conn: Conn, job_id: UUID) -> Sequence[QuotePhase]:
     return () if quote is None else quote.phases
 
 
+async def settled_among(conn: Conn, attempt_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these attempts whose usage is known and charged, or costs nothing."""
+    return await store.settled_among(conn, attempt_ids)
+
+
 async def billing_of(conn: Conn, attempt_id: UUID) -> BillableAttempt | None:
     """Whose attempt it is, and whether it has ended and been settled; None: not one of ours."""
     return await store.attempt(conn, attempt_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -161,6 +161,14 @@ async def closed_holds(conn: Conn, job_ids: Sequence[UUID]) -> set[UUID]:
 async def attempt(conn: Conn, attempt_id: UUID) -> BillableAttempt | None:
     row = await conn.fetchrow(f"{_ATTEMPT} WHERE attempt_id = $1", attempt_id)
     return _attempt(row) if row else None
+
+
+async def settled_among(conn: Conn, attempt_ids: Collection[UUID]) -> set[UUID]:
+    rows = await conn.fetch(
+        "SELECT attempt_id FROM pricing.billable_attempt WHERE attempt_id = ANY($1) AND settled_at IS NOT NULL",
+        list(attempt_ids),
+    )
+    return {row["attempt_id"] for row in rows}
 
 
 async def attempts_of(conn: Conn, job_id: UUID) -> list[BillableAttempt]:

@@ -42,6 +42,8 @@ class Settings:
     """So long after an unconfirmed end a backend is asked whether it has a stray."""
     result_window_s: float = 86_400
     """So long after an end its result is looked for."""
+    keep_runs_days: int | None = 90
+    """So long a backend of ours keeps the folder of an attempt after its end; None: for ever."""
     park_s: float = 60
     """So long a job with a fault of ours stays out of the plan."""
     half_life: timedelta = HALF_LIFE

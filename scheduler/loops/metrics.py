@@ -15,4 +15,6 @@ NOT_NOW = Counter("kyoyo_scheduler_not_now", "Attempts of which nothing could be
 STRAYS = Counter("kyoyo_scheduler_strays", "Attempts that a backend had and we held ended.", ["backend"])
 TRANSITIONS = Counter("kyoyo_scheduler_transitions", "Attempts that came into a state.", ["backend", "state"])
 STAGED_BYTES = Counter("kyoyo_scheduler_staged_bytes", "Bytes of input and output files moved.", ["direction"])
+FORGOTTEN = Counter("kyoyo_scheduler_forgotten_attempts", "Ended attempts whose folders were removed.", ["backend"])
+FREED_BYTES = Counter("kyoyo_scheduler_freed_bytes", "Bytes of the files in them.", ["backend"])
 WAITING = Gauge("kyoyo_scheduler_waiting", "Waiting attempts by the reason of the last plan.", ["reason"])

@@ -11,6 +11,7 @@ with Client() as client:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kyoyo.calling import QpuRefused, QpuSession, qpu_session
@@ -32,7 +33,10 @@ from kyoyo.spec import Choices, JobSpec, QpuBeside
 
 if TYPE_CHECKING:
     from kyoyo.executor import AutoExecutor
-    from kyoyo.hybrid import Done, HybridJob, Phase, Repeat, hybrid_job
+    from kyoyo.functions import FunctionJob, hybrid_job
+    from kyoyo.hybrid import HybridJob, Phase, Repeat
+    from kyoyo.quantum.errors import JobFailed
+    from kyoyo.rounds import Done
 
 __all__ = [
     "AutoExecutor",
@@ -43,8 +47,10 @@ __all__ = [
     "Cost",
     "Done",
     "Estimate",
+    "FunctionJob",
     "HybridJob",
     "Job",
+    "JobFailed",
     "JobPage",
     "JobRecord",
     "JobSpec",
@@ -67,17 +73,20 @@ __all__ = [
 ]
 
 
-_HYBRID = frozenset({"Done", "HybridJob", "Phase", "Repeat", "hybrid_job"})
+_ON_DEMAND = {
+    "AutoExecutor": "kyoyo.executor",
+    "Done": "kyoyo.rounds",
+    "FunctionJob": "kyoyo.functions",
+    "HybridJob": "kyoyo.hybrid",
+    "JobFailed": "kyoyo.quantum.errors",
+    "Phase": "kyoyo.hybrid",
+    "Repeat": "kyoyo.hybrid",
+    "hybrid_job": "kyoyo.functions",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """The executor on demand: nothing else needs what it imports."""
-    if name == "AutoExecutor":
-        from kyoyo.executor import AutoExecutor  # noqa: PLC0415  see above
-
-        return AutoExecutor
-    if name in _HYBRID:
-        from kyoyo import hybrid  # noqa: PLC0415  see above
-
-        return getattr(hybrid, name)
+    """Functions as jobs on demand: nothing else needs what they import."""
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name]), name)
     raise AttributeError(name)

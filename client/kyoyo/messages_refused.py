@@ -13,6 +13,10 @@ EN = {
     "wrong.empty_circuit": "{path} is empty; put the circuit into it",
     "wrong.picture": "{path}: only the form plot is a picture; leave out --format {form}, or give a file that does "
     "not end in .svg or .png",
+    "wrong.value_elsewhere": "what job {job} returned is pickled, and only the process that submitted it can read it; "
+    "numbers, texts, lists and mappings can be read anywhere",
+    "wrong.no_done": "job {job} has used all its rounds, and its function never returned a Done; more rounds, or a "
+    "Done in the last one, give it a value. left() has the last measurement",
 }
 
 JA = {
@@ -24,4 +28,8 @@ JA = {
     "wrong.empty_circuit": "{path} は空です。回路を書き込んでください",
     "wrong.picture": "{path}: 画像になるのは plot だけです。--format {form} を省略するか、"
     ".svg・.png で終わらない名前にしてください",
+    "wrong.value_elsewhere": "ジョブ {job} の戻り値は pickle 形式で、投入したプロセスだけで読み取れます。"
+    "数値・文字列・リスト・辞書なら、どこからでも読み取れます",
+    "wrong.no_done": "ジョブ {job} は全ラウンドを終えましたが、関数が Done を返しませんでした。ラウンド数を増やすか、"
+    "最後のラウンドで Done を返してください。最後の測定結果は left() にあります",
 }

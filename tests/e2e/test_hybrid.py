@@ -19,7 +19,8 @@ import pytest
 
 from kyoyo import Client, Done, hybrid_job
 from kyoyo.calling import QpuSession
-from kyoyo.hybrid import HybridFunction, HybridJob, Phase
+from kyoyo.functions import JobFunction
+from kyoyo.hybrid import HybridJob, Phase
 from kyoyo.jobs import Job
 from kyoyo.spec import JobSpec
 from portal.demo.house import House
@@ -61,7 +62,7 @@ def _fund(house: House) -> None:
         operator._transport.post(f"/organisations/{organisation}/payments", body, key="fund")
 
 
-def _vqe(**more: Any) -> HybridFunction:
+def _vqe(**more: Any) -> JobFunction:
     return hybrid_job(
         shots=EXECUTIONS, rounds=ROUNDS, max_cost=30_000, time="1:00", python=PYTHON, qpu="qpu-demo", **more
     )(vqe_step)
@@ -75,7 +76,7 @@ def test_a_vqe_converges_is_billed_once_and_frees_the_gpu_while_it_waits(
     record = job.wait_settled(timeout_s=400)
     told = record.raw
     assert record.state == "SUCCEEDED", told["story"][-1]
-    result = job.result()["value"]  # type: ignore[index]  the executor's form
+    result = job.result()
     assert energy_of(result["parameters"]) == pytest.approx(EXACT, abs=TOLERANCE)
     assert result["energy"] == pytest.approx(EXACT, abs=0.25)
     _is_billed_once_with_each_phase(told, estimate.ceiling_yen)
@@ -248,7 +249,7 @@ def test_a_running_job_calls_its_qpu_and_is_billed_once(client: Client, house: H
     record = job.wait_settled(timeout_s=200)
     told = record.raw
     assert record.state == "SUCCEEDED", "".join(job.logs(stream="stderr"))
-    found = job.result()["value"]  # type: ignore[index]  the executor's form
+    found = job.result()
     assert all(set(counts) <= {"00", "11"} and sum(counts.values()) == SHOTS for counts in found["counts"])
     assert found["refused"] == "too-many-calls"
     calls = told["qpu"]["calls"][::-1]

@@ -85,7 +85,8 @@ class RunningPortal:
             (work / "script").chmod(0o755)
             if "signal" not in body:
                 task = {} if index is None else {"SLURM_ARRAY_TASK_ID": str(index)}
-                self.end(job_id, self.attempt(job_id, **task).wait(timeout=60))
+                beside = {"KYOYO_QPU_DIR": str(work)} if "qpu" in body else {}
+                self.end(job_id, self.attempt(job_id, **task, **beside).wait(timeout=60))
         return self.records[f"j-{first}"]
 
     def _told(self, name: str, part: str, params: httpx2.QueryParams) -> httpx2.Response:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import pickle
 from typing import Any
 
 from kyoyo.errors import UsageError
+from kyoyo.executor import outcome
 from kyoyo.executor.errors import FailedJobError, ForgedResult, UncompletedJobError
-from kyoyo.executor.sealing import is_sealed
 from kyoyo.jobs import Job as PortalJob
-from kyoyo.models import Fields
 from kyoyo.shims.words import state_of
 
 LAST_LINES = 20
@@ -106,23 +103,17 @@ class Job:
             self._outcome = self._read(told, state_of(record))
         return self._outcome
 
-    def _read(self, told: object, state: str) -> tuple[Any, Exception | None]:
-        left = Fields(told if isinstance(told, dict) else {})
-        outcome = left.text("outcome", "") if left.told.get("kyoyo_executor") == 1 else ""
-        if outcome == "error":
-            return None, FailedJobError(f"job {self.job_id}:\n{left.text('traceback', '')}")
-        if outcome != "success" or state != "COMPLETED":
+    def _read(self, left: object, state: str) -> tuple[Any, Exception | None]:
+        kind = outcome.kind_of(left)
+        if kind == outcome.ERROR:
+            return None, FailedJobError(f"job {self.job_id}:\n{outcome.traceback_of(left)}")
+        if kind != outcome.SUCCESS or state != "COMPLETED":
             return None, UncompletedJobError(f"job {self.job_id} is {state}\n{self._last_lines()}")
-        if "value" in left.told:
-            return left.told["value"], None
         try:
-            body = base64.b64decode(left.text("pickle", ""), validate=True)
-        except ValueError:
-            body = b""
-        sealed = self._key is not None and is_sealed(body, left.text("seal", ""), key=self._key, index=self._index)
-        if not self._pickled or not sealed:
-            return None, ForgedResult(f"job {self.job_id}: the pickled result bears no seal of this executor")
-        return pickle.loads(body), None  # noqa: S301  sealed by the script that we sent
+            key = self._key if self._pickled else None
+            return outcome.value_of(left, job=self.job_id, key=key, index=self._index), None
+        except ForgedResult as forged:
+            return None, forged
 
     def _last_lines(self) -> str:
         return "\n".join((self.stderr() or "").splitlines()[-LAST_LINES:])

@@ -58,7 +58,8 @@ def script_of(
     }
     packed = base64.b64encode(zlib.compress(json.dumps(told).encode(), 9)).decode()
     source = Path(runner.__file__).read_text(encoding="utf-8")
-    script = f'#!{python}\n{source}\n\nif __name__ == "__main__":\n    main("{packed}")\n'
+    # a traceback shows the line of the call, which therefore does not hold the payload
+    script = f'#!{python}\n{source}\n\n_PACKED = "{packed}"\n\nif __name__ == "__main__":\n    main(_PACKED)\n'
     if len(script.encode()) > SCRIPT_BYTES:
         raise UsageError(key="wrong.payload", size=f"{len(script.encode()):,}", limit=f"{SCRIPT_BYTES:,}")
     return script

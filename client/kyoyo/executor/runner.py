@@ -27,6 +27,10 @@ RESULT_BYTES = 1_000_000
 STATE = "executor-state.pickle"
 STOPPED = 143
 PATIENCE_S = 600.0
+NO_KYOYO = (
+    "This site's Python has no kyoyo. The function runs without it when it imports nothing of kyoyo: the session of a "
+    "hybrid job is its argument. Else install kyoyo in that Python, or name one that has it: python=…"
+)
 
 
 def main(packed: str) -> None:
@@ -36,6 +40,8 @@ def main(packed: str) -> None:
     try:
         outcome = _outcome(told, index)
     except BaseException as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "kyoyo":
+            error.add_note(NO_KYOYO)
         _write({"outcome": "error", "type": type(error).__name__, "traceback": traceback.format_exc()[-200_000:]})
         raise
     _write(outcome)

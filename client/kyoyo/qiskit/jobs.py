@@ -14,8 +14,7 @@ from kyoyo.errors import Unavailable
 from kyoyo.jobs import Job
 from kyoyo.models import ENDED, Cost, Fields, JobRecord
 from kyoyo.qiskit.decoding import Layout, circuits_result, primitive_result
-from kyoyo.quantum.errors import JobFailed
-from kyoyo.quantum.results import error_in
+from kyoyo.quantum.failures import failure_of
 
 _STATUS: Mapping[str, JobStatus] = {
     "QUEUED": JobStatus.QUEUED,
@@ -47,14 +46,6 @@ def result_of(job: Job, timeout_s: float | None) -> object:
     if left is None:
         raise Unavailable("result-missing", f"job {job.id} succeeded, and its result is not there")
     return left
-
-
-def failure_of(record: JobRecord, left: object) -> JobFailed:
-    """Why there is no result: the refusal's own word where there is one, else the end's; the story's last sentence."""
-    code, facts = error_in(left) or (record.reason or record.state.lower(), {})
-    story = Fields(record.raw).items(lambda told: Fields(told).text("sentence", ""), "story")
-    detail = story[-1] if story else code
-    return JobFailed(code, f"job {record.id}: {detail} ({code})", job=record.id, facts=facts)
 
 
 class PrimitiveJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit tells no types

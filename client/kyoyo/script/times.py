@@ -79,6 +79,11 @@ def walltime_s(text: str) -> int:
     return seconds
 
 
+def seconds_of(time: str | int) -> int:
+    """A time limit as walltime_s takes it, or seconds."""
+    return walltime_s(time) if isinstance(time, str) else time
+
+
 def begin_of(text: str) -> Begin:
     """now+1hour, 16:00, 4:30pm, teatime, tomorrow, 2026-12-01, 2026-12-01T09:00, 12/01, 120126. UsageError."""
     told = text.strip().lower()

@@ -170,3 +170,11 @@ async def test_what_it_cannot_do_is_refused_by_name(tmp_path: Path, changes: dic
         await backend.submit(request)
     assert refused.value.code == code
     assert await backend.find(request.attempt_id) is None
+
+
+async def test_a_job_imports_our_client_however_it_is_installed(tmp_path: Path) -> None:
+    backend = a_cluster(tmp_path, software=this_python())
+    script = "#!/usr/bin/env python3\nimport kyoyo\nprint(kyoyo.Done(1).value, callable(kyoyo.qpu_session))\n"
+    ref = await backend.submit(a_request(script.encode()))
+    assert (await until_ended(backend, ref)).seen is Seen.SUCCEEDED
+    assert await output(backend, ref) == "1 True\n"

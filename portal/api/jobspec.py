@@ -82,7 +82,8 @@ class WorkSpec(In):
         YenIn | None,
         Field(
             description="The most that you will pay, with consumption tax; of an array, for all its tasks together. A "
-            "circuit is stopped before it; anything else is refused where its ceiling with tax lies above it."
+            "circuit is stopped before it; anything else is refused where its ceiling with tax lies above it. It never "
+            "raises what is held."
         ),
     ] = None
     session: Annotated[SessionSpec | None, Field(description="It is no program but a session.")] = None

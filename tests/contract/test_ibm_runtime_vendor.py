@@ -19,6 +19,7 @@ from hpc_adapters.conformance.suite import final_row
 from hpc_adapters.contract import Circuit, Observation, Ref, Seen, Stream
 from hpc_adapters.devices import Devices, DeviceState, EstimateSource
 from hpc_adapters.errors import Forgotten, Rejected, Unavailable
+from hpc_adapters.programs import work_of
 from infra.clock import new_id
 from tests.support.ibm_house import BELL, IbmHarness, circuit, hold, result_of
 from tests.support.ibm_stub import ibm_stub
@@ -113,6 +114,39 @@ async def test_a_document_of_a_sampler_keeps_registers_shapes_and_bits(ibm: IbmH
     assert base64.b64decode(second["bytes"]) == b"\0" * 40 + b"\1" * 40
     assert pub["metadata"]["two_qubit_gates"] >= 1
     assert (await final_row(ibm, ref.attempt_id)).components["shot"] == 80
+
+
+def identities(*more: dict[str, object]) -> bytes:
+    document = json.loads(estimator_document(200))
+    document["pubs"][0]["observables"] = {"shape": [2, 1], "values": [{"II": 0.5}, {"II": -2.0}]}
+    document["pubs"] += more
+    return json.dumps(document).encode()
+
+
+async def test_identities_alone_are_their_coefficients_and_never_reach_ibm(ibm: IbmHarness) -> None:
+    ref = await ibm.backend.submit(circuit(ibm, identities(), shots=1))
+    end = await ibm.until_ended(ref)
+    assert (end.seen, end.exit_code) == (Seen.SUCCEEDED, 0)
+    [told] = (await result_of(ibm, ref))["pubs"]
+    assert told["data"]["evs"] == {"kind": "float", "shape": [2, 3], "values": [0.5, 0.5, 0.5, -2.0, -2.0, -2.0]}
+    assert told["data"]["stds"]["values"] == [0.0] * 6
+    assert ibm.world.jobs() == []
+    row = await final_row(ibm, ref.attempt_id)
+    assert set(row.components.values()) == {Decimal(0)}
+    await ibm.restart()
+    assert await ibm.backend.find(ref.attempt_id) == ref
+    assert (await ibm.backend.capacity()).free.qpus == 2
+
+
+async def test_only_what_has_to_be_measured_reaches_ibm(ibm: IbmHarness) -> None:
+    measured = json.loads(estimator_document(200))["pubs"][0]
+    program = identities(measured)
+    ref = await ibm.backend.submit(circuit(ibm, program, shots=work_of(program).executions))
+    assert (await ibm.until_ended(ref)).seen is Seen.SUCCEEDED
+    first, second = (await result_of(ibm, ref))["pubs"]
+    assert first["data"]["evs"]["values"] == [0.5, 0.5, 0.5, -2.0, -2.0, -2.0]
+    assert second["data"]["evs"]["values"] == pytest.approx([1.5, 1.0, -0.5], abs=0.4)
+    assert len(ibm.world.jobs()) == 1
 
 
 async def test_options_against_errors_reach_ibm_bounded_and_are_charged_as_quoted(ibm: IbmHarness) -> None:

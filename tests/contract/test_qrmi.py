@@ -24,6 +24,7 @@ from hpc_adapters.conformance.suite import BackendConformance, final_row, runnin
 from hpc_adapters.contract import Circuit, JobRequest, Observation, Resources, Seen, Stream
 from hpc_adapters.devices import DeviceState, EstimateSource
 from hpc_adapters.errors import Rejected, Unavailable
+from hpc_adapters.programs import work_of
 from hpc_adapters.quantum.qrmi.adapter import QrmiBackend
 from hpc_adapters.quantum.qrmi.settings import QrmiSettings
 from hpc_adapters.quantum.queued.model import job_name
@@ -171,6 +172,19 @@ async def test_an_estimator_with_parameters(qrmi: QrmiHarness) -> None:
     told = await result(qrmi, replace(qrmi.request(Act.SUCCEED), payload=payload))
     assert told["pubs"][0]["data"]["evs"]["shape"] == [2]
     assert told["pubs"][0]["data"]["evs"]["values"] == pytest.approx([1.0, -1.0], abs=0.1)
+
+
+async def test_identities_alone_are_their_coefficients_and_never_reach_the_machine(qrmi: QrmiHarness) -> None:
+    pub = {
+        "shots": 160,
+        "parameters": {"names": ["a"], "shape": [2], "values": [[0.0], [3.141592653589793]]},
+        "observables": {"shape": [2, 1], "values": [{"II": 0.5}, {"II": -2.0}]},
+    }
+    program = document("estimator", ANSATZ, pub)
+    payload = Circuit(program=program, shots=work_of(program).executions)
+    told = await result(qrmi, replace(qrmi.request(Act.SUCCEED), payload=payload))
+    assert told["pubs"][0]["data"]["evs"] == {"kind": "float", "shape": [2, 2], "values": [0.5, 0.5, -2.0, -2.0]}
+    assert qrmi.world.jobs() == []
 
 
 async def test_a_sampler_has_the_bits_of_each_binding(qrmi: QrmiHarness) -> None:

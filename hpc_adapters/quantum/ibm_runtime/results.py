@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any, Final
 
 from hpc_adapters.devices import EstimateSource, ServiceEstimate
+from hpc_adapters.quantum import numbers
 
 RESULT: Final = "kyoyo.result/1"
 _SPREAD: Final = 2.0
@@ -17,11 +18,16 @@ _SPREAD: Final = 2.0
 
 def about(isa: Mapping[str, Any]) -> dict[str, Any]:
     """What of a translation is kept for the result: all but the circuits themselves."""
-    pubs = [{key: pub[key] for key in ("shots", "executions", "metadata")} for pub in isa["pubs"]]
+    pubs = [_about(pub) for pub in isa["pubs"]]
     registers = isa["circuits"][isa["pubs"][0]["circuit"]]["registers"]
     kept = ("primitive", "plain", "versions", "program_sha256")
     qubits = max(circuit["qubits"] for circuit in isa["circuits"])
     return {key: isa[key] for key in kept} | {"pubs": pubs, "registers": registers, "qubits": qubits}
+
+
+def _about(pub: Mapping[str, Any]) -> dict[str, Any]:
+    told = {key: pub[key] for key in ("shots", "executions", "metadata")}
+    return told | {"number": numbers.data_of(pub)} if numbers.is_number(pub) else told
 
 
 def executions_of(isa: Mapping[str, Any]) -> int:
@@ -66,12 +72,23 @@ def model(executions: int, *, base_us: int, per_kshot_us: int, **shape: Any) -> 
 def result_document(
     told: Mapping[str, Any], kept: Mapping[str, Any], *, device: str, calibration_id: str | None
 ) -> dict[str, Any]:
-    """`told`: the bridge's `result`; `kept`: what `about` kept. The form of the program decides that of the result."""
+    """`told`: the bridge's `result`, of what had to be measured; `kept`: what `about` kept.
+
+    The form of the program decides that of the result.
+    """
     if kept["plain"]:
         return _plain(told, kept, device=device, calibration_id=calibration_id)
+    if len(told["pubs"]) != sum("number" not in pub for pub in kept["pubs"]):
+        raise ValueError("another number of PUBs")
+    measured = iter(told["pubs"])
     pubs = [
-        {**data, "shots": pub["shots"], "executions": pub["executions"], "metadata": pub["metadata"]}
-        for data, pub in zip(told["pubs"], kept["pubs"], strict=True)
+        {
+            **({"data": pub["number"]} if "number" in pub else next(measured)),
+            "shots": pub["shots"],
+            "executions": pub["executions"],
+            "metadata": pub["metadata"],
+        }
+        for pub in kept["pubs"]
     ]
     return {
         "format": RESULT,

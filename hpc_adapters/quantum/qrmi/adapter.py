@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from hpc_adapters.contract import Circuit
 from hpc_adapters.quantum.ibm_runtime.device import target_of
-from hpc_adapters.quantum.ibm_runtime.results import executions_of
+from hpc_adapters.quantum.ibm_runtime.results import about, executions_of
+from hpc_adapters.quantum.numbers import to_measure
 from hpc_adapters.quantum.qrmi.settings import QrmiSettings
 from hpc_adapters.quantum.qrmi.vendor import QrmiVendor
 from hpc_adapters.quantum.queued.backend import QueuedBackend
@@ -69,8 +70,10 @@ def _plan(isa: Json, settings: QrmiSettings) -> Json:
         device_us = ceil(sum(pub["executions"] * pub["shot_s"] for pub in isa["pubs"]) * 1e6)
     model_us = settings.base_us + settings.per_kshot_us * executions_of(isa) // 1000
     cost_s = 2 * ceil(max(model_us, device_us or 0) / 1e6) + ceil(settings.overhead_s)
+    measured = to_measure(isa)
     return {
-        "runs": [isa],
+        "runs": [measured] if measured["pubs"] else [],
+        "about": about(isa),
         "qubits": max(circuit["qubits"] for circuit in isa["circuits"]),
         "depth": max(each["depth"] for each in metadata),
         "device_us": device_us,

@@ -20,7 +20,7 @@ from hpc_adapters.devices import Device, DeviceState
 from hpc_adapters.errors import Unavailable
 from hpc_adapters.quantum.bridge import Bridge
 from hpc_adapters.quantum.ibm_runtime.device import device_of
-from hpc_adapters.quantum.ibm_runtime.results import about, result_document
+from hpc_adapters.quantum.ibm_runtime.results import result_document
 from hpc_adapters.quantum.qrmi.primitives import Unreadable, data_of, input_of
 from hpc_adapters.quantum.qrmi.settings import QrmiSettings
 from hpc_adapters.quantum.queued.model import RemoteJob, job_name
@@ -125,21 +125,23 @@ class QrmiVendor:
                 await self._bridge.call("stop", self._gate(job.job_id))
 
     async def result(self, plan: Json | None, jobs: Sequence[RemoteJob], calibration_id: str | None) -> bytes:
-        [job] = jobs
-        told = await self._bridge.call("result", self._gate(job.job_id))
-        if told is None:
-            raise NoResult("none")
+        told = [await self._left(job) for job in jobs]
         if plan is None:
-            return json.dumps({"vendor": [told], "calibration_id": calibration_id}).encode()
-        [isa] = plan["runs"]
+            return json.dumps({"vendor": told, "calibration_id": calibration_id}).encode()
         try:
-            pubs = await asyncio.to_thread(data_of, told)
+            pubs = [data for each in told for data in await asyncio.to_thread(data_of, each)]
             body = result_document(
-                {"pubs": pubs}, about(isa), device=self._settings.name, calibration_id=calibration_id
+                {"pubs": pubs}, plan["about"], device=self._settings.name, calibration_id=calibration_id
             )
         except (Unreadable, KeyError, ValueError) as error:
             raise NoResult(type(error).__name__) from error
         return json.dumps(body).encode()
+
+    async def _left(self, job: RemoteJob) -> Any:
+        told = await self._bridge.call("result", self._gate(job.job_id))
+        if told is None:
+            raise NoResult("none")
+        return told
 
     async def message(self, jobs: Sequence[RemoteJob]) -> str:  # noqa: ARG002
         """QRMI does not tell."""

@@ -272,7 +272,7 @@ class OqtopusDevice(_Queued):
     kind: Literal["oqtopus"]
     url: str
     token_file: Path
-    qubits: int = Field(ge=1)
+    qubits: int | None = Field(default=None, ge=1)
     technology: str = "superconducting"
     max_circuits: int = Field(default=100, ge=1)
     keeps_jobs: bool = True

@@ -350,6 +350,24 @@ async def test_the_device_as_the_vendor_tells_of_it(cloud: OqtopusHarness) -> No
         assert refused.value.code == "too-many-qubits"
 
 
+async def test_a_device_is_as_large_as_the_vendor_tells_where_nobody_named_it(cloud: OqtopusHarness) -> None:
+    cloud.settings = replace(cloud.settings, qubits=None)
+    await cloud.restart()
+    assert (await cloud.oqtopus.device()).qubits == 5
+    with pytest.raises(Rejected) as refused:
+        await cloud.oqtopus.estimate(Circuit(program=BITS.replace("[3]", "[9]").encode(), shots=10))
+    assert (refused.value.code, refused.value.facts["max_qubits"]) == ("too-many-qubits", 5)
+    cloud.world.tells_size = False
+    health = await cloud.backend.health()
+    assert (health.ok, health.detail) == (False, "qubits-unknown: name `qubits` of the device")
+    with pytest.raises(Unavailable) as problem:
+        await cloud.backend.submit(cloud.request(Act.SUCCEED))
+    assert not problem.value.maybe_done
+    cloud.settings = replace(cloud.settings, qubits=3)
+    await cloud.restart()
+    assert (await cloud.oqtopus.device()).qubits == 3
+
+
 async def test_a_device_in_maintenance_takes_nothing(cloud: OqtopusHarness) -> None:
     cloud.world.device_status = "unavailable"
     device = await cloud.oqtopus.device()

@@ -83,6 +83,7 @@ class OqtopusWorld:
         self.calls: Counter[str] = Counter()
         self.tokens = {TOKEN}
         self.device_status = "available"
+        self.tells_size = True
         self.status_word: str | None = None
         """What the vendor says instead of a job's status."""
         self.hides_results = False
@@ -162,6 +163,9 @@ class OqtopusWorld:
             "calibrated_at": TOPOLOGY["calibrated_at"],
             "description": "a stub with Aer behind it",
         }
+        if not self.tells_size:
+            del told["n_qubits"]
+            told["device_info"] = "{}"
         if self.device_status == "unavailable":
             told["available_at"] = (utc_now() + timedelta(hours=2)).isoformat()
         return told

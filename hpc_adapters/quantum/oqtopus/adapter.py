@@ -43,10 +43,12 @@ class OqtopusBackend(QueuedBackend):
             transport=transport,
         )
 
+        vendor = OqtopusVendor(settings, Oqtopus(rest), clock=clock)
+
         async def job(circuit: Circuit) -> Mapping[str, object]:
             return asdict(
                 PortableJob(
-                    qubits=settings.qubits,
+                    qubits=settings.qubits or (await vendor.device()).qubits,
                     shots=circuit.shots,
                     max_operations=settings.max_operations,
                     max_runs=settings.max_circuits,
@@ -57,7 +59,7 @@ class OqtopusBackend(QueuedBackend):
         super().__init__(
             settings,
             root=root,
-            vendor=OqtopusVendor(settings, Oqtopus(rest), clock=clock),
+            vendor=vendor,
             checking=Checking(
                 root / "checks", settings, module="portable_circuits", job=job, clock=clock, sandbox=sandbox
             ),

@@ -21,17 +21,27 @@ _PAIR = re.compile(r"\(\s*(\d{1,6})\s*,\s*(\d{1,6})\s*\)")
 _PAIR_OF_QUBITS = 2
 
 
+class SizeUnknown(Exception):
+    """Neither the vendor nor our settings tell how many qubits it has."""
+
+
 def device_of(told: Json, settings: OqtopusSettings, now: datetime) -> Device:
-    """The device now. Its topology and calibration come from `device_info`, in either of the vendor's two forms."""
+    """The device now. Its topology and calibration come from `device_info`, in either of the vendor's two forms.
+
+    SizeUnknown.
+    """
     info = _info(told.get("device_info"))
     qubits, gates, coupling = _topology(info) if "qubits" in info else _calibration_data(info)
+    size = _whole(told.get("n_qubits")) or len(qubits) or settings.qubits
+    if not size:
+        raise SizeUnknown
     calibration = _calibration(told, info, qubits, gates)
     state, detail = _state(told)
     return Device(
         name=settings.name,
         vendor="oqtopus",
         technology="simulator" if told.get("device_type") == "simulator" else settings.technology,
-        qubits=_whole(told.get("n_qubits")) or len(qubits) or settings.qubits,
+        qubits=size,
         basis_gates=[gate for gate in _list(told.get("basis_gates")) if isinstance(gate, str)],
         coupling=coupling,
         simulator=told.get("device_type") == "simulator",

@@ -19,7 +19,8 @@ class OqtopusSettings(QueuedSettings):
     url: str
     token_file: Path
     """The API token alone. Read again whenever the file changes, so a renewed token needs no restart."""
-    qubits: int
+    qubits: int | None = None
+    """Of programs, at most. None: as many as the vendor's list of devices tells."""
     technology: str = "superconducting"
     max_circuits: int = 100
     """Programs of the vendor's that one attempt may become: a document has one for each element of each PUB."""
@@ -34,7 +35,7 @@ class OqtopusSettings(QueuedSettings):
         address = urlsplit(self.url)
         if address.scheme != "https" and address.hostname not in _LOCAL:
             raise ValueError("url: https, or the token would cross the network in clear")
-        if min(self.qubits, self.max_circuits) < 1:
+        if self.max_circuits < 1 or (self.qubits is not None and self.qubits < 1):
             raise ValueError("qubits and max_circuits are at least 1")
 
     @property

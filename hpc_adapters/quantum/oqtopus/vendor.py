@@ -13,7 +13,7 @@ from uuid import UUID
 from hpc_adapters.devices import Device
 from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.quantum.oqtopus.api import Oqtopus, OqtopusJob, Registered
-from hpc_adapters.quantum.oqtopus.device_info import device_of
+from hpc_adapters.quantum.oqtopus.device_info import SizeUnknown, device_of
 from hpc_adapters.quantum.oqtopus.rest import Refused
 from hpc_adapters.quantum.oqtopus.results import Unreadable, document
 from hpc_adapters.quantum.oqtopus.settings import OqtopusSettings
@@ -38,6 +38,8 @@ class OqtopusVendor:
             return device_of(await self._api.device(self._settings.device), self._settings, self._clock())
         except Refused as refused:
             raise Unavailable(f"no-device: HTTP {refused.status}", maybe_done=False) from refused
+        except SizeUnknown as unknown:
+            raise Unavailable("qubits-unknown: name `qubits` of the device", maybe_done=False) from unknown
 
     async def find_jobs(self, attempt_id: UUID) -> Sequence[Job] | None:
         try:

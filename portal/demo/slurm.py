@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import kyoyo
 from infra.slurm import cluster as clusters
 from infra.slurm.cluster import Cluster
 from infra.slurm.host_python import this_python
@@ -23,6 +24,12 @@ def is_here() -> bool:
     return os.geteuid() == 0 and clusters.version_of(RELEASE) is not None
 
 
+def binds() -> tuple[Path, ...]:
+    """Our Python, and our client where it is installed by reference and lies elsewhere: jobs import it as we do."""
+    python, client = this_python(), Path(kyoyo.__file__).parent
+    return python if any(client.is_relative_to(place) for place in python) else (*python, client)
+
+
 def start(folder: Path) -> Cluster:
     """Jobs find this Python under its usual name. infra.slurm.namespace.ClusterFailed."""
     cluster = clusters.start(
@@ -32,7 +39,7 @@ def start(folder: Path) -> Cluster:
         gpus=GPUS,
         users=(*(organisation.slug for organisation in world.ORGANISATIONS), ADMIN),
         accounts={},
-        binds=this_python(),
+        binds=binds(),
         commands={"python3": sys.executable},
     )
     make_admin = ("sacctmgr", "-i", "add", "user", ADMIN, "account=site-services", "adminlevel=Administrator")

@@ -57,12 +57,14 @@ class Engine:
         self.waiting[job.number] = place
         self._sizes[job.machine].add(job.units)
         self._tree.arrived(job.leaf, job.units * machine.rate)
+        self._order.arrived(job)
         self._changed.add(job.machine)
 
     def withdrawn(self, number: int) -> None:
         """It waits no more, and never runs. KeyError: it does not wait."""
         job = self._leave_line(number)
         self._tree.withdrawn(job.leaf, self._rate(job))
+        self._order.left(job)
         self._changed.add(job.machine)
 
     def ended(self, number: int, now_s: int) -> None:
@@ -70,6 +72,7 @@ class Engine:
         job = self.running.pop(number)
         self._machines[job.machine].room.give_back(job)
         self._tree.ended(job.leaf, self._rate(job), now_s)
+        self._order.ended(job, now_s)
         self._changed.add(job.machine)
 
     def decide(self, now_s: int) -> list[Request]:
@@ -87,34 +90,57 @@ class Engine:
         room.begin(now_s)
         self._order.begin(machine, now_s)
         self.reserved = {}
+        self._ahead(machine, now_s, starts)
         turns = [(self._order.turn(line), waiting.head, line) for line, waiting in lines.items()]
         heapq.heapify(turns)
         self._in_order(turns, machine, now_s, starts)
         if self._order.reservations:
             self._behind(turns, machine, now_s, starts)
 
+    def _ahead(self, machine: int, now_s: int, starts: list[Request]) -> None:
+        """Those that the policy lets go before its order."""
+        room, kept = self._machines[machine].room, 0
+        for job, keeps in self._order.ahead(machine, room):
+            if room.horizon(job.units) >= job.limit_s:
+                self._start(job, room, now_s, starts)
+            elif keeps and kept < self._order.reservations_ahead:
+                self.reserved[job.number] = room.reserve(job)
+                kept += 1
+
     def _in_order(self, turns: list[_Entry], machine: int, now_s: int, starts: list[Request]) -> None:
         """Down the order, one by one, until so many have a reservation as may. Takes from `turns` what is done with."""
         room, lines = self._machines[machine].room, self._lines[machine]
-        nexts: dict[int, Place | None] = {}
+        widest, kept = self._order.widest(room), 0
         while self._has_settled(turns):
-            line = turns[0][2]
-            place = nexts.get(line, turns[0][1])
+            place = self._next(lines[turns[0][2]], room, widest)
             if place is None:
                 heapq.heappop(turns)
                 continue
             job = place[2]
             if room.horizon(job.units) >= job.limit_s:
-                if line in nexts:
-                    nexts[line] = lines[line].after(place)
                 self._start(job, room, now_s, starts)
                 self._put_back(turns, lines)
                 continue
-            if len(self.reserved) < self._order.reservations:
+            if kept < self._order.reservations:
                 self.reserved[job.number] = room.reserve(job)
-                nexts[line] = lines[line].after(place)
-            if len(self.reserved) == self._order.reservations:
+                kept += 1
+            if kept == self._order.reservations:
                 return
+
+    def _next(self, line: Line, room: Room, widest: int) -> Place | None:
+        """First of the line without a reservation; of those that are too wide to get one, only what fits now."""
+        head = line.head
+        if head[2].units <= widest and head[1] not in self.reserved:
+            return head
+        best: Place | None = None
+        for units in line.sizes:
+            shelf = line.shelf(units)
+            found: Place | None = shelf.head if units <= widest else shelf.first_within(room.horizon(units))
+            while found is not None and found[1] in self.reserved:
+                found = shelf.after(found)
+            if found is not None and (best is None or found < best):
+                best = found
+        return best
 
     def _behind(self, turns: list[_Entry], machine: int, now_s: int, starts: list[Request]) -> None:
         """What fits without delaying a reservation, in the same order."""
@@ -150,6 +176,7 @@ class Engine:
         room.take(job)
         self.running[job.number] = job
         self._tree.started(job.leaf, self._rate(job), now_s)
+        self._order.started(job, now_s)
         starts.append(job)
 
     def _leave_line(self, number: int) -> Request:

@@ -139,11 +139,6 @@ class Line:
         if self._head is not None and self._head[1] == place[1]:
             self._head = None
 
-    def after(self, place: Place) -> Place | None:
-        """The next one behind this place."""
-        behind = (shelf.after(place) for shelf in self._shelves.values())
-        return min((each for each in behind if each is not None), default=None)
-
 
 class Sizes:
     """How many jobs of each size wait: knows the smallest."""

@@ -86,18 +86,18 @@ class Nodes:
             return -1
         for at, view in self._least:
             if not view.fits(units):
-                return at - self._now
+                return at - self._now - 1
         return FOREVER
 
     def take(self, job: Request) -> None:
         until = self._now + job.limit_s
-        within = [view for at, view in self._least if at < until]
+        within = [view for at, view in self._least if at <= until]
         taken = (within[-1] if within else self._free).place(job.units, self._free.free)
         self._free.change(taken, -1)
         self._holds[job.number] = (until, taken)
         insort(self._ends, (until, job.number))
         for at, view in self._marks:
-            if at < until:
+            if at <= until:
                 view.change(taken, -1)
         self._look()
 
@@ -114,7 +114,7 @@ class Nodes:
         at, then, during = self._earliest(job)
         until, taken = at + job.limit_s, during.place(job.units, during.free)
         for mark, view in self._marks:
-            if at <= mark < until:
+            if at <= mark <= until:
                 view.change(taken, -1)
         then.change(taken, -1)
         self._marks.append((at, then))
@@ -136,7 +136,7 @@ class Nodes:
                 continue
             during = view
             for mark, other in self._marks:
-                if at < mark < at + job.limit_s:
+                if at < mark <= at + job.limit_s:
                     during = during.least(other)
             if during.fits(job.units):
                 return at, View(self._size, view.free), View(self._size, during.free)

@@ -1,8 +1,9 @@
 """A machine as a plain pool of units: what is free now and later, and what is reserved. Pure.
 
 Reservations live within one pass: each is the earliest start of a job that must wait, when all that runs takes its full
-limit. Between reservations the free units only grow, so what is free over [now, now + limit) is the least of what is
-free now and at the reserved starts within.
+limit. Between reservations the free units only grow, so what is free from now to now + limit is the least of what is
+free now and at the reserved starts within: looking costs one step per reservation. What starts now ends before the
+reserved start of a job in whose way it is, not at the same second.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Room(Protocol):
         """A new pass: forgets the reservations."""
 
     def horizon(self, units: int) -> int:
-        """For so long it could run from now without delaying a reservation; below 0: it does not fit now."""
+        """It delays no reservation if it takes no longer than this: ends before it. Below 0: it does not fit now."""
 
     def take(self, job: Request) -> None:
         """It starts now."""
@@ -72,7 +73,7 @@ class Pool:
             return -1
         for at, free in self._marks:
             if units > free:
-                return at - self._now
+                return at - self._now - 1
         return FOREVER
 
     def take(self, job: Request) -> None:
@@ -81,7 +82,7 @@ class Pool:
         self._until[job.number] = until
         insort(self._ends, (until, job.number, job.units))
         if self._marks:
-            self._marks = [(at, free - job.units if at < until else free) for at, free in self._marks]
+            self._marks = [(at, free - job.units if at <= until else free) for at, free in self._marks]
 
     def give_back(self, job: Request) -> None:
         until = self._until.pop(job.number)
@@ -91,7 +92,7 @@ class Pool:
     def reserve(self, job: Request) -> int:
         at, free = self._earliest(job)
         until = at + job.limit_s
-        self._marks = [(mark, left - job.units if at <= mark < until else left) for mark, left in self._marks]
+        self._marks = [(mark, left - job.units if at <= mark <= until else left) for mark, left in self._marks]
         insort(self._marks, (at, free - job.units))
         self._reserved.append((at, until, job.units))
         return at
@@ -100,7 +101,7 @@ class Pool:
         """When it can start, and what is free then without it."""
         for at, free in self._steps():
             if free >= job.units and all(
-                left >= job.units for mark, left in self._marks if at < mark < at + job.limit_s
+                left >= job.units for mark, left in self._marks if at < mark <= at + job.limit_s
             ):
                 return at, free
         raise ValueError(job)

@@ -82,8 +82,8 @@ class SlowEngine:
         return sorted({self.now_s} | ends)
 
     def _fits(self, job: Request, at_s: int) -> bool:
-        """At each moment of its run at which anything changes."""
-        until = at_s + job.limit_s
+        """At each moment of its run at which anything changes, and when it ends: not in the second of a reservation."""
+        until = at_s + job.limit_s + 1
         changes = [*self._times(), *(since for since, _, _ in self.kept)]
         moments = {at_s} | {change for change in changes if at_s < change < until}
         return all(self._held_at(moment) + job.units <= self.total for moment in moments)

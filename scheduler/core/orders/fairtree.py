@@ -5,14 +5,14 @@ As Slurm's priority/multifactor does (Cox & Morrison 2014), with EASY backfill: 
 
 from __future__ import annotations
 
-from scheduler.core.orders.order import Turn
+from scheduler.core.orders.order import Order, Turn
 from scheduler.core.request import Request
 from scheduler.core.tree import Tree
 
 _FINE = 1 << 20
 
 
-class FairTree:
+class FairTree(Order):
     """A line per leaf, in the order of submission; its turn: use ÷ weight of each level of its path."""
 
     def __init__(self, tree: Tree, reservations: int = 1) -> None:
@@ -22,9 +22,6 @@ class FairTree:
 
     def line(self, job: Request) -> int:
         return job.leaf
-
-    def rank(self, job: Request) -> int:
-        return job.submitted_s
 
     def begin(self, machine: int, now_s: int) -> None:
         del machine

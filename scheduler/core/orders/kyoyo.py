@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.core.orders.order import Turn
+from scheduler.core.orders.order import Order, Turn
 from scheduler.core.request import Request
 from scheduler.core.tree import Tree
 from scheduler.core.water import Level, water_level
@@ -10,7 +10,7 @@ from scheduler.core.water import Level, water_level
 _FINE = 1 << 40
 
 
-class Kyoyo:
+class Kyoyo(Order):
     """Turn of an organisation: what it holds ÷ its water-filling share."""
 
     def __init__(self, tree: Tree, capacity: int, reservations: int = 1) -> None:
@@ -22,9 +22,6 @@ class Kyoyo:
 
     def line(self, job: Request) -> int:
         return job.leaf
-
-    def rank(self, job: Request) -> int:
-        return job.submitted_s
 
     def begin(self, machine: int, now_s: int) -> None:
         del machine

@@ -1,37 +1,67 @@
-"""What a policy says: in which line a job stands, at which place, and whose turn it is. Pure."""
+"""What a policy says: in which line a job stands, at which place, whose turn it is, and who goes before all. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from scheduler.core.pool import Room
 from scheduler.core.request import Request
-from scheduler.core.tree import Tree
 
 Turn = tuple[int, ...]
 
 
-class Order(Protocol):
-    """One policy. The engine asks `turn` again for a line whenever something of it has started.
+class Ahead(NamedTuple):
+    """A job that goes before the order. keeps: its earliest start is reserved if it does not fit now."""
+
+    job: Request
+    keeps: bool
+
+
+class Order:
+    """One policy; this one is a single line, first come, first served. The engine tells it what happens.
 
     reservations: so many jobs that do not fit keep their earliest start; 0: nobody passes the first that does not fit.
-    A turn may only grow as more of its line starts within one pass, and lines with the same turn go by their heads.
     """
 
-    reservations: int
+    reservations: int = 0
+    reservations_ahead: int = 0
+    """Of those besides that go before the order."""
 
     def line(self, job: Request) -> int:
         """The line in which it waits; lines are numbered from 0."""
+        del job
+        return 0
 
     def rank(self, job: Request) -> int:
         """Its place in that line: lower first, then by number. It never changes."""
+        return job.submitted_s
 
     def begin(self, machine: int, now_s: int) -> None:
         """A pass over this machine begins."""
 
     def turn(self, line: int) -> Turn:
-        """Lower first."""
+        """Lower first; lines with the same turn go by their heads. A turn may only grow within a pass."""
+        del line
+        return ()
 
+    def ahead(self, machine: int, room: Room) -> Iterable[Ahead]:
+        """Who goes before the order, in turn: asked after `begin`, and one by one as the ones before have started."""
+        del machine, room
+        return ()
 
-OrderOf = Callable[[Tree, Sequence[int]], Order]
-"""Makes a policy for a share tree and the NU-rates of all machines together (units × rate of each)."""
+    def widest(self, room: Room) -> int:
+        """Only jobs of at most so many units keep their earliest start when they do not fit at their turn."""
+        return room.total
+
+    def arrived(self, job: Request) -> None:
+        """It waits from job.submitted_s on."""
+
+    def left(self, job: Request) -> None:
+        """It was withdrawn before it started."""
+
+    def started(self, job: Request, now_s: int) -> None:
+        """It runs."""
+
+    def ended(self, job: Request, now_s: int) -> None:
+        """It runs no more."""

@@ -105,8 +105,8 @@ def test_a_reservation_is_of_certain_nodes_and_others_may_run_beside_it() -> Non
     room.begin(0)
     room.take(job(0, 6, limit_s=100))
     assert room.reserve(job(1, 16, limit_s=50)) == 100
-    assert room.horizon(8) == 100
-    room.take(job(2, 2, limit_s=100))
+    assert room.horizon(8) == 99
+    room.take(job(2, 2, limit_s=99))
     assert room.where(2) == ((0, 2),)
     room.begin(0)
     assert room.reserve(job(3, 12, limit_s=50)) == 100

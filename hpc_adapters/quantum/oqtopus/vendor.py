@@ -178,6 +178,10 @@ class OqtopusVendor:
             except (Refused, Unavailable):
                 return  # it costs nothing there
 
+    async def forget(self, attempt_id: UUID) -> int:  # noqa: ARG002
+        """Nothing is kept here."""
+        return 0
+
     async def expires(self) -> datetime | None:
         try:
             return await self._api.token_expires()

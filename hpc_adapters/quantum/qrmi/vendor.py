@@ -18,6 +18,7 @@ from hpc_adapters.confined.times import from_us, to_us
 from hpc_adapters.contract import Seen
 from hpc_adapters.devices import Device, DeviceState
 from hpc_adapters.errors import Unavailable
+from hpc_adapters.keeping import remove
 from hpc_adapters.quantum.bridge import Bridge
 from hpc_adapters.quantum.ibm_runtime.device import device_of
 from hpc_adapters.quantum.ibm_runtime.results import result_document
@@ -149,6 +150,10 @@ class QrmiVendor:
 
     async def clear(self, jobs: Sequence[RemoteJob]) -> None:
         """QRMI deletes nothing."""
+
+    async def forget(self, attempt_id: UUID) -> int:
+        """Its start stays written down until nothing of it can start again."""
+        return await asyncio.to_thread(remove, self._gates, job_name(attempt_id))
 
     async def expires(self) -> datetime | None:
         return None

@@ -65,7 +65,9 @@ class QueuedBackend:
         self._attempts = Attempts(settings, vendor=vendor, records=self._records, checking=checking, clock=clock)
         self._telling = Telling(settings, attempts=self._attempts, records=self._records, clock=clock)
         self._gone = Past(root / GONE)
-        self._keeper = QueuedKeeper(records=self._records, telling=self._telling, checking=checking, gone=self._gone)
+        self._keeper = QueuedKeeper(
+            records=self._records, telling=self._telling, checking=checking, vendor=vendor, past=self._gone
+        )
         self._root = root
         self._submitting: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._door = asyncio.Lock()

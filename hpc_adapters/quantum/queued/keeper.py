@@ -13,6 +13,7 @@ from hpc_adapters.quantum.queued.attempts import at
 from hpc_adapters.quantum.queued.checking import Checking
 from hpc_adapters.quantum.queued.records import Records
 from hpc_adapters.quantum.queued.telling import Telling
+from hpc_adapters.quantum.queued.vendor import Vendor
 
 _NEVER_HANDED = timedelta(days=1)
 """What was accepted so long ago and never handed over is no longer on its way."""
@@ -21,8 +22,9 @@ _NEVER_HANDED = timedelta(days=1)
 class QueuedKeeper:
     """Implements `keeping.Keeper` for the common part."""
 
-    def __init__(self, *, records: Records, telling: Telling, checking: Checking, gone: Past) -> None:
-        self._records, self._telling, self._checking, self.gone = records, telling, checking, gone
+    def __init__(self, *, records: Records, telling: Telling, checking: Checking, vendor: Vendor, past: Past) -> None:
+        self._records, self._telling, self._checking = records, telling, checking
+        self._vendor, self._past = vendor, past
 
     async def ended_before(self, moment: datetime) -> Sequence[UUID]:
         return await asyncio.to_thread(self._ended_before, moment)
@@ -36,7 +38,8 @@ class QueuedKeeper:
                 is_told = self._telling.end(attempt_id) is not None
                 row = await self._telling.row(attempt_id) if is_told else None
                 left.append(Left(attempt_id, self._telling.ref(attempt_id).native_id, ended_at, row))
-        return await asyncio.to_thread(self._leave, left)
+        freed = await asyncio.to_thread(self._leave, left)
+        return Freed(freed.attempts, freed.bytes + sum([await self._vendor.forget(each.attempt_id) for each in left]))
 
     def _ended_before(self, moment: datetime) -> Sequence[UUID]:
         ended = [(over_at, each) for each in self._records.all_ids() if (over_at := self._over_at(each))]
@@ -53,7 +56,7 @@ class QueuedKeeper:
         return from_us(accepted.at_us) + _NEVER_HANDED
 
     def _leave(self, left: Sequence[Left]) -> Freed:
-        self.gone.note(left)
+        self._past.note(left)
         ids = [each.attempt_id for each in left]
         size = self._checking.leave_now(ids) + sum(self._records.remove(each) for each in ids)
         for each in ids:

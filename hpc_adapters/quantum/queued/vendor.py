@@ -55,6 +55,9 @@ class Vendor(Protocol):
     async def clear(self, jobs: Sequence[RemoteJob]) -> None:
         """All that was to be had of them is here."""
 
+    async def forget(self, attempt_id: UUID) -> int:
+        """Remove what it keeps here of an attempt that is over: the bytes that it had."""
+
     async def expires(self) -> datetime | None:
         """When the credentials do; None: it does not tell."""
 

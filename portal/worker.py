@@ -63,8 +63,7 @@ def loops(
     organisations are kept. sites: whose accounting is kept like ours, so often; 0: by hand only.
     keep_runs_days: what ended attempts left on this machine; None: for ever.
     """
-    limits = SchedulerSettings(keep_runs_days=keep_runs_days)
-    common = SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id, settings=limits)
+    common = _scheduling(pool, backends, keep_runs_days)
     if sealer is not None:
         common = replace(common, unseal=sealer.unseal)
     if data is not None:
@@ -104,6 +103,11 @@ def loops(
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
         *_keeping(sites or {}, pool, every_s=site_sync_s),
     )
+
+
+def _scheduling(pool: Pool, backends: Mapping[str, Backend], keep_runs_days: int | None) -> SchedulerDeps:
+    settings = SchedulerSettings(keep_runs_days=keep_runs_days)
+    return SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id, settings=settings)
 
 
 def _keeping(sites: Mapping[str, SlurmSite], pool: Pool, *, every_s: int) -> Iterator[Loop]:

@@ -87,7 +87,7 @@ class SessionWish:
 class QpuWish:
     """A QPU that a running job may call. calls, shots: of all calls together; idle_s: without a call for so long
     after one, none is taken any more; call_s: walltime of one call; elements: as a submission's, of each
-    call; wait_s: what the device has not taken for so long ends, unrun and free, for the job's GPUs wait with
+    call; wait_s: what the device has not begun for so long ends, unrun and free, for the job's GPUs wait with
     it.
     """
 

@@ -39,8 +39,8 @@ class QpuBeside:
 
     idle_s: without a further call for so long none is taken any more; call_s: the walltime of one call; elements:
     so many of a call's bindings have the device's base time in the quote, where its vendor runs each as a job
-    of its own; wait_s: a call that the device has not taken for so long ends unrun, as
-    `QpuRefused('device-away')`.
+    of its own; wait_s: a call that the device has not begun for so long, also at its
+    vendor, ends as `QpuRefused('device-away')`.
     """
 
     offering: str

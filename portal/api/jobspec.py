@@ -207,7 +207,7 @@ class QpuSpec(In):
 
     All calls are quoted: `shots` together, at most `calls` of them, each `call_s` long at most. After `idle_s`
     without a further call none is taken any more, and the job goes on. Calls queue for the device, before your
-    other circuits; one that it has not taken for `wait_s` ends, unrun and free, with the answer `device-away`.
+    other circuits; one that it has not begun for `wait_s`, here or at its vendor, ends unrun and free: `device-away`.
     """
 
     offering: Annotated[Word, Field(examples=["qpu-demo"])]

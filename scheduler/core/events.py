@@ -83,7 +83,7 @@ class NotStaged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAway:
-    """A call has waited for its device for as long as was agreed, and the job that made it holds its GPUs meanwhile."""
+    """A call has waited for as long as was agreed, here or in its vendor's queue; its job holds GPUs meanwhile."""
 
     at: datetime
     wait_s: int

@@ -52,7 +52,7 @@ _LATE = _NARRATED | _ANSWERS | {CancelRequested, DeviceAway}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
     State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady, NotStaged, DeviceAway, DoneEarly}),
-    State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested},
+    State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested, DeviceAway},
     State.RUNNING: _NARRATED | {Accepted, CancelRequested},
     State.CANCELLING: _NARRATED | _ANSWERS,
     State.SUCCEEDED: frozenset(),
@@ -66,9 +66,8 @@ LEGAL: Mapping[State, frozenset[type[Event]]] = {
 HARMLESS: Mapping[State, frozenset[type[Event]]] = {
     # It was handed over once and came back: what is still said of that is answered by the next hand-over.
     State.QUEUED: _NARRATED | {NotSubmitted, Refused},
-    # The wait of a call is over, and so is the call's: the device was quicker.
-    State.DISPATCHING: frozenset({DeviceAway}),
-    # A slow call's answer after the observation that it runs.
+    State.DISPATCHING: frozenset(),
+    # A slow call's answer after the observation that it runs; and the wait of a call, for which the device was quicker.
     State.RUNNING: frozenset({NotSubmitted, Refused, DeviceAway}),
     State.CANCELLING: frozenset({CancelRequested, DeviceAway}),
     State.SUCCEEDED: _LATE,
@@ -154,7 +153,7 @@ def _applied(  # noqa: C901, PLR0911, PLR0912  one case for each event is the po
         case NotStaged(code=code):
             return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, f"not_staged:{code}")
         case DeviceAway():
-            return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, EndReason.DEVICE_AWAY)
+            return _give_up(attempt, event)
         case DoneEarly():
             return _finish(attempt, event, State.SUCCEEDED, Ending.NEVER_RAN, EndReason.DONE_EARLY)
         case Ended():
@@ -226,6 +225,23 @@ def _cancel(attempt: Attempt, event: Event) -> tuple[Attempt, tuple[Effect, ...]
     return _noted(replace(wanted, state=State.CANCELLING), event), told
 
 
+def _give_up(attempt: Attempt, event: DeviceAway) -> tuple[Attempt, tuple[Effect, ...]]:
+    """A call that has waited for long enough. One that is on its way goes on; the vendor's queue is asked to drop it.
+
+    What becomes of it there is the vendor's word: it may have started just then.
+    """
+    if attempt.state is State.QUEUED:
+        return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, EndReason.DEVICE_AWAY)
+    if attempt.native_id is None or attempt.started_at is not None:
+        return attempt, ()
+    return _noted(replace(attempt, state=State.CANCELLING), event), (CancelOnBackend(attempt.native_id),)
+
+
+def _was_given_up(attempt: Attempt) -> bool:
+    """Whether it is CANCELLING because its wait is over."""
+    return attempt.state is State.CANCELLING and DeviceAway.__name__ in attempt.trail
+
+
 # -- ends --------------------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +253,8 @@ def _end(attempt: Attempt, event: Ended) -> tuple[Attempt, tuple[Effect, ...]]:
         started_at = started_at or event.at  # it ran; nobody saw when it began
     ran = replace(attempt, started_at=started_at, exit_code=event.exit_code)
     state, ending, reason = _meaning(attempt, event)
+    if reason == EndReason.DEVICE_AWAY and not started_at:
+        state = State.FAILED
     return _finish(ran, event, state, ending if started_at else Ending.NEVER_RAN, reason)
 
 
@@ -252,7 +270,8 @@ def _meaning(attempt: Attempt, event: Ended) -> tuple[State, Ending, str | None]
     if seen is Seen.NODE_FAILED:
         return State.LOST, Ending.LOST, EndReason.NODE_FAILED
     if attempt.state is State.CANCELLING:
-        return State.CANCELLED, Ending.CANCELLED, EndReason.CANCELLED_BY_USER
+        reason = EndReason.DEVICE_AWAY if _was_given_up(attempt) else EndReason.CANCELLED_BY_USER
+        return State.CANCELLED, Ending.CANCELLED, reason
     if event.detail == BY_OWNER:
         return State.CANCELLED, Ending.CANCELLED, EndReason.CANCELLED_BY_OWNER
     return State.CANCELLED, Ending.LOST, EndReason.CANCELLED_BY_SITE
@@ -321,6 +340,8 @@ def _missing(attempt: Attempt, event: SeenMissing, patience: Patience) -> tuple[
         return attempt, ()
     if attempt.started_at is not None:
         return _finish(attempt, event, State.LOST, Ending.LOST, EndReason.VANISHED)
+    if _was_given_up(attempt):
+        return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, EndReason.DEVICE_AWAY)
     if attempt.state is State.CANCELLING:
         return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, EndReason.VANISHED)
     if attempt.trail.count(Accepted.__name__) < patience.acceptances:

@@ -72,7 +72,7 @@ class EndReason(StrEnum):
     DONE_EARLY = "done_early"
     """The phase before has found what the job was for: it never started, costs nothing, and the job has SUCCEEDED."""
     DEVICE_AWAY = "device_away"
-    """A call whose device did not take it in time: it never started, and costs nothing."""
+    """A call whose device did not begin with it in time: free, unless it did just then; then what it ran is charged."""
     CANCELLED_BY_USER = "cancelled_by_user"
     CANCELLED_BY_SITE = "cancelled_by_site"
     """Somebody cancelled it on the backend, not through us: the customer does not pay."""

@@ -154,8 +154,12 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
         "Its input files could not be brought to the machine ({code}), so it never started; nothing is charged.",
     ),
     (State.FAILED, "device_away"): (
-        "装置が停止中または使用中のまま待ち時間の上限(wait_s)に達したため、開始せずに終了しました。課金されません。",
-        "Its device was away or taken for longer than wait_s, so it ended unstarted; nothing is charged.",
+        "装置が停止中または順番待ちのまま待ち時間の上限(wait_s)に達したため、開始せずに終了しました。課金されません。",
+        "Its device was away or busy, here or at its vendor, for longer than wait_s; unstarted, nothing is charged.",
+    ),
+    (State.CANCELLED, "device_away"): (
+        "待ち時間の上限(wait_s)に達して取り消す間に装置で開始していたため、途中で終了しました。動いた分だけ課金されます。",
+        "It began on its device just as it was dropped there after wait_s, and was stopped; what it ran is charged.",
     ),
     (State.CANCELLED, ""): ("取り消されました。", "It was cancelled."),
     (State.CANCELLED, "cancelled_in_queue"): (

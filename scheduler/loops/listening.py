@@ -32,13 +32,13 @@ from scheduler.core.calls import (
     judged,
     refusal,
 )
-from scheduler.core.events import DeviceAway, Queued
+from scheduler.core.events import Queued
 from scheduler.core.model import Attempt, JobKind
 from scheduler.loops import items
-from scheduler.loops.apply import note
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
 from scheduler.loops.identities import identity_of
+from scheduler.loops.waits import give_up
 from scheduler.store import attempts as attempt_store
 from scheduler.store import calls as store
 from scheduler.store.calls import Session, Unanswered
@@ -55,9 +55,7 @@ async def tick(deps: Deps, now: datetime) -> int:
     """
     if all(_mailbox(deps, name) is None for name in deps.backends):
         return 0
-    async with reading(deps.pool) as conn:
-        overdue = await store.overdue(conn, now=now, limit=_AT_ONCE)
-    await items.each("calls", overdue, lambda each: _give_up(deps, *each, now))
+    await give_up(deps, now, limit=_AT_ONCE)
     async with reading(deps.pool) as conn:
         over = await store.unanswered(conn, limit=_AT_ONCE)
     answered = await _each(over, lambda each: _answer(deps, each, now))
@@ -99,14 +97,6 @@ async def _desk(deps: Deps, each: Session | Unanswered) -> Desk:
             conn, deps, backend=each.backend, organisation_id=each.organisation_id, person_id=each.person_id
         )
     return Desk(each.caller_id, str(each.organisation_id), identity=identity)
-
-
-# -- waits -------------------------------------------------------------------------------------------------------------
-
-
-async def _give_up(deps: Deps, attempt_id: UUID, wait_s: int, now: datetime) -> bool:
-    """A call that is handed over at this very moment goes on: under its lock it is no longer in the queue."""
-    return (await note(deps, attempt_id, DeviceAway(at=now, wait_s=wait_s), now=now)).changed
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -174,8 +164,8 @@ async def _take(deps: Deps, session: Session, told: bytes, now: datetime) -> boo
         made = _judged(locked, told, used)
         if isinstance(made, Call):
             attempt = _attempt(locked, newest + 1, made, deps.new_id(), now)
-            await _open(conn, locked, attempt)
             await store.keep_call(conn, locked, newest + 1, (made, attempt.id), now=now)
+            await _open(conn, locked, attempt)
         else:
             await store.keep_call(conn, locked, newest + 1, made, now=now)
             await notify(conn, "calls")

@@ -33,6 +33,8 @@ class Mailboxes:
     broken: set[UUID] = field(default_factory=set)
     away: bool = False
     """No answer can be written now."""
+    deaf: bool = False
+    """No wish to cancel arrives now."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -55,6 +57,11 @@ class Mailboxes:
             raise Unavailable("disk-full", maybe_done=False)
         self.written += 1
         self.answers[ref.attempt_id, number] = content
+
+    async def cancel(self, ref: Ref) -> None:
+        if self.deaf:
+            raise Unavailable("away", maybe_done=False)
+        await self.inner.cancel(ref)
 
     # -- as the program of a job --------------------------------------------------------------------------------------
 

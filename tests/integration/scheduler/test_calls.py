@@ -25,18 +25,14 @@ from scheduler.cursor import word_cursor_of
 from scheduler.loops import listening
 from scheduler.store import calls as store
 from scheduler.submission import QpuWish, Submission
-from scheduler.views import CallView, JobView, QpuView
+from scheduler.views import JobView, QpuView
+from tests.support.callers import NO_COLLECTOR_HERE, SIZE, WISH, a_caller, answered, made, started
 from tests.support.database import Database
 from tests.support.interposed import Killed
 from tests.support.mailboxes import Mailboxes, a_call
 from tests.support.scheduled import CLUSTER, World, a_submission, open_world
 
 pytestmark = pytest.mark.postgres
-SIZE = Resources(gpus=4, cpus=8, memory_mb=32_000, qpus=1)
-WISH: dict[str, Any] = {"offering_id": "qpu-local", "shots": 1000, "calls": 5, "idle_s": 120}
-
-
-_NO_COLLECTOR_HERE = {"attempt-never-settled", "window-never-read"}
 
 
 @pytest.fixture
@@ -57,41 +53,11 @@ async def alice(world: World, post: Mailboxes) -> Principal:
     return await world.member("alice")
 
 
-def a_caller(run_s: float = 500, **wish: object) -> Submission:
-    return a_submission(body=Behaviour(run_s=run_s).script().body, qpu=QpuWish(**{**WISH, **wish}))
-
-
-async def started(world: World, who: Principal, request: Submission | None = None) -> JobView:
-    job = await world.submit(who, request or a_caller())
-    return await world.until(lambda seen: seen.state is State.RUNNING, job)
-
-
 async def seen(world: World, job: JobView) -> QpuView:
     async with world.market.as_worker() as conn:
         found = await service.qpu(conn, job.id)
     assert found is not None
     return found
-
-
-async def made(world: World, job: JobView) -> list[CallView]:
-    """All of its calls in their order, as its owner is told of them, page by page."""
-    found: list[CallView] = []
-    cursor: str | None = None
-    async with world.market.as_worker() as conn:
-        while True:
-            page = await service.calls(conn, job.id, limit=40, cursor=cursor)
-            found += page.items
-            if (cursor := page.next_cursor) is None:
-                return found[::-1]
-
-
-async def answered(world: World, post: Mailboxes, job: JobView, number: int) -> Any:
-    for _ in range(40):
-        told = post.told(job.attempt_id, number)
-        if told is not None:
-            return told
-        await world.round()
-    raise AssertionError(f"no answer to call {number}")
 
 
 async def test_a_running_job_calls_its_qpu_under_its_own_hold(world: World, post: Mailboxes, alice: Principal) -> None:
@@ -116,7 +82,7 @@ async def test_a_running_job_calls_its_qpu_under_its_own_hold(world: World, post
         assert [each.ordinal for each in await service.attempts(conn, job.id)] == [1]
         assert {line.phase for line in await service.story(conn, job.id)} == {"main"}
         found = await audit(conn, [], Claims(), now=world.now)
-    assert [each for each in found.differences if each.check not in _NO_COLLECTOR_HERE] == []
+    assert [each for each in found.differences if each.check not in NO_COLLECTOR_HERE] == []
 
 
 async def test_a_call_has_the_base_time_of_as_many_elements_as_were_quoted(
@@ -259,43 +225,6 @@ async def test_a_session_that_is_idle_takes_no_call_any_more_and_its_job_goes_on
     post.ask(job.attempt_id, 2)
     assert (await answered(world, post, job, 2))["error"] == {"code": "session-idle", "facts": {"idle_s": 120}}
     assert (await world.job(job)).state is State.RUNNING
-
-
-async def test_a_call_that_its_device_does_not_take_ends_free_and_the_job_goes_on(
-    world: World, post: Mailboxes, alice: Principal
-) -> None:
-    blocker = a_submission(
-        kind=JobKind.QUANTUM, offering_id="qpu-local", body=b"OPENQASM 3.0;", gpus=0, shots=90_000, walltime_s=3600
-    )
-    job = await started(world, alice, a_caller(wait_s=30))
-    await world.submit(alice, blocker)
-    await world.dispatch()
-    post.ask(job.attempt_id, 1)
-    await world.listen()
-    world.clock.advance(30)
-    await world.listen()
-    assert (await made(world, job))[0].state is State.QUEUED
-    world.clock.advance(1)
-    await world.listen()
-    assert post.told(job.attempt_id, 1) == {"error": {"code": "device-away", "facts": {}}}
-    (call,) = await made(world, job)
-    assert (call.state, call.reason, call.started_at) == (State.FAILED, "device_away", None)
-    assert ("never_ran", False) in (await world.money(job))[1]
-    assert (await world.job(job)).state is State.RUNNING
-
-
-async def test_a_call_that_is_handed_over_as_its_wait_ends_is_carried_out(
-    world: World, post: Mailboxes, alice: Principal
-) -> None:
-    job = await started(world, alice, a_caller(wait_s=30))
-    post.ask(job.attempt_id, 1)
-    await world.listen()
-    world.clock.advance(31)
-    async with world.market.as_worker() as conn:
-        ((attempt_id, wait_s),) = await store.overdue(conn, now=world.now, limit=10)
-    await world.dispatch()
-    assert not await listening._give_up(world.deps(), attempt_id, wait_s, world.now)
-    assert "counts" in await answered(world, post, job, 1)
 
 
 async def test_calls_end_with_their_job(world: World, post: Mailboxes, alice: Principal) -> None:

@@ -271,16 +271,6 @@ def test_a_job_that_is_done_early_has_succeeded_and_pays_for_nothing_more() -> N
     assert effects == (SettleHold(Ending.NEVER_RAN, last=True),)
 
 
-def test_a_call_that_its_device_does_not_take_ends_free_unless_it_is_handed_over_just_then() -> None:
-    away = DeviceAway(at=at(10), wait_s=300)
-    after, effects = advance(an_attempt(beside=True, ordinal=-1, max_attempts=1), away)
-    assert (after.state, after.reason, after.started_at) == (State.FAILED, EndReason.DEVICE_AWAY, None)
-    assert effects == (SettleHold(Ending.NEVER_RAN, last=False),)
-    for state in set(State) - {State.QUEUED}:
-        quicker = an_attempt(state, beside=True, ordinal=-1)
-        assert advance(quicker, away) == (quicker, ())
-
-
 def test_a_cancel_that_came_too_late_for_a_phase_finds_the_next_one_waiting() -> None:
     before = an_attempt(State.CANCELLING, next_phase="measure")
     _, effects = advance(before, Ended(at=at(10), seen=Seen.SUCCEEDED))

@@ -24,6 +24,8 @@ from hpc_adapters.contract import Seen, UsageRow, Window
 GONE: Final = ".gone"
 """Where an adapter keeps what is told of them, beside the folders."""
 _ASIDE: Final = ".going"
+_ID: Final = slice(7, 43)
+"""Of a line, which begins with {"id":"…"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,10 @@ class Left:
 
 @dataclass(slots=True)
 class _Day:
-    """A file of a day, as far as it was read."""
+    """A file of a day, as far as it was read: only whose lines are in it, for there may be millions of them."""
 
     size: int = 0
-    left: dict[UUID, Left] = field(default_factory=dict)
+    ids: set[bytes] = field(default_factory=set)
 
 
 class Past:
@@ -91,23 +93,22 @@ class Past:
 
     def rows(self, window: Window) -> list[UsageRow]:
         """Records of theirs that touch the window, each once."""
-        since = window.since.astimezone(UTC).date()
-        found = [
-            left.row
-            for day in self._names()
-            if date.fromisoformat(day) >= since
-            for left in self._read(day).left.values()
-            if left.row is not None
-        ]
+        found = [left.row for left in self._ended_since(window.since) if left.row is not None]
         return [row for row in found if window.touches(row.started_at, row.ended_at)]
 
     def find(self, attempt_id: UUID) -> Left | None:
         """None: it was not forgotten."""
-        return next((found for day in self._names() if (found := self._read(day).left.get(attempt_id))), None)
+        days = [day for day in self._names() if attempt_id.bytes in self._known(day).ids]
+        return next((found for day in days if (found := self._read(day).get(attempt_id)) is not None), None)
 
-    def native_ids(self) -> set[str]:
-        """Of all of them."""
-        return {left.native_id for day in self._names() for left in self._read(day).left.values()}
+    def native_ids(self, since: datetime) -> set[str]:
+        """Of those that ended since then, or some hours before."""
+        return {left.native_id for left in self._ended_since(since)}
+
+    def _ended_since(self, moment: datetime) -> list[Left]:
+        first = moment.astimezone(UTC).date()
+        days = [day for day in self._names() if date.fromisoformat(day) >= first]
+        return [left for day in days for left in self._read(day).values()]
 
     def _names(self) -> list[str]:
         try:
@@ -115,19 +116,27 @@ class Past:
         except FileNotFoundError:
             return []
 
-    def _read(self, name: str) -> _Day:
-        """What was added since the last look is read; a line that a crash has cut was not acted upon."""
+    def _known(self, name: str) -> _Day:
+        """A file is looked at again when it has grown."""
         day = self._days.setdefault(name, _Day())
-        path = self._root / name
-        if path.stat().st_size != day.size:
-            content = path.read_bytes()
+        if (self._root / name).stat().st_size != day.size:
+            content = (self._root / name).read_bytes()
             for line in content.split(b"\n"):
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError):
                     if line:
-                        left = _heard(json.loads(line))
-                        day.left[left.attempt_id] = left
+                        day.ids.add(UUID(line[_ID].decode("ascii")).bytes)
             day.size = len(content)
         return day
+
+    def _read(self, name: str) -> dict[UUID, Left]:
+        """A line that a crash has cut was not acted upon: its folder is still there."""
+        found = {}
+        for line in (self._root / name).read_bytes().split(b"\n"):
+            with suppress(ValueError, KeyError, TypeError):
+                if line:
+                    left = _heard(json.loads(line))
+                    found[left.attempt_id] = left
+        return found
 
 
 def remove(root: Path, name: str) -> int:

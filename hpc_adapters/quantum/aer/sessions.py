@@ -75,7 +75,7 @@ def look(state: RunState, circuits: Iterable[RunState], now: datetime) -> Sessio
 
 
 def sessions_in(states: Sequence[RunState], now: datetime) -> list[Session]:
-    """Every session among these runs. Runs are kept for ever, so each is looked at once."""
+    """Every session among these runs. Runs are kept for long, so each is looked at once."""
     circuits: dict[UUID, list[RunState]] = {}
     for state in states:
         session = None if is_session(state) else session_of(state)

@@ -36,7 +36,7 @@ class Accounts:
         await parts.end_doubles([job for job in listed if not _is_over(job)])
         records = [record for record in await asyncio.to_thread(parts.store.records) if record.vendor_id is not None]
         gone = await asyncio.to_thread(parts.gone.rows, window)
-        known = {record.vendor_id for record in records} | await asyncio.to_thread(parts.gone.native_ids)
+        known = {record.vendor_id for record in records} | await asyncio.to_thread(parts.gone.native_ids, since)
         records = [record for record in records if not _was_over(record, window)]
         strays = {str(job["id"]): job for job in listed if job["id"] not in known}
         open_ids = [str(record.vendor_id) for record in records if not record.is_session and record.usage is None]
@@ -150,7 +150,7 @@ class Accounts:
 
 
 def _was_over(record: Record, window: Window) -> bool:
-    """Before the window, with nothing left to find out: records are kept for ever, and most are asked for no more."""
+    """Before the window, with nothing left to find out: records are kept for long, and most are asked for no more."""
     return record.end is not None and record.usage is not None and record.end.ended_at < window.since
 
 

@@ -32,7 +32,8 @@ def test_what_is_noted_is_told_by_whoever_reads(tmp_path: Path) -> None:
     ours.note([RAN, NEVER])
     for past in (ours, theirs):
         assert [past.find(each.attempt_id) for each in (RAN, NEVER)] == [RAN, NEVER]
-        assert past.native_ids() == {"native-1", "native-2"}
+        assert past.native_ids(NOON) == {"native-1", "native-2"}
+        assert past.native_ids(NOON + timedelta(days=1)) == {"native-2"}
         assert past.rows(Window(NOON - timedelta(hours=1), NOON + timedelta(days=9))) == [ROW]
         assert past.rows(Window(NOON - timedelta(days=9), NOON - timedelta(hours=29))) == [ROW]
         assert past.rows(Window(NOON + timedelta(seconds=1), NOON + timedelta(hours=2))) == []

@@ -97,7 +97,7 @@ class Nodes:
         self._holds[job.number] = (until, taken)
         insort(self._ends, (until, job.number))
         for at, view in self._marks:
-            if at <= until:
+            if at < until:
                 view.change(taken, -1)
         self._look()
 
@@ -114,7 +114,7 @@ class Nodes:
         at, then, during = self._earliest(job)
         until, taken = at + job.limit_s, during.place(job.units, during.free)
         for mark, view in self._marks:
-            if at <= mark <= until:
+            if at <= mark < until:
                 view.change(taken, -1)
         then.change(taken, -1)
         self._marks.append((at, then))

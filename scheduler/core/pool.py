@@ -82,7 +82,7 @@ class Pool:
         self._until[job.number] = until
         insort(self._ends, (until, job.number, job.units))
         if self._marks:
-            self._marks = [(at, free - job.units if at <= until else free) for at, free in self._marks]
+            self._marks = [(at, free - job.units if at < until else free) for at, free in self._marks]
 
     def give_back(self, job: Request) -> None:
         until = self._until.pop(job.number)
@@ -92,7 +92,7 @@ class Pool:
     def reserve(self, job: Request) -> int:
         at, free = self._earliest(job)
         until = at + job.limit_s
-        self._marks = [(mark, left - job.units if at <= mark <= until else left) for mark, left in self._marks]
+        self._marks = [(mark, left - job.units if at <= mark < until else left) for mark, left in self._marks]
         insort(self._marks, (at, free - job.units))
         self._reserved.append((at, until, job.units))
         return at

@@ -16,12 +16,16 @@ import typer
 
 from infra.refusal import Refusal
 from scheduler.simulate import options
-from scheduler.simulate.metrics import Figures, measured
-from scheduler.simulate.replay import Outcome, Progress, replay
+from scheduler.simulate.metrics import measured
+from scheduler.simulate.replay import Progress, replay
+from scheduler.simulate.report import Run, report
 from scheduler.simulate.rows import TraceJob
+from scheduler.simulate.sampling import sampled
+from scheduler.simulate.scenarios import scenarios
 from scheduler.simulate.shares import Share, equal_shares, read_shares
 from scheduler.simulate.trace import read_jobs
 from scheduler.simulate.wording import said
+from scheduler.simulate.words import Words
 from scheduler.simulate.workload import Setting, prepared
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Try a scheduling policy on a recorded workload.")
@@ -34,11 +38,6 @@ Days = Annotated[str | None, typer.Option("--days", help="A-B: only what was sub
 NodesOf = Annotated[int, typer.Option("--nodes-of", help="GPUs of a node, packed for real; 0: a plain pool.")]
 Rates = Annotated[list[str] | None, typer.Option("--rate", help="QPU=NU: what an hour of it is worth.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")]
-
-
-@app.callback()
-def lab() -> None:
-    """Subcommands, also while there is one."""
 
 
 @app.command(name="replay")
@@ -64,11 +63,48 @@ def replay_command(
             rates=options.rates(rate or []),
         )
         trace, weights = read(jobs, shares)
-        _, figures = run(trace, weights, setting, source=jobs.name)
-        told = json.dumps(asdict(figures), indent=2)
+        told = json.dumps(asdict(run(trace, weights, setting, source=jobs.name).figures), indent=2)
         if to_json is not None:
             to_json.write_text(told + "\n", encoding="utf-8")
         typer.echo(told)
+
+
+@app.command(name="compare")
+def compare_command(
+    jobs: Jobs,
+    gpus: Annotated[list[str], typer.Option("--gpus", help="GPUs of the machine; and +M: also with so many more.")],
+    html: Annotated[Path, typer.Option("--html", help="Where the report goes.")] = Path("comparison.html"),
+    shares: Shares = None,
+    policy: Annotated[str, typer.Option("--policy", help="Names with commas between.")] = "kyoyo",
+    what_if: Annotated[
+        list[str] | None, typer.Option("--what-if", help="ORG=WEIGHT[,ORG=WEIGHT][,gpus=+M]: one scenario more.")
+    ] = None,
+    estimate: EstimateWord = "limit",
+    days: Days = None,
+    nodes_of: NodesOf = 0,
+    rate: Rates = None,
+    to_json: Json = None,
+    language: Annotated[str | None, typer.Option("--language", help="ja or en; else the terminal's.")] = None,
+) -> None:
+    """Replays the same history under several policies and scenarios, and draws the answers on one page."""
+    with refusals_told():
+        size, more = options.sizes(gpus)
+        base = Setting(
+            gpus=size,
+            estimate=options.estimate(estimate),
+            days=options.days(days),
+            nodes_of=options.nodes_of(nodes_of, gpus=size),
+            rates=options.rates(rate or []),
+        )
+        words = Words(options.language(language) if language else "ja" if is_japanese() else "en")
+        settings = scenarios(base, options.policies(policy), what_if or [], more, as_it_is=words.text("base"))
+        trace, weights = read(jobs, shares)
+        runs = [run(trace, weights, setting, source=jobs.name) for setting in settings]
+        html.write_text(report(runs, words, source=jobs.name), encoding="utf-8")
+        if to_json is not None:
+            told = {each.name: asdict(each.figures) for each in runs}
+            to_json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        typer.echo(str(html))
 
 
 def read(jobs: Path, shares: Path | None) -> tuple[list[TraceJob], list[Share]]:
@@ -77,14 +113,16 @@ def read(jobs: Path, shares: Path | None) -> tuple[list[TraceJob], list[Share]]:
     return trace, equal_shares(trace) if shares is None else read_shares(shares)
 
 
-def run(trace: list[TraceJob], shares: list[Share], setting: Setting, *, source: str) -> tuple[Outcome, Figures]:
+def run(trace: list[TraceJob], shares: list[Share], setting: Setting, *, source: str) -> Run:
     """One replay, with its progress on the terminal."""
     workload = prepared(trace, shares, setting, source=source)
-    with shown(setting.name or setting.policy, len(workload.requests)) as progress:
+    name = setting.name or setting.policy
+    with shown(name, len(workload.requests)) as progress:
         began = perf_counter()
         outcome = replay(workload, setting, progress)
         took = perf_counter() - began
-    return outcome, measured(outcome, replay_s=took)
+    samples = sampled(outcome)
+    return Run(name, outcome, samples, measured(outcome, replay_s=took, samples=samples))
 
 
 @contextmanager
@@ -107,6 +145,11 @@ def refusals_told() -> Iterator[None]:
     try:
         yield
     except Refusal as refused:
-        language = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-        typer.echo(said(refused, japanese=language.startswith("ja")), err=True)
+        typer.echo(said(refused, japanese=is_japanese()), err=True)
         raise typer.Exit(_REFUSED) from None
+
+
+def is_japanese() -> bool:
+    """The terminal's language, by the variables in the order that POSIX gives."""
+    named = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return next(filter(None, named), "").startswith("ja")

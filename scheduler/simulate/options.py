@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from scheduler.simulate.errors import ExperimentRefused
@@ -26,7 +26,8 @@ def policy(word: str) -> str:
 
 def policies(words: str) -> list[str]:
     """Names with commas between."""
-    return [policy(word.strip()) for word in words.split(",") if word.strip()]
+    named = [word.strip() for word in words.split(",") if word.strip()]
+    return [policy(word) for word in dict.fromkeys(named or [words])]
 
 
 def gpus(value: int) -> int:
@@ -103,8 +104,8 @@ def sizes(words: Sequence[str]) -> tuple[int, int]:
     return gpus(int(base[0])), int(more[0]) if more else 0
 
 
-def named(weights: Mapping[str, int], more_gpus: int) -> str:
-    """What a scenario is called."""
-    return ", ".join(
-        [*(f"{name}={weight}" for name, weight in weights.items()), *([f"gpus=+{more_gpus}"] * bool(more_gpus))]
-    )
+def language(word: str) -> str:
+    """Of a report."""
+    if word not in {"ja", "en"}:
+        raise ExperimentRefused(option="--language", value=word, problem="not_read", known="ja | en")
+    return word

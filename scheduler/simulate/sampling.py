@@ -46,7 +46,8 @@ class _Now:
     """Running totals; `fresh`: nothing has changed since share and jain were taken."""
 
     held: list[int]
-    asked: list[int]
+    asked: list[list[int]]
+    """By machine, as `by_machine`."""
     by_machine: list[list[int]]
     waiting: int = 0
     fresh: bool = False
@@ -73,7 +74,9 @@ def sampled(outcome: Outcome) -> Samples:
     """Goes once over all that happened, from the first submission to the last."""
     load = outcome.workload
     weights = [node.weight for node in load.nodes if node.parent is None]
-    now = _Now([0] * len(weights), [0] * len(weights), [[0] * len(weights) for _ in load.places])
+    machines = range(len(load.places))
+    now = _Now([0] * len(weights), [[0] * len(weights) for _ in machines], [[0] * len(weights) for _ in machines])
+    sizes = [place.units * place.rate for place in load.places]
     result, tally = Samples(load.capacity), _Tally(len(weights))
     changes = _changes(outcome)
     change = next(changes, None)
@@ -82,7 +85,7 @@ def sampled(outcome: Outcome) -> Samples:
             _apply(now, change)
             change = next(changes, None)
         if not now.fresh:
-            _look(now, weights, load.capacity)
+            _look(now, weights, sizes, load.capacity)
         _record(result, now, at)
         tally.add(now, load.capacity, at)
     tally.finish(result, outcome)
@@ -110,19 +113,23 @@ def _apply(now: _Now, change: Change) -> None:
     _, kind, organisation, rate, machine = change
     now.fresh = False
     if kind == _ARRIVED:
-        now.asked[organisation] += rate
+        now.asked[machine][organisation] += rate
         now.waiting += 1
         return
     sign = 1 if kind == _STARTED else -1
     now.held[organisation] += sign * rate
     now.by_machine[machine][organisation] += sign * rate
     if kind == _STARTED:
-        now.asked[organisation] -= rate
+        now.asked[machine][organisation] -= rate
         now.waiting -= 1
 
 
-def _look(now: _Now, weights: Sequence[int], capacity: int) -> None:
-    demands = [held + asked for held, asked in zip(now.held, now.asked, strict=True)]
+def _look(now: _Now, weights: Sequence[int], sizes: Sequence[int], capacity: int) -> None:
+    """Nobody asks for more of a machine than there is of it."""
+    demands = [0] * len(weights)
+    for size, held_there, asked_there in zip(sizes, now.by_machine, now.asked, strict=True):
+        for index, (held, asked) in enumerate(zip(held_there, asked_there, strict=True)):
+            demands[index] += min(size, held + asked)
     now.share = water_filled(weights, demands, capacity)
     ratios = [held / share for held, share in zip(now.held, now.share, strict=True) if share > 0]
     squares = sum(ratio * ratio for ratio in ratios)
@@ -144,7 +151,7 @@ def _record(result: Samples, now: _Now, at: int) -> None:
         for index, held in enumerate(held_there):
             day.by_machine[machine][index] += held
     day.waiting += now.waiting
-    day.backlog += sum(now.asked)
+    day.backlog += sum(map(sum, now.asked))
     day.count += 1
 
 

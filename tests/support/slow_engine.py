@@ -5,9 +5,8 @@ It shares no code with the engine, its lines and rooms. A plain pool; organisati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from scheduler.core.growth import Growth
 from scheduler.core.request import Request
@@ -27,7 +26,7 @@ class Run:
 
 @dataclass
 class SlowEngine:
-    """`turn`: of an organisation, at the beginning of a pass and again after each start."""
+    """turn: of a line, asked anew after each start."""
 
     total: int
     reservations: int
@@ -49,7 +48,6 @@ class SlowEngine:
     def decide(self, now_s: int) -> list[Request]:
         self.now_s, self.kept = now_s, []
         starts: list[Request] = []
-        self.demands = self._demands()
         while (job := self._next()) is not None:
             self.waiting.remove(job)
             self.runs.append(Run(job, now_s))
@@ -94,28 +92,6 @@ class SlowEngine:
 
     def held(self, organisation: int) -> int:
         return sum(run.job.units for run in self.running if run.job.leaf == organisation)
-
-    def _demands(self) -> dict[int, int]:
-        demands: dict[int, int] = {}
-        for job in [*self.waiting, *(run.job for run in self.running)]:
-            demands[job.leaf] = demands.get(job.leaf, 0) + job.units
-        return demands
-
-
-def shares(weights: Mapping[int, int], demands: Mapping[int, int], capacity: int) -> dict[int, Fraction]:
-    """Water-filling by rounds: divide what is left by weight, until nobody is given more than they ask for."""
-    given: dict[int, Fraction] = {}
-    open_ = {one for one, demand in demands.items() if demand}
-    left = Fraction(capacity)
-    while open_:
-        unit = left / sum(weights[one] for one in open_)
-        full = {one for one in open_ if demands[one] <= weights[one] * unit}
-        if not full:
-            return given | {one: weights[one] * unit for one in open_}
-        given |= {one: Fraction(demands[one]) for one in full}
-        left -= sum(demands[one] for one in full)
-        open_ -= full
-    return given
 
 
 def decayed_use(engine: SlowEngine, organisation: int, growth: Growth) -> int:

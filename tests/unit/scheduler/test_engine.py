@@ -19,7 +19,7 @@ from scheduler.core.orders.order import Order
 from scheduler.core.pool import Pool
 from scheduler.core.request import Request
 from scheduler.core.tree import Node, Tree
-from tests.support.slow_engine import SlowEngine, decayed_use, shares
+from tests.support.slow_engine import SlowEngine, decayed_use
 from tests.support.small_workloads import TOTAL, Small, invented, played, smalls
 
 HALF_LIFE_S = 50
@@ -57,13 +57,16 @@ def oracle(name: str, small: Small) -> SlowEngine:
     def by_use(slow: SlowEngine, line: int) -> object:
         return (1 << 20) * decayed_use(slow, line, growth) * RATE // weights[line]
 
-    def by_share(slow: SlowEngine, line: int) -> object:
-        return Fraction(slow.held(line)) / shares(weights, slow.demands, TOTAL)[line]
+    def by_both(slow: SlowEngine, line: int) -> object:
+        past = Fraction(decayed_use(slow, line, growth), growth(slow.now_s))
+        return (Fraction(9, 10) * slow.held(line) + Fraction(1, 10) * past) / weights[line]
 
     reservations = {"fifo": 0, "fifo-conservative-3": 3, "fairtree-2": 2, "kyoyo-3": 3}.get(name, 1)
     if name.startswith("fifo"):
         return SlowEngine(TOTAL, reservations, lambda _slow, _line: 0, line=lambda _job: 0)
-    return SlowEngine(TOTAL, reservations, by_use if name.startswith("fairtree") else by_share)
+    if name.startswith("fairtree"):
+        return SlowEngine(TOTAL, reservations, by_use)
+    return SlowEngine(TOTAL, reservations, by_both, rank=lambda job: job.submitted_s + job.limit_s)
 
 
 @pytest.mark.parametrize("name", ORDERS)

@@ -75,6 +75,11 @@ def is_open(job: DbJob) -> bool:
     return job.started_at is not None and not (translate.recorded(job).seen.is_end and job.ended_at is not None)
 
 
+def is_whole(job: DbJob) -> bool:
+    """Whether all of it is known: what it was given, when it began and how it ended."""
+    return job.started_at is not None and bool(job.tres_alloc) and not is_open(job)
+
+
 def newest(jobs: Iterable[DbJob]) -> tuple[DbJob, ...]:
     """Each record once, in its latest state: questions in parts and overlapping windows bring some twice."""
     latest: dict[tuple[int, datetime | None], DbJob] = {}

@@ -1,9 +1,9 @@
-"""Ended jobs that slurmctld still remembers and slurmdbd was never told of. Pure.
+"""Ended jobs that slurmctld still remembers and slurmdbd was never told of, or not of their end. Pure.
 
 What slurmctld has still to tell is kept in its memory: killed while slurmdbd is away, it forgets that, and the record
-never comes (24.11), or is one without partition and eligible time, which no question about a time brings (26.05). Its
-own record of the job, which it saved, then stands for it, under the same natural key: should slurmdbd learn of it after
-all, that is a correction.
+never comes (24.11), or is one without partition and eligible time, which no question about a time brings (26.05), or
+stays open for ever, where only the end was lost. Its own record of the job, which it saved, then stands for it, under
+the same natural key: should slurmdbd learn of it after all, that is a correction.
 """
 
 from __future__ import annotations

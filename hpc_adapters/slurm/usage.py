@@ -160,12 +160,12 @@ class Usage:
         return found
 
     async def _never_recorded(self, recorded: Sequence[DbJob], window: Window) -> list[DbJob]:
-        """Of our own jobs, by slurmctld's word: it has nothing left to tell slurmdbd, which does not list them."""
+        """Of our own jobs, by slurmctld's word: nothing is left to tell slurmdbd, which lists none or an open one."""
         queue = await self._view.recent(self._settings.accounting_lag_s)
         before = self._clock() - timedelta(seconds=self._settings.accounting_lag_s)
         ours = [job for jobs in queue.by_attempt.values() for job in jobs]
         ended = unrecorded.ended_long_enough(ours, window=window, before=before)
-        missing = unrecorded.missing_from(recorded, ended)
+        missing = unrecorded.missing_from([job for job in recorded if accounting.is_whole(job)], ended)
         if not missing or (await self._slurm.ping()).accounting_queue > 0:
             return []
         return unrecorded.as_records(missing)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +17,7 @@ from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.attempts import ACCOUNTING_AWAY
 from infra.clock import utc_now
 from infra.slurm.cluster import Cluster
+from tests.support import slurm_truth
 from tests.support.slurm import StartCluster
 from tests.support.slurm_site import job, printed, site, until, until_ended, until_printed
 
@@ -23,6 +25,8 @@ pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.takes(20)]
 
 SAVED_S = 8
 """By then slurmctld has saved what it knows."""
+LATELY_SAVED_S = 4
+"""By then it may have saved its jobs, and not yet what it has to tell slurmdbd."""
 
 
 def is_over(seen: Observation | Forgotten) -> bool:
@@ -143,6 +147,51 @@ async def test_what_slurmdbd_was_never_told_is_told_by_slurmctld_and_counts_once
         assert rows[0].final
         assert rows[0].components["gpu_s"] == int((end.ended_at - end.started_at).total_seconds())
         assert [row for row in await told_of(backend) if row.attempt_id == ref.attempt_id] == rows
+
+
+async def test_ends_that_slurmctld_had_still_to_tell_are_not_lost_with_it(
+    release: str, own_cluster: StartCluster
+) -> None:
+    """Of some of them slurmdbd hears all the same; the others' records stay open there for ever.
+
+    Which jobs slurmctld knows as ended when it is back is chance: those are billed as it says.
+    """
+    cluster = own_cluster(release, nodes=1)
+    async with site(cluster, accounting_lag_s=1) as backend:
+        refs = [await backend.submit(job("sleep 8")) for _ in range(4)]
+        await until_recorded(cluster, refs)
+        cluster.kill("slurmdbd")
+        ends = {ref.attempt_id: await until_ended(backend, ref) for ref in refs}
+        await asyncio.sleep(LATELY_SAVED_S)
+        cluster.kill("slurmctld")
+        cluster.start_daemon("slurmdbd")
+        cluster.start_daemon("slurmctld")
+        remembered = {slurm_truth.attempt_of(each): each.elapsed_s for each in slurm_truth.remembered(cluster)}
+        assert remembered.keys() <= ends.keys()
+        rows = {row.attempt_id: row for row in await final_rows(backend, of=remembered.keys())}
+        for attempt_id, elapsed_s in remembered.items():
+            assert rows[attempt_id].components["gpu_s"] == elapsed_s
+            assert rows[attempt_id].ending is Seen.SUCCEEDED
+
+
+async def until_recorded(cluster: Cluster, refs: Sequence[Ref]) -> None:
+    """Until slurmdbd knows that they have started."""
+    for _ in range(100):
+        if sum(row.started_at is not None for row in cluster.sacct()) == len(refs):
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError("never recorded")
+
+
+async def final_rows(backend: SlurmBackend, *, of: Collection[UUID | None]) -> Sequence[UsageRow]:
+    """As told_of(), once those of these attempts are final."""
+    final: Sequence[UsageRow] = ()
+    for _ in range(100):
+        final = [row for row in await told_of(backend) if row.final]
+        if {row.attempt_id for row in final} >= set(of):
+            return final
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"only {len(final)} of {len(of)} final")
 
 
 async def told_of(backend: SlurmBackend) -> Sequence[UsageRow]:

@@ -78,6 +78,13 @@ def test_any_other_content_is_news(changed: dict[str, object]) -> None:
     assert is_news(replace(ROW, **changed), known)
 
 
+def test_a_stand_in_for_an_unknown_end_corrects_no_end_that_was_told() -> None:
+    unknown = replace(ROW, components=dict.fromkeys(ROW.components, Decimal(0)), facts={"runaway": "yes"})
+    assert is_news(unknown, None)
+    assert not is_news(unknown, next_revision("b", ROW, None))
+    assert is_news(ROW, next_revision("b", unknown, None))
+
+
 def test_a_value_that_comes_back_is_a_revision_of_its_own() -> None:
     first = next_revision("b", ROW, None)
     second = next_revision("b", replace(ROW, facts={}), first)

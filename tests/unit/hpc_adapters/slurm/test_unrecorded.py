@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hpc_adapters.contract import Window
-from hpc_adapters.slurm import unrecorded
+from hpc_adapters.slurm import accounting, unrecorded
 from hpc_adapters.slurm.models.jobs import live_job
 
 T0 = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -48,3 +48,13 @@ def test_a_record_of_the_same_id_and_time_is_the_jobs_own() -> None:
 def test_it_is_billed_for_its_allocation_from_start_to_end() -> None:
     [record] = unrecorded.as_records([ENDED])
     assert (record.elapsed_s, record.tres_alloc, record.state) == (30, {"gres/gpu": 2}, ("COMPLETED",))
+
+
+def test_only_a_whole_record_needs_nothing_of_slurmctlds() -> None:
+    [record] = unrecorded.as_records([ENDED])
+    assert accounting.is_whole(record)
+    assert not accounting.is_whole(replace(record, state=("RUNNING",), ended_at=None))
+    assert not accounting.is_whole(replace(record, tres_alloc={}))
+    assert not accounting.is_whole(replace(record, started_at=None))
+    still_open = replace(record, state=("RUNNING",), ended_at=None, elapsed_s=99)
+    assert accounting.newest([still_open, record]) == (record,)

@@ -17,8 +17,9 @@ from accounts.errors import (
     ProjectExists,
     ProjectNotFound,
 )
-from accounts.model import CustomerClass, Eligibility, Organisation, Principal, Project, Scope, Standing
+from accounts.model import CustomerClass, Eligibility, Organisation, Principal, Project, Scope
 from accounts.names import clean_corporate_number, clean_name, clean_slug
+from accounts.standing import refusal_of
 from accounts.trail import append_audit, person_of, require_for, require_operator
 from infra.db.connection import Conn
 from infra.refusal import Refusal
@@ -146,10 +147,27 @@ async def require_eligible(conn: Conn, organisation_id: UUID, *, now: datetime) 
     found = await store.eligibility_at(conn, organisation_id, at=now)
     if found is None:
         raise OrganisationNotFound
-    if found.suspended_at is not None:
-        raise OrganisationSuspended(since=found.suspended_at)
-    if found.declared is not None:
-        return found.declared
+    return await _require_open(conn, organisation_id, found, now=now)
+
+
+async def require_submitter(
+    conn: Conn, organisation_id: UUID, *, project: str, now: datetime
+) -> tuple[Project, Eligibility]:
+    """The project of a submission and as which class it is priced. ProjectNotFound; as require_eligible()."""
+    found = await store.gate_and_project(conn, organisation_id, project, at=now)
+    if found is None:
+        raise OrganisationNotFound
+    gate, billed = found
+    if billed is None:
+        raise ProjectNotFound(slug=project)
+    return billed, await _require_open(conn, organisation_id, gate, now=now)
+
+
+async def _require_open(conn: Conn, organisation_id: UUID, gate: store.Gate, *, now: datetime) -> Eligibility:
+    if gate.suspended_at is not None:
+        raise OrganisationSuspended(since=gate.suspended_at)
+    if gate.declared is not None:
+        return gate.declared
     expiry = await store.last_expiry(conn, organisation_id, before=now)
     raise DeclarationExpired(valid_until=expiry) if expiry else DeclarationMissing
 
@@ -157,16 +175,8 @@ async def require_eligible(conn: Conn, organisation_id: UUID, *, now: datetime) 
 async def ineligible(conn: Conn, organisation_ids: Collection[UUID], *, now: datetime) -> Mapping[UUID, Refusal]:
     """Those of these organisations that may start nothing now, and what require_eligible() would say of each."""
     standings = await store.standings_at(conn, organisation_ids, at=now)
-    refusals = {each.organisation_id: _refusal_of(each) for each in standings}
+    refusals = {each.organisation_id: refusal_of(each) for each in standings}
     return {organisation_id: refusal for organisation_id, refusal in refusals.items() if refusal is not None}
-
-
-def _refusal_of(standing: Standing) -> Refusal | None:
-    if standing.suspended_at is not None:
-        return OrganisationSuspended(since=standing.suspended_at)
-    if standing.is_declared:
-        return None
-    return DeclarationExpired(valid_until=standing.expired_at) if standing.expired_at else DeclarationMissing()
 
 
 # --- projects ---------------------------------------------------------------------------------------------------------

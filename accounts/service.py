@@ -18,6 +18,7 @@ from accounts.organisations import (
     organisation,
     project_by_slug,
     require_eligible,
+    require_submitter,
     set_suspended,
 )
 from accounts.people import add_member, create_person, end_membership, grant_staff_role, invite, list_members
@@ -29,7 +30,7 @@ from accounts.secrets import (
     sealed_secrets,
     set_secret,
 )
-from accounts.sites import list_site_users, map_site_user, site_user, unmap_site_user
+from accounts.sites import list_site_users, map_site_user, may_start, site_user, unmap_site_user
 from accounts.trail import append_audit, verify_audit_chain
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "list_site_users",
     "list_tokens",
     "map_site_user",
+    "may_start",
     "organisation",
     "project_by_slug",
     "recognise",
@@ -60,6 +62,7 @@ __all__ = [
     "renew_encryption",
     "require_eligible",
     "require_secrets",
+    "require_submitter",
     "revoke_token",
     "sealed_secrets",
     "set_secret",

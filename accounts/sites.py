@@ -17,9 +17,11 @@ from accounts.errors import (
 )
 from accounts.model import OrgRole, Principal, SiteUser
 from accounts.names import clean_site_account, clean_unix_user
+from accounts.standing import refusal_of
 from accounts.store import sites
 from accounts.trail import append_audit, person_of, require_operator
 from infra.db.connection import Conn
+from infra.refusal import Refusal
 
 
 async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID) -> SiteUser:
@@ -31,6 +33,16 @@ async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_i
     if found is None:
         raise SiteUserMissing(backend=backend)
     return found
+
+
+async def may_start(
+    conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID, now: datetime
+) -> tuple[Refusal | None, SiteUser | None]:
+    """In one look: as ineligible(), and as whom the member runs there; None: as nobody."""
+    standing, user = await sites.standing_and_user(
+        conn, backend=backend, organisation_id=organisation_id, person_id=person_id, at=now
+    )
+    return refusal_of(standing), user
 
 
 async def list_site_users(conn: Conn, *, backend: str) -> list[SiteUser]:

@@ -239,6 +239,14 @@ class OfferingWithPrices:
 
 
 @dataclass(frozen=True, slots=True)
+class Priced:
+    """An offering and the version in force for a customer. version None: it has no price for them."""
+
+    offering: Offering
+    version: PriceVersion | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceTime:
     """QPU time that a program is expected to need. source: how that is known. low_us ≤ high_us."""
 

@@ -23,6 +23,7 @@ from accounts.model import (
     Token,
 )
 from accounts.scopes import scopes_of
+from accounts.store.standing import STANDING
 from infra.db.connection import Conn, savepoint
 
 _INSERTED = "INSERT 0 1"
@@ -57,20 +58,31 @@ class Gate(NamedTuple):
 
 async def eligibility_at(conn: Conn, organisation_id: UUID, *, at: datetime) -> Gate | None:
     """None: there is no such organisation."""
+    found = await gate_and_project(conn, organisation_id, None, at=at)
+    return None if found is None else found[0]
+
+
+async def gate_and_project(
+    conn: Conn, organisation_id: UUID, slug: str | None, *, at: datetime
+) -> tuple[Gate, Project | None] | None:
+    """What decides whether an organisation may submit, and its project of this slug. None: no such organisation."""
     row = await conn.fetchrow(
-        "SELECT o.suspended_at, d.customer_class, d.valid_until FROM accounts.organisation o LEFT JOIN LATERAL ("
+        "SELECT o.suspended_at, d.customer_class, d.valid_until, p.id, p.slug, p.name, p.created_at "
+        "FROM accounts.organisation o LEFT JOIN LATERAL ("
         "SELECT customer_class, valid_until FROM accounts.declaration "
         "WHERE organisation_id = o.id AND valid_from <= $2 AND $2 < valid_until "
-        "ORDER BY recorded_at DESC, id DESC LIMIT 1) d ON true WHERE o.id = $1",
+        "ORDER BY recorded_at DESC, id DESC LIMIT 1) d ON true "
+        "LEFT JOIN accounts.project p ON p.organisation_id = o.id AND p.slug = $3 WHERE o.id = $1",
         organisation_id,
         at,
+        slug,
     )
     if row is None:
         return None
-    suspended_at, customer_class, valid_until = row
-    if customer_class is None:
-        return Gate(suspended_at, None)
-    return Gate(suspended_at, Eligibility(organisation_id, CustomerClass(customer_class), valid_until))
+    suspended_at, customer_class, valid_until, project_id, *named = row
+    declared = customer_class and Eligibility(organisation_id, CustomerClass(customer_class), valid_until)
+    project = None if project_id is None else Project(project_id, organisation_id, *named)
+    return Gate(suspended_at, declared), project
 
 
 async def last_expiry(conn: Conn, organisation_id: UUID, *, before: datetime) -> datetime | None:
@@ -86,11 +98,7 @@ async def last_expiry(conn: Conn, organisation_id: UUID, *, before: datetime) ->
 async def standings_at(conn: Conn, organisation_ids: Collection[UUID], *, at: datetime) -> list[Standing]:
     """What decides whether organisations may start anything, of many in one statement."""
     rows = await conn.fetch(
-        "SELECT o.id AS organisation_id, o.suspended_at, EXISTS (SELECT FROM accounts.declaration d "
-        "WHERE d.organisation_id = o.id AND d.valid_from <= $2 AND $2 < d.valid_until) AS is_declared, "
-        "(SELECT max(d.valid_until) FROM accounts.declaration d "
-        "WHERE d.organisation_id = o.id AND d.valid_until <= $2) AS expired_at "
-        "FROM accounts.organisation o WHERE o.id = ANY($1)",
+        f"SELECT {STANDING.format(at='$2')} FROM accounts.organisation o WHERE o.id = ANY($1)",  # noqa: S608
         list(organisation_ids),
         at,
     )

@@ -5,25 +5,51 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from accounts.model import SiteUser
+from accounts.model import SiteUser, Standing
+from accounts.store.standing import STANDING
 from infra.db.connection import Conn
 
-_COLUMNS = "s.backend, s.unix_user, s.organisation_id, s.person_id, s.account, s.created_at, s.removed_at"
+_NAMES = ("backend", "unix_user", "organisation_id", "person_id", "account", "created_at", "removed_at")
+_COLUMNS = ", ".join(f"s.{name}" for name in _NAMES)
+
+
+_OF_A_MEMBER = (
+    f"SELECT {_COLUMNS} FROM accounts.site_user s "  # noqa: S608  no value is in it
+    "WHERE s.backend = $1 AND s.organisation_id = $2 AND (s.person_id = $3 OR s.person_id IS NULL) "
+    "AND s.removed_at IS NULL AND EXISTS (SELECT FROM accounts.membership m "
+    "WHERE m.organisation_id = $2 AND m.person_id = $3 AND m.until IS NULL) "
+    "ORDER BY s.person_id NULLS LAST LIMIT 1"
+)
 
 
 async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID) -> SiteUser | None:
     """The person's own row, else the organisation's; None also for whoever is no member."""
+    row = await conn.fetchrow(_OF_A_MEMBER, backend, organisation_id, person_id)
+    return SiteUser(**row) if row else None
+
+
+async def standing_and_user(
+    conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID, at: datetime
+) -> tuple[Standing, SiteUser | None]:
+    """standings_at() of one organisation that there is, and site_user(), in one statement."""
     row = await conn.fetchrow(
-        f"SELECT {_COLUMNS} FROM accounts.site_user s "  # noqa: S608  no value is in it
-        "WHERE s.backend = $1 AND s.organisation_id = $2 AND (s.person_id = $3 OR s.person_id IS NULL) "
-        "AND s.removed_at IS NULL AND EXISTS (SELECT FROM accounts.membership m "
-        "WHERE m.organisation_id = $2 AND m.person_id = $3 AND m.until IS NULL) "
-        "ORDER BY s.person_id NULLS LAST LIMIT 1",
+        f"SELECT {STANDING.format(at='$4')}, u.* FROM accounts.organisation o "  # noqa: S608  no value is in it
+        f"LEFT JOIN LATERAL ({_OF_A_MEMBER}) u ON true WHERE o.id = $2",
         backend,
         organisation_id,
         person_id,
+        at,
     )
-    return SiteUser(**row) if row else None
+    if row is None:
+        raise LookupError(f"there is no organisation {organisation_id}")
+    user = {name: row[name] for name in _NAMES}
+    standing = Standing(
+        organisation_id=organisation_id,
+        suspended_at=row["suspended_at"],
+        is_declared=row["is_declared"],
+        expired_at=row["expired_at"],
+    )
+    return standing, None if user["backend"] is None else SiteUser(**user)
 
 
 async def by_name(conn: Conn, *, backend: str, unix_user: str) -> SiteUser | None:

@@ -789,8 +789,25 @@ CREATE TABLE scheduler.attempt (
     wait_reason     text,                -- last plan''s reason while QUEUED
     wait_facts      jsonb NOT NULL DEFAULT '{}',
     version         integer NOT NULL DEFAULT 0,   -- number of events applied
+    kind            scheduler.job_kind NOT NULL,        -- what it asks for: never 'hybrid', but the kind of its phase
+    offering_id     text NOT NULL REFERENCES pricing.offering,
+    gpus            integer NOT NULL CHECK (gpus >= 0),
+    cpus            integer NOT NULL CHECK (cpus >= 0),
+    memory_mb       integer NOT NULL CHECK (memory_mb >= 0),
+    qpus            integer NOT NULL CHECK (qpus >= 0),
+    shots           integer NOT NULL CHECK (shots >= 0),
+    max_qpu_us      bigint CHECK (max_qpu_us > 0),
+    walltime_s      integer NOT NULL CHECK (walltime_s > 0),
+    nu              double precision NOT NULL CHECK (nu >= 0),
+    max_attempts    integer NOT NULL CHECK (max_attempts BETWEEN 1 AND 10),
+    max_timeouts    integer NOT NULL,
+    phase_ordinal   integer CHECK (phase_ordinal > 0),  -- of a hybrid job's phase
+    skippable       boolean NOT NULL,                   -- the job goes on if this phase fails
+    caller_id       uuid,                               -- of a call: the attempt that made it
     UNIQUE (job_id, phase, ordinal),
     CHECK ((doubt IS NULL) = (doubt_since IS NULL) AND (doubt IS NULL) = (unknown_count = 0)),
+    CHECK (max_timeouts >= 0 AND max_timeouts < max_attempts),
+    CHECK ((caller_id IS NULL) = (ordinal > 0)),
     FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id),
     FOREIGN KEY (id, organisation_id) REFERENCES pricing.billable_attempt (attempt_id, organisation_id)
         DEFERRABLE INITIALLY DEFERRED,
@@ -804,7 +821,7 @@ CREATE INDEX attempt_job ON scheduler.attempt (job_id);
 CREATE UNIQUE INDEX attempt_number ON scheduler.attempt (job_id, ordinal);
 CREATE INDEX attempt_queued ON scheduler.attempt (organisation_id) WHERE state = 'QUEUED';  -- the quota at submission
 CREATE INDEX attempt_ended ON scheduler.attempt (ended_at) WHERE dispatched_at IS NOT NULL;
-COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: projection of its events. Written only through scheduler.core.lifecycle.advance().';
+COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: what it asks for, copied once, and a projection of its events. Written only through scheduler.core.lifecycle.advance().';
 
 CREATE TABLE scheduler.attempt_event (
     attempt_id      uuid NOT NULL,
@@ -1086,31 +1103,36 @@ CREATE TABLE scheduler.qpu_closed (
 );
 COMMENT ON TABLE scheduler.qpu_closed IS 'Append-only: an attempt that may call its QPU no more, though it runs.';
 
-CREATE VIEW scheduler.attempt_asked WITH (security_invoker = true) AS
-SELECT a.id AS attempt_id, a.job_id, a.phase, p.ordinal AS phase_ordinal, p.base,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.kind, j.kind) ELSE 'quantum' END AS kind,
-       coalesce(u.offering_id, p.offering_id, j.offering_id) AS offering_id,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.gpus, j.gpus) ELSE 0 END AS gpus,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.cpus, j.cpus) ELSE 0 END AS cpus,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.memory_mb, j.memory_mb) ELSE 0 END AS memory_mb,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.qpus, j.qpus) ELSE 1 END AS qpus,
-       coalesce(k.shots, p.shots, j.shots) AS shots,
-       CASE WHEN k.job_id IS NOT NULL THEN k.max_qpu_us WHEN p.job_id IS NULL THEN j.max_qpu_us ELSE p.max_qpu_us END
-           AS max_qpu_us,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.nodes, j.nodes) ELSE 1 END AS nodes,
-       coalesce(u.call_s, p.walltime_s, j.walltime_s) AS walltime_s,
-       coalesce(k.nu, p.nu, j.nu) AS nu,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.max_attempts, j.max_attempts) ELSE 1 END AS max_attempts,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.max_timeouts, j.max_timeouts) ELSE 0 END AS max_timeouts,
-       CASE WHEN k.job_id IS NULL THEN coalesce(p.options, j.options) ELSE '{}'::jsonb END AS options,
-       coalesce(p.skippable, false) AS skippable,
-       k.job_id IS NOT NULL AS is_call, k.caller_id
-FROM scheduler.attempt a
-JOIN scheduler.job j ON j.id = a.job_id
-LEFT JOIN scheduler.job_phase p ON p.job_id = a.job_id AND p.name = a.phase
-LEFT JOIN scheduler.qpu_call k ON k.attempt_id = a.id
-LEFT JOIN scheduler.job_qpu u ON u.job_id = k.job_id;
-COMMENT ON VIEW scheduler.attempt_asked IS 'What an attempt was asked for: by its call or its phase where it is one''s, else by its job.';
+-- By its call or its phase where it is one's, else by its job. No writer can say anything else, and nobody changes it.
+CREATE FUNCTION scheduler.copy_what_is_asked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT CASE WHEN k.job_id IS NULL THEN coalesce(p.kind, j.kind) ELSE 'quantum' END,
+           coalesce(u.offering_id, p.offering_id, j.offering_id),
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.gpus, j.gpus) ELSE 0 END,
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.cpus, j.cpus) ELSE 0 END,
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.memory_mb, j.memory_mb) ELSE 0 END,
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.qpus, j.qpus) ELSE 1 END,
+           coalesce(k.shots, p.shots, j.shots),
+           CASE WHEN k.job_id IS NOT NULL THEN k.max_qpu_us WHEN p.job_id IS NULL THEN j.max_qpu_us ELSE p.max_qpu_us END,
+           coalesce(u.call_s, p.walltime_s, j.walltime_s),
+           coalesce(k.nu, p.nu, j.nu),
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.max_attempts, j.max_attempts) ELSE 1 END,
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.max_timeouts, j.max_timeouts) ELSE 0 END,
+           p.ordinal, coalesce(p.skippable, false), k.caller_id
+      INTO NEW.kind, NEW.offering_id, NEW.gpus, NEW.cpus, NEW.memory_mb, NEW.qpus, NEW.shots, NEW.max_qpu_us,
+           NEW.walltime_s, NEW.nu, NEW.max_attempts, NEW.max_timeouts, NEW.phase_ordinal, NEW.skippable, NEW.caller_id
+      FROM scheduler.job j
+      LEFT JOIN scheduler.job_phase p ON p.job_id = j.id AND p.name = NEW.phase
+      LEFT JOIN scheduler.qpu_call k ON k.attempt_id = NEW.id
+      LEFT JOIN scheduler.job_qpu u ON u.job_id = k.job_id
+     WHERE j.id = NEW.job_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no job %', NEW.job_id USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER attempt_asks BEFORE INSERT ON scheduler.attempt
+    FOR EACH ROW EXECUTE FUNCTION scheduler.copy_what_is_asked();
 
 -- A terminal attempt stays terminal, whatever a late narrator says.
 CREATE FUNCTION scheduler.refuse_resurrection() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -1313,8 +1335,10 @@ GRANT SELECT ON accounts.organisation, accounts.person, accounts.membership, acc
 -- The worker appends facts and keeps projections.
 GRANT INSERT, UPDATE ON infra.leader TO kyoyo_worker;
 GRANT INSERT ON ALL TABLES IN SCHEMA scheduler, pricing, metering TO kyoyo_worker;
-GRANT UPDATE ON scheduler.attempt, pricing.wallet, pricing.hold, pricing.billable_attempt, pricing.parked_usage,
+GRANT UPDATE ON pricing.wallet, pricing.hold, pricing.billable_attempt, pricing.parked_usage,
     metering.collection, metering.parked_row TO kyoyo_worker;
+GRANT UPDATE (state, backend_ref, dispatched_at, started_at, ended_at, exit_code, reason, not_before, doubt, doubt_since,
+              unknown_count, wait_reason, wait_facts, version) ON scheduler.attempt TO kyoyo_worker;
 GRANT UPDATE (ciphertext, key_id) ON accounts.secret TO kyoyo_worker;
 
 -- An operator manages organisations, prices, grants and shares.
@@ -1363,9 +1387,9 @@ GRANT INSERT ON scheduler.device, scheduler.device_calibration, scheduler.device
 GRANT UPDATE ON scheduler.device TO kyoyo_worker;
 
 -- Phases of hybrid jobs.
-GRANT SELECT ON scheduler.job_phase, scheduler.phase_start, scheduler.phase_input, scheduler.attempt_asked, pricing.quote_phase
+GRANT SELECT ON scheduler.job_phase, scheduler.phase_start, scheduler.phase_input, pricing.quote_phase
     TO kyoyo_worker, kyoyo_auditor, kyoyo_operator, kyoyo_tenant;
-GRANT INSERT ON scheduler.job_phase, scheduler.phase_start, scheduler.phase_input, scheduler.attempt_asked, pricing.quote_phase
+GRANT INSERT ON scheduler.job_phase, scheduler.phase_start, scheduler.phase_input, pricing.quote_phase
     TO kyoyo_worker;
 GRANT INSERT ON scheduler.job_phase, pricing.quote_phase TO kyoyo_tenant;
 

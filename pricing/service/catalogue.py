@@ -29,6 +29,7 @@ from pricing.model import (
     NewPrice,
     Offering,
     OfferingWithPrices,
+    Priced,
     PriceVersion,
     Quote,
     ServiceClass,
@@ -73,34 +74,42 @@ async def converted_prices(conn: Conn, organisation_id: UUID, *, month: Month) -
     return await store.converted_prices(conn, organisation_id, since=month.first, until=month.following.first)
 
 
-async def quote(
-    conn: Conn,
+async def priced(
+    conn: Conn, offering_id: str, *, customer_class: CustomerClass, service_class: ServiceClass, now: datetime
+) -> Priced:
+    """An offering, retired or not, with the price now in force for a class of customers. UnknownOffering."""
+    found = await store.priced(
+        conn, offering_id=offering_id, customer_class=customer_class, service_class=service_class, now=now
+    )
+    if found is None:
+        raise UnknownOffering(offering=offering_id)
+    return found
+
+
+def quote(
+    sold: Priced,
     *,
     quote_id: UUID,
     job_id: UUID,
     organisation_id: UUID,
     customer_class: CustomerClass,
     service_class: ServiceClass,
-    sold: Offering,
     size: JobSize,
     now: datetime,
 ) -> Quote:
-    """What a job would cost at the price now in force. Writes nothing.
+    """What a job would cost.
 
     OfferingRetired, NoPrice; TooManyGpus and the other limits of `catalog.require_size`.
     """
-    offering_id = sold.id
-    if sold.retired_at is not None and sold.retired_at <= now:
-        raise OfferingRetired(offering=offering_id)
-    catalog.require_size(sold, size)
-    version = await store.price_in_force(
-        conn, offering_id=offering_id, customer_class=customer_class, service_class=service_class, now=now
-    )
-    if version is None:
-        raise NoPrice(offering=offering_id, customer_class=customer_class.value, service_class=service_class.value)
+    offering = sold.offering
+    if offering.retired_at is not None and offering.retired_at <= now:
+        raise OfferingRetired(offering=offering.id)
+    catalog.require_size(offering, size)
+    if sold.version is None:
+        raise NoPrice(offering=offering.id, customer_class=customer_class.value, service_class=service_class.value)
     return quoting.price_job(
-        offering=sold,
-        version=version,
+        offering=offering,
+        version=sold.version,
         size=size,
         quote_id=quote_id,
         job_id=job_id,

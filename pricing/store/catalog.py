@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
@@ -18,6 +19,7 @@ from pricing.model import (
     Offering,
     OfferingKind,
     PriceComponent,
+    Priced,
     PriceVersion,
     ServiceClass,
 )
@@ -25,6 +27,10 @@ from pricing.model import (
 _OFFERING = """SELECT id, backend, kind::text, resource_type, title_ja, title_en, max_gpus, cpus_per_gpu,
     memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, max_session_s, max_session_idle_s,
     sim_units, hardware, retired_at FROM pricing.offering"""
+_SOLD = """sold_id, sold_backend, sold_kind, sold_resource_type, sold_title_ja, sold_title_en, sold_max_gpus,
+    sold_cpus_per_gpu, sold_memory_mb_per_gpu, sold_max_walltime_s, sold_max_shots, sold_qpu_base_us,
+    sold_qpu_per_kshot_us, sold_max_session_s, sold_max_session_idle_s, sold_sim_units, sold_hardware,
+    sold_retired_at"""
 
 # One row per component, so that a version arrives whole in one query.
 _VERSION = """SELECT v.id, v.offering_id, v.customer_class::text, v.service_class::text, v.valid_from, v.tax_rate_bp,
@@ -86,18 +92,22 @@ async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
     return status == "INSERT 0 1"
 
 
-async def price_in_force(
+async def priced(
     conn: Conn, *, offering_id: str, customer_class: CustomerClass, service_class: ServiceClass, now: datetime
-) -> PriceVersion | None:
-    """The version with the latest valid_from not after `now`."""
+) -> Priced | None:
+    """An offering with the version whose valid_from is the latest not after `now`. None: there is no such offering."""
     rows = await conn.fetch(
-        f"{_VERSION} WHERE v.id = ({_IN_FORCE}) ORDER BY c.component",
+        f"SELECT * FROM ({_OFFERING} WHERE id = $1) AS sold ({_SOLD}) "  # noqa: S608  our own words
+        f"LEFT JOIN ({_VERSION} WHERE v.id = ({_IN_FORCE})) AS price ON true ORDER BY price.component",
         offering_id,
         customer_class.value,
         service_class.value,
         now,
     )
-    return _version(rows) if rows else None
+    if not rows:
+        return None
+    sold = {name.removeprefix("sold_"): value for name, value in rows[0].items() if name.startswith("sold_")}
+    return Priced(_offering(sold), None if rows[0]["id"] is None else _version(rows))
 
 
 async def prices_in_force(conn: Conn, *, customer_class: CustomerClass, now: datetime) -> list[PriceVersion]:
@@ -238,7 +248,7 @@ def _foreign(row: Record) -> ForeignPrice | None:
     )
 
 
-def _offering(row: Record) -> Offering:
+def _offering(row: Record | Mapping[str, Any]) -> Offering:
     return Offering(**{**row, "kind": OfferingKind(row["kind"])})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -59,7 +60,7 @@ async def _hand_over(deps: Deps, decided: Plan, now: datetime, deadline: float) 
 class _Picture:
     """What our own books say."""
 
-    line: store.Line
+    live: store.Live
     holding: Sequence[Holding]
     standings: dict[UUID, Standing]
     devices: Mapping[str, Condition] = field(default_factory=dict)
@@ -74,13 +75,13 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
     snapshot = Snapshot(
         now=now,
         pools=pools,
-        waiting=picture.line.waiting,
+        waiting=picture.live.waiting,
         holding=picture.holding,
         standings=picture.standings,
         policy=deps.settings.policy,
     )
     decided = plan(snapshot)
-    changed = [wait for wait in decided.waits if _is_news(wait, picture.line.reasons[wait.attempt_id])]
+    changed = [wait for wait in decided.waits if _is_news(wait, picture.live.reasons[wait.attempt_id])]
     if changed:
         async with transaction(deps.pool, lease=deps.lease) as conn:
             await store.write_reasons(conn, changed)
@@ -95,13 +96,12 @@ def _is_news(wait: Wait, known: store.Reason) -> bool:
 
 
 async def _look(conn: Conn, deps: Deps, now: datetime) -> _Picture:
-    line = await store.line(conn)
-    held = await store.held(conn)
-    holding = [each.holding for each in held]
-    if not line.waiting:
-        return _Picture(line, holding, {})
-    standings = await _standings(conn, deps, line, held, now)
-    return _Picture(line, holding, standings, await _devices(conn, deps))
+    live = await store.live(conn)
+    holding = [each.holding for each in live.held]
+    if not live.waiting:
+        return _Picture(live, holding, {})
+    standings = await _standings(conn, deps, live, now)
+    return _Picture(live, holding, standings, await _devices(conn, deps))
 
 
 async def _devices(conn: Conn, deps: Deps) -> Mapping[str, Condition]:
@@ -110,24 +110,22 @@ async def _devices(conn: Conn, deps: Deps) -> Mapping[str, Condition]:
     return await device_store.conditions(conn) if has_devices else {}
 
 
-async def _standings(
-    conn: Conn, deps: Deps, line: store.Line, held: Sequence[store.Held], now: datetime
-) -> dict[UUID, Standing]:
+async def _standings(conn: Conn, deps: Deps, live: store.Live, now: datetime) -> dict[UUID, Standing]:
     """Decayed use plus what each organisation holds now, at its full size until its real use is known."""
-    shares = await store.shares(conn, at=now)
-    used = await store.used_micro_nu(conn, at=now, half_life=deps.settings.half_life)
-    for each in held:
-        organisation = each.holding.organisation_id
-        used[organisation] = used.get(organisation, 0) + each.micro_nu
-    waiting = {each.organisation_id for each in line.waiting}
+    claims = await store.claims(conn, at=now, half_life=deps.settings.half_life)
+    held: Counter[UUID] = Counter()
+    for each in live.held:
+        held[each.holding.organisation_id] += each.micro_nu
+    waiting = {each.organisation_id for each in live.waiting}
     refused = await accounts.ineligible(conn, waiting, now=now)
     standings = {}
-    for organisation in sorted(waiting | {each.holding.organisation_id for each in held}):
-        share = shares.get(organisation, deps.settings.default_share)
+    for organisation in sorted(waiting | held.keys()):
+        claim = claims.get(organisation, store.Claim())
+        share = claim.share or deps.settings.default_share
         standings[organisation] = Standing(
             organisation_id=organisation,
             weight=share.weight,
-            used_micro_nu=used.get(organisation, 0),
+            used_micro_nu=claim.used_micro_nu + held[organisation],
             max_running_jobs=share.max_running_jobs,
             refused=refused[organisation].code if organisation in refused else None,
         )
@@ -168,7 +166,7 @@ def _as_device(pool: Pool, known: Condition | None) -> Pool:
 
 async def _pool(deps: Deps, name: str, backend: Backend, picture: _Picture, now: datetime) -> Pool:
     settings, asked_s = deps.settings, asyncio.get_running_loop().time()
-    for_s = settings.capacity_reuse_s if picture.line.waiting else settings.capacity_renew_s
+    for_s = settings.capacity_reuse_s if picture.live.waiting else settings.capacity_renew_s
     known = deps.capacities.known(name, picture.holding, now_s=asked_s, for_s=for_s)
     if known is not None:
         return known

@@ -27,7 +27,7 @@ from scheduler.loops import items
 from scheduler.loops.apply import apply_to, note
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
-from scheduler.loops.identities import identity_of
+from scheduler.loops.identities import runner_of
 from scheduler.store import attempts as attempt_store
 from scheduler.store.requests import request_of
 
@@ -120,9 +120,9 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | No
             attempt = await attempt_store.locked(conn, start.attempt_id)
             if attempt is None or attempt.state is not State.QUEUED or attempt.cancel_wanted:
                 return None
-            if await accounts.ineligible(conn, [attempt.organisation_id], now=now):
+            request = await _prepared(conn, deps, attempt, now)
+            if request is None:
                 return None
-            request = await _prepared(conn, deps, attempt)
             applied = await apply_to(conn, deps, attempt, Dispatched(at=now), now=now)
             return _Announced(start, request) if applied.changed else None
     except Refusal as refusal:
@@ -136,16 +136,24 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | No
     return None
 
 
-async def _prepared(conn: Conn, deps: Deps, attempt: Attempt) -> JobRequest:
+async def _prepared(conn: Conn, deps: Deps, attempt: Attempt, now: datetime) -> JobRequest | None:
     """All that the backend is told. Who it runs as, and its secrets, are as they are now.
 
-    SiteUserMissing, SecretUnknown: its member has left, or has removed what the job needs.
+    None: its organisation may start nothing now. SiteUserMissing, SecretUnknown: its member has left, or has removed
+    what the job needs.
     """
     asked = await request_of(conn, attempt)
-    identity = await identity_of(
-        conn, deps, backend=attempt.backend, organisation_id=attempt.organisation_id, person_id=asked.person_id
+    runner = await runner_of(
+        conn,
+        deps,
+        backend=attempt.backend,
+        organisation_id=attempt.organisation_id,
+        person_id=asked.person_id,
+        now=now,
     )
-    request = replace(asked.request, identity=identity)
+    if runner is None:
+        return None
+    request = replace(asked.request, identity=runner.identity)
     if asked.secrets and isinstance(request.payload, Script):
         sealed = await accounts.sealed_secrets(
             conn, organisation_id=attempt.organisation_id, person_id=asked.person_id, names=asked.secrets

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from accounts import service as accounts
+from accounts.errors import SiteUserMissing
 from hpc_adapters.contract import Identity
 from infra.db.connection import Conn
 from scheduler.loops.deps import Deps
@@ -18,3 +21,27 @@ async def identity_of(
         return None
     user = await accounts.site_user(conn, backend=backend, organisation_id=organisation_id, person_id=person_id)
     return Identity(user.unix_user, user.account)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Whoever may start something now. identity None: the backend asks for nobody."""
+
+    identity: Identity | None
+
+
+async def runner_of(
+    conn: Conn, deps: Deps, *, backend: str, organisation_id: UUID, person_id: UUID, now: datetime
+) -> Runner | None:
+    """identity_of() at the moment of a start; None: its organisation may start nothing now. SiteUserMissing."""
+    if not deps.backends[backend].capabilities().needs_identity:
+        is_barred = bool(await accounts.ineligible(conn, [organisation_id], now=now))
+        return None if is_barred else Runner(None)
+    refusal, user = await accounts.may_start(
+        conn, backend=backend, organisation_id=organisation_id, person_id=person_id, now=now
+    )
+    if refusal is not None:
+        return None
+    if user is None:
+        raise SiteUserMissing(backend=backend)
+    return Runner(Identity(user.unix_user, user.account))

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts import service as accounts
-from accounts.model import Principal
+from accounts.model import Eligibility, Principal
 from hpc_adapters.contract import Capabilities, Resources
 from hpc_adapters.features import names_asked
 from infra.db.connection import Conn
@@ -25,6 +25,22 @@ from scheduler.store import jobs as job_store
 from scheduler.submission import Submission, checked
 
 _MICRO_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks, as which customer, when, and what the configured backends can do."""
+
+    principal: Principal
+    customer: Eligibility
+    capabilities: Mapping[str, Capabilities]
+    now: datetime
+
+
+async def asker(conn: Conn, principal: Principal, capabilities: Mapping[str, Capabilities], *, now: datetime) -> Asker:
+    """For whoever only wants to know a price. Refusals of require_eligible()."""
+    customer = await accounts.require_eligible(conn, organisation_of(principal), now=now)
+    return Asker(principal=principal, customer=customer, capabilities=capabilities, now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +69,8 @@ async def estimate(
     Refusals as those of submitting, but for what depends on the place in the queue.
     """
     clean = checked(request)
-    admitted = await admit(
-        conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now, service=service
-    )
+    who = await asker(conn, principal, capabilities, now=now)
+    admitted = await admit(conn, who, clean, ids=ids, service=service)
     return admitted.quote, count_of(clean)
 
 
@@ -65,32 +80,30 @@ def count_of(request: Submission) -> int:
 
 
 async def admit(
-    conn: Conn,
-    *,
-    principal: Principal,
-    request: Submission,
-    capabilities: Mapping[str, Capabilities],
-    ids: tuple[UUID, UUID],
-    now: datetime,
-    service: ServiceTime | None = None,
+    conn: Conn, who: Asker, request: Submission, *, ids: tuple[UUID, UUID], service: ServiceTime | None = None
 ) -> Admitted:
     """A checked request against what its organisation may, its offering sells and its backend does."""
-    organisation_id = organisation_of(principal)
     job_id, quote_id = ids
+    customer_class, now = who.customer.customer_class, who.now
     check_begin(request.begin_at, now=now)
-    eligible = await accounts.require_eligible(conn, organisation_id, now=now)
-    offering = await pricing.offering(conn, request.offering_id)
+    sold = await pricing.priced(
+        conn,
+        request.offering_id,
+        customer_class=customer_class,
+        service_class=request.service_class,
+        now=now,
+    )
+    offering = sold.offering
     _require_kind(request, offering)
     size = size_of(request)
     size = replace(size, service=service or _by_elements(offering, size, request.elements))
-    quote = await pricing.quote(
-        conn,
+    quote = pricing.quote(
+        sold,
         quote_id=quote_id,
         job_id=job_id,
-        organisation_id=organisation_id,
-        customer_class=eligible.customer_class,
+        organisation_id=who.customer.organisation_id,
+        customer_class=customer_class,
         service_class=request.service_class,
-        sold=offering,
         size=size,
         now=now,
     )
@@ -100,7 +113,7 @@ async def admit(
         cpus=request.cpus,
         memory_mb=request.memory_mb,
     )
-    await _require_offered(conn, principal, request, offering, capabilities.get(offering.backend))
+    await _require_offered(conn, who.principal, request, offering, who.capabilities.get(offering.backend))
     if request.kind is JobKind.QUANTUM:
         await _require_device(conn, request, offering.backend)
     if request.session_job is not None:  # its session holds the device for it

@@ -18,7 +18,7 @@ from pricing.quoting import price_job
 from scheduler import policy
 from scheduler.core.calls import Allowance, all_qpu_time_us
 from scheduler.core.model import MAIN, JobKind
-from scheduler.service.admitting import Admitted, admit
+from scheduler.service.admitting import Admitted, Asker, admit, asker
 from scheduler.store import jobs as job_store
 from scheduler.store.calls import NewQpu
 from scheduler.submission import QpuWish, Submission, checked
@@ -40,20 +40,12 @@ async def estimate_calling(
 ) -> tuple[Quote, int]:
     """phasing.estimate() of a job that has a QPU."""
     clean = checked(request)
-    own = await admit(conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now)
-    quote, _ = await admit_calls(conn, principal=principal, request=clean, own=own, capabilities=capabilities, now=now)
+    who = await asker(conn, principal, capabilities, now=now)
+    quote, _ = await admit_calls(conn, who, clean, own=await admit(conn, who, clean, ids=ids))
     return quote, 1
 
 
-async def admit_calls(
-    conn: Conn,
-    *,
-    principal: Principal,
-    request: Submission,
-    own: Admitted,
-    capabilities: Mapping[str, Capabilities],
-    now: datetime,
-) -> tuple[Quote, NewQpu]:
+async def admit_calls(conn: Conn, who: Asker, request: Submission, *, own: Admitted) -> tuple[Quote, NewQpu]:
     """One quote for a job that has a QPU and for its calls, each at its own price. own: the job by itself, admitted.
 
     A call as admit() judges a circuit, with the fact `phase`; MixedTaxRates; CostCapTooSmall.
@@ -83,18 +75,11 @@ async def admit_calls(
         qpu=None,
     )
     try:
-        call = await admit(
-            conn,
-            principal=principal,
-            request=one,
-            capabilities=capabilities,
-            ids=(own.quote.job_id, own.quote.id),
-            now=now,
-        )
+        call = await admit(conn, who, one, ids=(own.quote.job_id, own.quote.id))
     except Refusal as refused:
         refused.facts.setdefault("phase", CALLS)
         raise
-    qpu = await _qpu(conn, wish, call, now)
+    qpu = await _qpu(conn, wish, call, who.now)
     quote = joined([(MAIN, own.quote), (CALLS, await _all_calls(conn, wish, call, qpu.allowed))])
     pricing.require_within(quote, request.max_cost_micro_yen)
     return quote, qpu

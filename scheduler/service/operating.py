@@ -17,6 +17,7 @@ from scheduler.core.quotas import Share
 from scheduler.errors import ExchangeRateExists, InvalidExchangeRate, InvalidShare, ShareExists
 from scheduler.store import jobs as job_store
 from scheduler.store import planning, reads
+from scheduler.store.planning import Claim
 from scheduler.views import QueueView, StandingView
 
 
@@ -27,37 +28,36 @@ async def queue_view(conn: Conn, *, now: datetime, half_life: timedelta = policy
 
 
 async def _standings(conn: Conn, *, now: datetime, half_life: timedelta) -> list[StandingView]:
-    shares = await planning.shares(conn, at=now)
-    used = await planning.used_micro_nu(conn, at=now, half_life=half_life)
-    held = await planning.held(conn)
-    line = await planning.line(conn)
-    queued = Counter(each.organisation_id for each in line.waiting)
-    running = Counter(each.holding.organisation_id for each in held)
+    claims = await planning.claims(conn, at=now, half_life=half_life)
+    live = await planning.live(conn)
+    queued = Counter(each.organisation_id for each in live.waiting)
+    running = Counter(each.holding.organisation_id for each in live.held)
     holding: Counter[UUID] = Counter()
-    for each in held:
+    for each in live.held:
         holding[each.holding.organisation_id] += each.micro_nu
     return [
-        _standing(organisation_id, shares, used=used, holding=holding, queued=queued, running=running)
-        for organisation_id in sorted({*shares, *used, *queued, *running})
+        _standing(
+            organisation_id, claims.get(organisation_id, Claim()), holding=holding, queued=queued, running=running
+        )
+        for organisation_id in sorted({*claims, *queued, *running})
     ]
 
 
 def _standing(
     organisation_id: UUID,
-    shares: Mapping[UUID, Share],
+    claim: Claim,
     *,
-    used: Mapping[UUID, int],
     holding: Mapping[UUID, int],
     queued: Mapping[UUID, int],
     running: Mapping[UUID, int],
 ) -> StandingView:
-    share = shares.get(organisation_id, policy.DEFAULT_SHARE)
+    share = claim.share or policy.DEFAULT_SHARE
     return StandingView(
         organisation_id=organisation_id,
         weight=share.weight,
         max_queued_jobs=share.max_queued_jobs,
         max_running_jobs=share.max_running_jobs,
-        used_nu=used.get(organisation_id, 0) / fairshare.MICRO,
+        used_nu=claim.used_micro_nu / fairshare.MICRO,
         holding_nu=holding.get(organisation_id, 0) / fairshare.MICRO,
         queued_jobs=queued.get(organisation_id, 0),
         running_jobs=running.get(organisation_id, 0),

@@ -19,7 +19,7 @@ from scheduler.core.model import JobKind
 from scheduler.errors import UnsupportedFeature
 from scheduler.hybrid import Hybrid, PhaseWish, checked
 from scheduler.service import admitting
-from scheduler.service.admitting import Admitted, admit, nu_of
+from scheduler.service.admitting import Admitted, Asker, admit, nu_of
 from scheduler.service.calling import estimate_calling
 from scheduler.store import jobs as job_store
 from scheduler.store import phases as phase_store
@@ -79,31 +79,22 @@ async def estimate(
         )
     clean = checked(request)
     assert isinstance(clean, Hybrid)
-    found = await admit_phases(conn, principal=principal, request=clean, capabilities=capabilities, ids=ids, now=now)
+    who = await admitting.asker(conn, principal, capabilities, now=now)
+    found = await admit_phases(conn, who, clean, ids=ids)
     return found.quote, 1
 
 
-async def admit_phases(
-    conn: Conn,
-    *,
-    principal: Principal,
-    request: Hybrid,
-    capabilities: Mapping[str, Capabilities],
-    ids: tuple[UUID, UUID],
-    now: datetime,
-) -> AdmittedPhases:
+async def admit_phases(conn: Conn, who: Asker, request: Hybrid, *, ids: tuple[UUID, UUID]) -> AdmittedPhases:
     """Each phase of a checked request as admit() judges it; a refusal names it in the fact `phase`."""
     known: dict[str, tuple[Admitted, float]] = {}
     for wish in request.phases:
         try:
-            one = await admit(
-                conn, principal=principal, request=_of_job(wish, request), capabilities=capabilities, ids=ids, now=now
-            )
-            _require_files(request, wish, one, capabilities)
+            one = await admit(conn, who, _of_job(wish, request), ids=ids)
+            _require_files(request, wish, one, who.capabilities)
         except Refusal as refused:
             refused.facts.setdefault("phase", wish.name)
             raise
-        known[wish.name] = one, await nu_of(conn, one, now=now)
+        known[wish.name] = one, await nu_of(conn, one, now=who.now)
     steps = request.steps()
     quote = joined([(step.name, known[step.base][0].quote) for step, _ in steps])
     pricing.require_within(quote, request.max_cost_micro_yen)

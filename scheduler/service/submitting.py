@@ -32,10 +32,11 @@ from scheduler.errors import (
 from scheduler.files import Freeze
 from scheduler.hybrid import Hybrid, checked, request_sha256
 from scheduler.options import Dependency, shown
-from scheduler.service.admitting import admit, count_of, nu_of, organisation_of
+from scheduler.service.admitting import Asker, admit, count_of, nu_of, organisation_of
 from scheduler.service.calling import admit_calls
 from scheduler.service.phasing import admit_phases
 from scheduler.service.reading import job, job_ids_of
+from scheduler.service.viewing import as_new
 from scheduler.store import attempts as attempt_store
 from scheduler.store import calls as call_store
 from scheduler.store import files as file_store
@@ -91,10 +92,10 @@ async def submit(
         return await job(conn, queue.earlier.job_id), False
     if isinstance(service, RefusedByDevice):
         raise service
-    project = await accounts.project_by_slug(conn, organisation_id, clean.project)
+    project, customer = await accounts.require_submitter(conn, organisation_id, project=clean.project, now=now)
     _require_place(queue, asked=count_of(clean))
-    ids = (job_id, quote_id)
-    admitted = await _admitted(conn, principal, clean, capabilities, ids, now, service)
+    who = Asker(principal=principal, customer=customer, capabilities=capabilities, now=now)
+    admitted = await _admitted(conn, who, clean, (job_id, quote_id), service)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
     session_job_id = await _session(conn, organisation_id, clean)
     first = NewJob(
@@ -113,10 +114,10 @@ async def submit(
         request_sha256=digest,
         submitted_at=now,
     )
-    await _store(conn, first, admitted, waits_for, attempt_id, now)
+    stored = await _store(conn, first, admitted, waits_for, attempt_id, now)
     if clean.inputs or clean.outputs or (isinstance(clean, Hybrid) and clean.hands_on()):
         await _keep_inputs(conn, first, freeze)
-    return await job(conn, job_id), True
+    return as_new(*stored), True
 
 
 async def _store(
@@ -126,8 +127,8 @@ async def _store(
     waits_for: Sequence[job_store.Prerequisite],
     attempt_id: UUID,
     now: datetime,
-) -> None:
-    """Quotes and holds, jobs with their phases, and the first attempt of each, QUEUED."""
+) -> tuple[NewJob, Attempt]:
+    """Quotes and holds, jobs with phases, and the first attempt of each, QUEUED. The first job and its attempt."""
     jobs = _jobs(first)
     attempts = _first_attempts(jobs, admitted.phases, attempt_id, now)
     billable = [_billable(new, attempt, admitted.phases) for new, attempt in zip(jobs, attempts, strict=True)]
@@ -138,6 +139,7 @@ async def _store(
     if admitted.qpu is not None:
         await call_store.insert(conn, first.id, first.organisation_id, admitted.qpu)
     await attempt_store.insert(conn, attempts)
+    return jobs[0], attempts[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,29 +155,17 @@ class _Admitted:
 
 
 async def _admitted(
-    conn: Conn,
-    principal: Principal,
-    request: Submission,
-    capabilities: Mapping[str, Capabilities],
-    ids: tuple[UUID, UUID],
-    now: datetime,
-    service: ServiceTime | None,
+    conn: Conn, who: Asker, request: Submission, ids: tuple[UUID, UUID], service: ServiceTime | None
 ) -> _Admitted:
     if isinstance(request, Hybrid):
-        all_ = await admit_phases(
-            conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now
-        )
+        all_ = await admit_phases(conn, who, request, ids=ids)
         backend = all_.phases[0].backend
         return _Admitted(quote=all_.quote, backend=backend, resources=all_.resources, nu=all_.nu, phases=all_.phases)
-    one = await admit(
-        conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now, service=service
-    )
-    nu = await nu_of(conn, one, now=now)
+    one = await admit(conn, who, request, ids=ids, service=service)
+    nu = await nu_of(conn, one, now=who.now)
     quote, qpu = one.quote, None
     if request.qpu is not None:
-        quote, qpu = await admit_calls(
-            conn, principal=principal, request=request, own=one, capabilities=capabilities, now=now
-        )
+        quote, qpu = await admit_calls(conn, who, request, own=one)
     return _Admitted(quote=quote, backend=one.offering.backend, resources=one.resources, nu=nu, qpu=qpu)
 
 

@@ -16,19 +16,17 @@ from scheduler.core.reasons import Why
 from scheduler.store.calls import CANCEL_WANTED
 
 _ATTEMPT = f"""
-    SELECT a.*, q.kind, q.max_attempts, q.max_timeouts, q.walltime_s, q.nu, q.skippable, q.is_call,
-           {CANCEL_WANTED} AS cancel_wanted,
-           CASE WHEN q.max_timeouts = 0 THEN 0 ELSE (
+    SELECT a.*, {CANCEL_WANTED} AS cancel_wanted,
+           CASE WHEN a.max_timeouts = 0 THEN 0 ELSE (
                SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase = a.phase
                AND t.ordinal < a.ordinal AND t.reason = 'timed_out')::integer END AS timeouts,
-           CASE WHEN q.is_call THEN a.ordinal - 1 WHEN q.phase_ordinal IS NULL THEN 0 ELSE (
+           CASE WHEN a.caller_id IS NOT NULL THEN a.ordinal - 1 WHEN a.phase_ordinal IS NULL THEN 0 ELSE (
                SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase <> a.phase
                AND t.ordinal < a.ordinal)::integer END AS earlier,
            (SELECT n.name FROM scheduler.job_phase n
-             WHERE n.job_id = a.job_id AND n.ordinal = q.phase_ordinal + 1) AS next_phase,
+             WHERE n.job_id = a.job_id AND n.ordinal = a.phase_ordinal + 1) AS next_phase,
            ARRAY(SELECT e.kind FROM scheduler.attempt_event e WHERE e.attempt_id = a.id ORDER BY e.seq) AS trail
     FROM scheduler.attempt a
-    JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
     LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id
 """  # noqa: S608  our own words
 
@@ -79,7 +77,7 @@ async def orphaned(conn: Conn, *, limit: int) -> list[Attempt]:
     """Live attempts that carry out a call of one that has ended."""
     rows = await conn.fetch(
         _ATTEMPT + "WHERE a.ordinal < 0 AND a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') "
-        "AND EXISTS (SELECT FROM scheduler.attempt m WHERE m.id = q.caller_id AND m.ended_at IS NOT NULL) "
+        "AND EXISTS (SELECT FROM scheduler.attempt m WHERE m.id = a.caller_id AND m.ended_at IS NOT NULL) "
         "ORDER BY a.queued_at, a.id LIMIT $1",
         limit,
     )
@@ -209,8 +207,8 @@ async def set_aside(conn: Conn, attempt_id: UUID, *, until: datetime, why: Why, 
 async def billing_facts(conn: Conn, attempt_id: UUID) -> Mapping[str, object]:
     """Whose attempt it is, and of which offering, as pricing.open_attempt wants it."""
     row = await conn.fetchrow(
-        "SELECT j.organisation_id, j.project_id, j.person_id, q.offering_id FROM scheduler.attempt_asked q "
-        "JOIN scheduler.job j ON j.id = q.job_id WHERE q.attempt_id = $1",
+        "SELECT j.organisation_id, j.project_id, j.person_id, a.offering_id FROM scheduler.attempt a "
+        "JOIN scheduler.job j ON j.id = a.job_id WHERE a.id = $1",
         attempt_id,
     )
     if row is None:
@@ -255,7 +253,7 @@ def _attempt(row: asyncpg.Record) -> Attempt:
         earlier=row["earlier"],
         next_phase=row["next_phase"],
         skippable=row["skippable"],
-        beside=row["is_call"],
+        beside=row["caller_id"] is not None,
         max_timeouts=row["max_timeouts"],
         timeouts=row["timeouts"],
         ordinal=row["ordinal"],

@@ -14,9 +14,9 @@ from scheduler.core.calls import IDLE, Allowance, Call, Used
 from scheduler.core.model import State
 from scheduler.views import CallView, QpuView
 
-CANCEL_WANTED = """(c.job_id IS NOT NULL OR (q.is_call AND EXISTS (
-    SELECT FROM scheduler.attempt m WHERE m.id = q.caller_id AND m.ended_at IS NOT NULL)))"""
-"""Of an attempt with what it was asked for, `q`, and the wish to cancel its job, `c`: it shall end.
+CANCEL_WANTED = """(c.job_id IS NOT NULL OR (a.caller_id IS NOT NULL AND EXISTS (
+    SELECT FROM scheduler.attempt m WHERE m.id = a.caller_id AND m.ended_at IS NOT NULL)))"""
+"""Of an attempt `a` and the wish to cancel its job, `c`: it shall end.
 
 A call ends with the attempt that made it.
 """

@@ -49,7 +49,7 @@ class Left:
 
 _FILED = """
     SELECT a.id, a.job_id, coalesce(j.array_id, j.id) AS head, a.organisation_id, j.person_id, a.backend, a.backend_ref,
-           j.number, CASE WHEN q.phase_ordinal IS NULL THEN h.options ELSE q.options END -> 'outputs' AS patterns,
+           j.number, coalesce(p.options, h.options) -> 'outputs' AS patterns,
            coalesce(f.tries, 0) AS tries, a.phase,
            a.ended_at IS NOT NULL AND a.started_at IS NOT NULL AND a.backend_ref IS NOT NULL AND NOT EXISTS (
                SELECT FROM scheduler.attempt n
@@ -57,7 +57,7 @@ _FILED = """
     FROM scheduler.attempt a
     JOIN scheduler.job j ON j.id = a.job_id
     JOIN scheduler.job h ON h.id = coalesce(j.array_id, j.id)
-    JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
+    LEFT JOIN scheduler.job_phase p ON p.job_id = a.job_id AND p.name = a.phase
     LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id
 """
 

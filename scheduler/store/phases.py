@@ -16,12 +16,12 @@ from scheduler.files import FrozenInput
 from scheduler.submission import Submission
 from scheduler.views import PhaseView
 
-LACKS_ITS_START = """(coalesce(q.phase_ordinal, 1) > 1 AND NOT EXISTS (
+LACKS_ITS_START = """(coalesce(a.phase_ordinal, 1) > 1 AND NOT EXISTS (
     SELECT FROM scheduler.phase_start s WHERE s.job_id = a.job_id AND s.phase = a.phase))"""
-"""Of an attempt `a` with what it was asked for, `q`: what its phase takes of earlier ones is not known yet."""
-HAS_INPUTS = """(q.kind <> 'quantum' AND (
+"""Of an attempt `a`: what its phase takes of earlier ones is not known yet."""
+HAS_INPUTS = """(a.kind <> 'quantum' AND (
     EXISTS (SELECT FROM scheduler.job_input i WHERE i.job_id = coalesce(j.array_id, j.id))
-    OR (q.phase_ordinal > 1 AND EXISTS (
+    OR (a.phase_ordinal > 1 AND EXISTS (
         SELECT FROM scheduler.phase_input i WHERE i.job_id = a.job_id AND i.phase = a.phase))))"""
 """Of an attempt `a` of a job `j`: it reads files, of its job or of its phase."""
 

@@ -27,14 +27,6 @@ Reason = tuple[str | None, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """All that waits, and the reasons that the last plan left."""
-
-    waiting: Sequence[Waiting]
-    reasons: Mapping[UUID, Reason]
-
-
-@dataclass(frozen=True, slots=True)
 class Held:
     """An attempt with a backend and what it holds of its organisation's share."""
 
@@ -42,28 +34,41 @@ class Held:
     micro_nu: int
 
 
-async def line(conn: Conn) -> Line:
-    """What the tasks of an array wait for is noted with the first of them (head)."""
+@dataclass(frozen=True, slots=True)
+class Live:
+    """All that waits, with the reasons that the last plan left, and all that a backend has."""
+
+    waiting: Sequence[Waiting]
+    reasons: Mapping[UUID, Reason]
+    held: Sequence[Held]
+
+
+async def live(conn: Conn) -> Live:
+    """At one instant. What the tasks of an array wait for is noted with the first of them (head)."""
     rows = await conn.fetch(
-        "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, q.gpus, q.cpus, "  # noqa: S608  our own words
-        "q.memory_mb, q.qpus, q.walltime_s, q.nu, j.submitted_at, j.service_class, j.begin_at, "
+        "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, a.gpus, a.cpus, "  # noqa: S608  our own words
+        "a.memory_mb, a.qpus, a.walltime_s, a.nu, a.state = 'QUEUED' AS is_queued, a.backend_ref, a.started_at, "
+        "a.dispatched_at, coalesce(a.started_at, a.dispatched_at) AS since, "
+        "j.submitted_at, j.service_class, j.begin_at, "
         "j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head, "
         "j.session_job_id IS NOT NULL OR "
         "EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends, "
         f"CASE WHEN {LACKS_ITS_START} OR (f.staged_at IS NULL AND {HAS_INPUTS}) "
         "THEN coalesce(f.problem, '') END AS staging, "
-        "q.is_call, CASE WHEN q.is_call THEN NULL ELSE u.backend END AS calls, "
+        "a.caller_id, CASE WHEN a.caller_id IS NULL THEN u.backend END AS calls, "
         f"{CANCEL_WANTED} AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
-        "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
         "LEFT JOIN scheduler.job_array r ON r.id = j.array_id "
         "LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id "
         "LEFT JOIN scheduler.job_qpu u ON u.job_id = j.id "
-        "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id WHERE a.state = 'QUEUED'"
+        "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id "
+        "WHERE a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING')"
     )
-    outlooks = await _outlooks(conn) if any(row["depends"] for row in rows) else {}
-    return Line(
-        [_waiting(row, outlooks.get(row["head"], READY)) for row in rows],
-        {row["id"]: (row["wait_reason"], row["wait_facts"]) for row in rows},
+    queued = [row for row in rows if row["is_queued"]]
+    outlooks = await _outlooks(conn) if any(row["depends"] for row in queued) else {}
+    return Live(
+        waiting=[_waiting(row, outlooks.get(row["head"], READY)) for row in queued],
+        reasons={row["id"]: (row["wait_reason"], row["wait_facts"]) for row in queued},
+        held=[Held(_holding(row), micro(row["nu"])) for row in rows if not row["is_queued"]],
     )
 
 
@@ -88,42 +93,37 @@ async def _outlooks(conn: Conn) -> dict[UUID, Outlook]:
     return {head: outlook(each) for head, each in conditions.items()}
 
 
-async def held(conn: Conn) -> list[Held]:
-    rows = await conn.fetch(
-        "SELECT a.id, a.organisation_id, a.backend, a.backend_ref, coalesce(a.started_at, a.dispatched_at) AS since, "
-        "a.started_at, a.dispatched_at, j.array_id, q.is_call, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s, q.nu "
-        "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
-        "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
-        "WHERE a.state IN ('DISPATCHING', 'RUNNING', 'CANCELLING')"
-    )
-    return [Held(_holding(row), micro(row["nu"])) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an organisation may have, and has had. share None: none was ever set."""
+
+    share: Share | None = None
+    used_micro_nu: int = 0
 
 
-async def shares(conn: Conn, *, at: datetime) -> dict[UUID, Share]:
+async def claims(conn: Conn, *, at: datetime, half_life: timedelta) -> dict[UUID, Claim]:
+    """Of every organisation with a share or a use.
+
+    Its decayed use is core.fairshare.decayed() summed up where the rows are; a test compares the two.
+    """
     rows = await conn.fetch(
+        "SELECT organisation_id, s.weight, s.max_queued_jobs, s.max_running_jobs, coalesce(u.used, 0) AS used FROM ("
         "SELECT DISTINCT ON (organisation_id) organisation_id, weight, max_queued_jobs, max_running_jobs "
-        "FROM scheduler.share WHERE effective_at <= $1 ORDER BY organisation_id, effective_at DESC",
-        at,
-    )
-    return {
-        row["organisation_id"]: Share(
-            weight=row["weight"], max_queued_jobs=row["max_queued_jobs"], max_running_jobs=row["max_running_jobs"]
-        )
-        for row in rows
-    }
-
-
-async def used_micro_nu(conn: Conn, *, at: datetime, half_life: timedelta) -> dict[UUID, int]:
-    """Decayed use by organisation: core.fairshare.decayed() summed up where the rows are; a test compares the two."""
-    rows = await conn.fetch(
-        "SELECT organisation_id, sum(nu * power(0.5::float8, "
-        "greatest(0, extract(epoch FROM $1 - charged_at)::float8) / $2::float8)) AS used "
-        "FROM scheduler.fairshare_charge WHERE charged_at > $3 GROUP BY organisation_id",
+        "FROM scheduler.share WHERE effective_at <= $1::timestamptz ORDER BY organisation_id, effective_at DESC) s "
+        "FULL JOIN (SELECT organisation_id, sum(nu * power(0.5::float8, "
+        "greatest(0, extract(epoch FROM $1::timestamptz - charged_at)::float8) / $2::float8)) AS used "
+        "FROM scheduler.fairshare_charge WHERE charged_at > $3 GROUP BY organisation_id) u USING (organisation_id)",
         at,
         half_life.total_seconds(),
         at - _FORGOTTEN_AFTER_HALF_LIVES * half_life,
     )
-    return {row["organisation_id"]: micro(row["used"]) for row in rows}
+    return {row["organisation_id"]: Claim(_share(row), micro(row["used"])) for row in rows}
+
+
+def _share(row: asyncpg.Record) -> Share | None:
+    if row["weight"] is None:
+        return None
+    return Share(weight=row["weight"], max_queued_jobs=row["max_queued_jobs"], max_running_jobs=row["max_running_jobs"])
 
 
 async def write_reasons(conn: Conn, waits: Sequence[Wait]) -> None:
@@ -164,7 +164,7 @@ def _waiting(row: asyncpg.Record, of_others: Outlook) -> Waiting:
         staging=row["staging"],
         parked=parked,
         calls=row["calls"],
-        is_call=row["is_call"],
+        is_call=row["caller_id"] is not None,
     )
 
 
@@ -179,5 +179,5 @@ def _holding(row: asyncpg.Record) -> Holding:
         started=row["started_at"] is not None,
         sent_at=row["dispatched_at"],
         array_id=row["array_id"],
-        is_call=row["is_call"],
+        is_call=row["caller_id"] is not None,
     )

@@ -162,10 +162,9 @@ async def result(conn: Conn, job_id: UUID) -> bytes | None:
 
 async def live(conn: Conn) -> list[QueueEntry]:
     rows = await conn.fetch(
-        "SELECT a.id AS attempt_id, a.job_id, a.organisation_id, j.name, q.kind, a.backend, a.state, a.ordinal, "
-        "q.gpus, q.qpus, q.walltime_s, j.submitted_at, a.started_at, a.wait_reason, a.wait_facts, a.doubt "
+        "SELECT a.id AS attempt_id, a.job_id, a.organisation_id, j.name, a.kind, a.backend, a.state, a.ordinal, "
+        "a.gpus, a.qpus, a.walltime_s, j.submitted_at, a.started_at, a.wait_reason, a.wait_facts, a.doubt "
         "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
-        "JOIN scheduler.attempt_asked q ON q.attempt_id = a.id "
         "WHERE a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING') "
         "ORDER BY a.state = 'QUEUED', a.backend, "
         "(a.wait_facts ->> 'position')::integer NULLS LAST, j.submitted_at, a.id"

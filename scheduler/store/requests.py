@@ -16,16 +16,15 @@ from scheduler.store.attempts import resources_of
 from scheduler.store.phases import HAS_INPUTS
 
 _REQUEST = f"""
-    SELECT j.person_id, j.number, j.service_class, j.array_index, q.gpus, q.cpus, q.memory_mb, q.qpus, q.walltime_s,
-           q.max_qpu_us, j.session_idle_s, j.session_dedicated, j.session_job_id,
+    SELECT j.person_id, j.number, j.service_class, j.array_index, a.gpus, a.cpus, a.memory_mb, a.qpus, a.walltime_s,
+           a.max_qpu_us, j.session_idle_s, j.session_dedicated, j.session_job_id,
            (SELECT e.id FROM scheduler.attempt e WHERE e.job_id = j.session_job_id ORDER BY e.ordinal DESC LIMIT 1)
-               AS session, coalesce(s.shots, q.shots) AS shots, q.phase_ordinal IS NOT NULL AS is_phase,
-           CASE WHEN q.phase_ordinal IS NULL AND NOT q.is_call THEN h.options ELSE q.options END AS asked,
+               AS session, coalesce(s.shots, a.shots) AS shots, a.phase_ordinal IS NOT NULL AS is_phase,
+           CASE WHEN a.caller_id IS NULL THEN coalesce(f.options, h.options) ELSE '{{}}' END AS asked,
            coalesce(k.body, s.body, f.body, p.body) AS body,
-           NOT q.is_call AND EXISTS (SELECT FROM scheduler.job_qpu u WHERE u.job_id = j.id) AS has_calls,
+           a.caller_id IS NULL AND EXISTS (SELECT FROM scheduler.job_qpu u WHERE u.job_id = j.id) AS has_calls,
            r.number AS array_number, r.first_index, r.last_index, r.step, r.tasks, {HAS_INPUTS} AS has_inputs
     FROM scheduler.attempt a
-    JOIN scheduler.attempt_asked q ON q.attempt_id = a.id
     JOIN scheduler.job j ON j.id = a.job_id
     JOIN scheduler.job h ON h.id = coalesce(j.array_id, j.id)
     LEFT JOIN scheduler.job_payload p ON p.job_id = h.id

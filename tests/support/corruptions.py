@@ -167,9 +167,9 @@ CORRUPTIONS = [
     Corruption(
         "two live attempts",
         """DROP INDEX scheduler.attempt_one_live;
-           INSERT INTO scheduler.attempt (id, job_id, organisation_id, ordinal, backend, state, queued_at)
-           SELECT gen_random_uuid(), job_id, organisation_id, 9, backend, 'QUEUED', queued_at
-           FROM scheduler.attempt WHERE state = 'QUEUED'""",
+           INSERT INTO scheduler.attempt
+           SELECT (jsonb_populate_record(a, jsonb_build_object('id', gen_random_uuid(), 'ordinal', 9))).*
+           FROM scheduler.attempt a WHERE state = 'QUEUED'""",
         "two-live-attempts",
     ),
     Corruption(

@@ -188,14 +188,20 @@ class Market:
         """Quote, hold and first attempt (its id: an_id("attempt", job, 1)) in one transaction as the tenant."""
         organisation = organisation or self.organisation
         async with self.as_tenant(organisation) as conn:
-            quoted = await service.quote(
+            sold = await service.priced(
                 conn,
+                offering_id,
+                customer_class=CustomerClass.STARTUP,
+                service_class=ServiceClass.STANDARD,
+                now=now,
+            )
+            quoted = service.quote(
+                sold,
                 quote_id=an_id("quote", job),
                 job_id=an_id("job", job),
                 organisation_id=organisation,
                 customer_class=CustomerClass.STARTUP,
                 service_class=ServiceClass.STANDARD,
-                sold=await service.offering(conn, offering_id),
                 size=size or JobSize(gpus=1, walltime_s=3600),
                 now=now,
             )

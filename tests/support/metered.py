@@ -175,14 +175,20 @@ class World:
         slug = organisation or self.home[person]
         size = size or (JobSize(gpus=1, walltime_s=7200) if offering_id == GPU else JobSize(walltime_s=600, shots=4000))
         async with transaction(self.database.owner) as conn:
-            quoted = await pricing.quote(
+            sold = await pricing.priced(
                 conn,
+                offering_id,
+                customer_class=CustomerClass.STARTUP,
+                service_class=ServiceClass.STANDARD,
+                now=now,
+            )
+            quoted = pricing.quote(
+                sold,
                 quote_id=an_id("quote", job),
                 job_id=an_id("job", job),
                 organisation_id=an_id("organisation", slug),
                 customer_class=CustomerClass.STARTUP,
                 service_class=ServiceClass.STANDARD,
-                sold=await pricing.offering(conn, offering_id),
                 size=size,
                 now=now,
             )

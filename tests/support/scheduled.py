@@ -131,8 +131,9 @@ class World:
     async def submit_again(
         self, who: Principal, request: Submission, *, key: str, foreseen: Foreseen = None
     ) -> tuple[JobView, bool]:
+        """What is answered is what is stored."""
         async with self.as_tenant(who) as conn:
-            return await service.submit(
+            view, is_new = await service.submit(
                 conn,
                 principal=who,
                 request=request,
@@ -144,6 +145,8 @@ class World:
                 capabilities={name: backend.capabilities() for name, backend in self.backends.items()},
                 service=foreseen,
             )
+            assert await service.job(conn, view.id) == view
+            return view, is_new
 
     async def tasks(self, who: Principal, array: JobView) -> list[JobView]:
         """All jobs of an array, by index."""

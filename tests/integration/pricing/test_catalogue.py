@@ -43,17 +43,17 @@ TOMORROW = NOW + timedelta(days=1)
 
 async def _quote(market: Market, *, customer_class=CustomerClass.STARTUP, service_class=ServiceClass.STANDARD, now=NOW):
     async with market.as_tenant() as conn:
-        return await service.quote(
-            conn,
-            quote_id=an_id("quote"),
-            job_id=an_id("job"),
-            organisation_id=market.organisation,
-            customer_class=customer_class,
-            service_class=service_class,
-            sold=await service.offering(conn, GPU),
-            size=JobSize(gpus=1, walltime_s=3600),
-            now=now,
-        )
+        sold = await service.priced(conn, GPU, customer_class=customer_class, service_class=service_class, now=now)
+    return service.quote(
+        sold,
+        quote_id=an_id("quote"),
+        job_id=an_id("job"),
+        organisation_id=market.organisation,
+        customer_class=customer_class,
+        service_class=service_class,
+        size=JobSize(gpus=1, walltime_s=3600),
+        now=now,
+    )
 
 
 async def test_a_tenant_sees_what_is_sold_with_the_prices_of_its_class(market: Market) -> None:

@@ -118,9 +118,11 @@ async def test_the_database_decays_use_as_the_core_does(world: World) -> None:
     for days in (0, 3, 30, 400):
         at, half_life = NOW + timedelta(days=days), timedelta(days=7)
         async with world.market.as_worker() as conn:
-            used = await planning.used_micro_nu(conn, at=at, half_life=half_life)
+            claims = await planning.claims(conn, at=at, half_life=half_life)
         expected = fairshare.decayed(nu, age=at - charged_at, half_life=half_life)
-        assert used.get(job.organisation_id, 0) == pytest.approx(expected * fairshare.MICRO, abs=1)
+        assert claims.get(job.organisation_id, planning.Claim()).used_micro_nu == pytest.approx(
+            expected * fairshare.MICRO, abs=1
+        )
 
 
 async def test_a_lost_attempt_is_tried_again_on_the_same_hold_and_costs_nothing(world: World) -> None:

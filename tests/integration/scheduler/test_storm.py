@@ -139,7 +139,7 @@ class Storm:
     async def _check_our_books(self) -> None:
         """Never is more handed over than the machine has."""
         async with self.world.market.as_worker() as conn:
-            held = await planning.held(conn)
+            held = (await planning.live(conn)).held
         assert total(each.holding.needs for each in held).fits(SIZE)
 
     async def _all_over(self) -> bool:

@@ -165,7 +165,7 @@ class QpuView:
     closed: bool
     calls: Sequence[CallView]
     """Its newest ones, newest first; next_cursor leads to those before."""
-    asked: int = 0
+    asked: int
     """How many it has made in all, refused ones among them."""
     next_cursor: str | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,6 @@ import asyncpg
 from infra.db.connection import Conn
 from scheduler.core.calls import IDLE, Allowance, Call, Used
 from scheduler.core.model import State
-from scheduler.views import CallView, QpuView
 
 CANCEL_WANTED = """(c.job_id IS NOT NULL OR (a.caller_id IS NOT NULL AND EXISTS (
     SELECT FROM scheduler.attempt m WHERE m.id = a.caller_id AND m.ended_at IS NOT NULL)))"""
@@ -221,18 +220,6 @@ async def close(conn: Conn, session: Session, *, now: datetime) -> None:
     )
 
 
-async def overdue(conn: Conn, *, now: datetime, limit: int) -> list[tuple[UUID, int]]:
-    """Calls that wait for their device for longer than was agreed, each with that time in seconds; the oldest first."""
-    rows = await conn.fetch(
-        "SELECT a.id, u.wait_s FROM scheduler.attempt a JOIN scheduler.job_qpu u ON u.job_id = a.job_id "
-        "WHERE a.ordinal < 0 AND a.state = 'QUEUED' AND a.queued_at < $1::timestamptz - u.wait_s * interval '1 second' "
-        "ORDER BY a.queued_at, a.id LIMIT $2",
-        now,
-        limit,
-    )
-    return [(row["id"], row["wait_s"]) for row in rows]
-
-
 async def unanswered(conn: Conn, *, limit: int) -> list[Unanswered]:
     """Calls of running attempts that are over and have no answer yet, the oldest first.
 
@@ -267,35 +254,3 @@ async def set_answered(conn: Conn, call: Unanswered, *, now: datetime) -> None:
         call.organisation_id,
         now,
     )
-
-
-async def told(conn: Conn, job_id: UUID) -> QpuView | None:
-    """The QPU of a job and its calls in their order; None: it has none."""
-    qpu = await conn.fetchrow(
-        "SELECT u.*, EXISTS (SELECT FROM scheduler.qpu_closed x JOIN scheduler.attempt a ON a.id = x.caller_id "
-        "WHERE a.job_id = u.job_id AND a.ended_at IS NULL) AS closed FROM scheduler.job_qpu u WHERE u.job_id = $1",
-        job_id,
-    )
-    if qpu is None:
-        return None
-    rows = await conn.fetch(
-        "SELECT k.number, k.recorded_at, k.shots, k.code, k.facts, k.attempt_id, t.state, t.started_at, t.ended_at, "
-        "t.reason FROM scheduler.qpu_call k LEFT JOIN scheduler.attempt t ON t.id = k.attempt_id "
-        "WHERE k.job_id = $1 ORDER BY k.number",
-        job_id,
-    )
-    return QpuView(
-        offering_id=qpu["offering_id"],
-        backend=qpu["backend"],
-        max_calls=qpu["calls"],
-        max_shots=qpu["shots"],
-        idle_s=qpu["idle_s"],
-        call_s=qpu["call_s"],
-        wait_s=qpu["wait_s"],
-        closed=qpu["closed"],
-        calls=_calls(rows),
-    )
-
-
-def _calls(rows: Sequence[asyncpg.Record]) -> tuple[CallView, ...]:
-    return tuple(CallView(**{**row, "state": None if row["state"] is None else State(row["state"])}) for row in rows)

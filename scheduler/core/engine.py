@@ -78,17 +78,18 @@ class Engine:
     def decide(self, now_s: int) -> list[Request]:
         """What starts now, in this order: the rule is that of `orders.order`, said once more in the README."""
         starts: list[Request] = []
+        self._order.tick(now_s)
         for machine in sorted(self._changed):
             room, sizes = self._machines[machine].room, self._sizes[machine]
             if sizes and room.fits_now(sizes.smallest):
                 self._pass(machine, now_s, starts)
         self._changed.clear()
+        self._order.settled()
         return starts
 
     def _pass(self, machine: int, now_s: int, starts: list[Request]) -> None:
         room, lines = self._machines[machine].room, self._lines[machine]
         room.begin(now_s)
-        self._order.begin(machine, now_s)
         self.reserved = {}
         self._ahead(machine, now_s, starts)
         turns = [(self._order.turn(line), waiting.head, line) for line, waiting in lines.items()]
@@ -101,9 +102,11 @@ class Engine:
         """Those that the policy lets go before its order."""
         room, kept = self._machines[machine].room, 0
         for job, keeps in self._order.ahead(machine, room):
+            if keeps and kept == self._order.reservations_ahead:
+                continue
             if room.horizon(job.units) >= job.limit_s:
                 self._start(job, room, now_s, starts)
-            elif keeps and kept < self._order.reservations_ahead:
+            elif keeps:
                 self.reserved[job.number] = room.reserve(job)
                 kept += 1
 

@@ -70,6 +70,10 @@ class Nodes:
         """At each mark: what is free from now to then, on each node."""
         self._reserved: list[tuple[int, int, Taken]] = []
 
+    @property
+    def free(self) -> int:
+        return sum(self._free.free)
+
     def fits_ever(self, units: int) -> bool:
         return units <= self.total
 

@@ -22,6 +22,10 @@ class Room(Protocol):
 
     total: int
 
+    @property
+    def free(self) -> int:
+        """Units that nobody holds."""
+
     def fits_ever(self, units: int) -> bool:
         """On the empty machine."""
 
@@ -49,7 +53,7 @@ class Pool:
 
     def __init__(self, total: int, *, overdue_s: int = 60) -> None:
         self.total = total
-        self.free = total
+        self._free = total
         self._overdue_s = overdue_s
         self._now = 0
         self._ends: list[tuple[int, int, int]] = []
@@ -57,11 +61,15 @@ class Pool:
         self._marks: list[tuple[int, int]] = []
         self._reserved: list[tuple[int, int, int]] = []
 
+    @property
+    def free(self) -> int:
+        return self._free
+
     def fits_ever(self, units: int) -> bool:
         return units <= self.total
 
     def fits_now(self, units: int) -> bool:
-        return units <= self.free
+        return units <= self._free
 
     def begin(self, now_s: int) -> None:
         self._now = now_s
@@ -69,7 +77,7 @@ class Pool:
             self._marks, self._reserved = [], []
 
     def horizon(self, units: int) -> int:
-        if units > self.free:
+        if units > self._free:
             return -1
         for at, free in self._marks:
             if units > free:
@@ -78,7 +86,7 @@ class Pool:
 
     def take(self, job: Request) -> None:
         until = self._now + job.limit_s
-        self.free -= job.units
+        self._free -= job.units
         self._until[job.number] = until
         insort(self._ends, (until, job.number, job.units))
         if self._marks:
@@ -86,7 +94,7 @@ class Pool:
 
     def give_back(self, job: Request) -> None:
         until = self._until.pop(job.number)
-        self.free += job.units
+        self._free += job.units
         del self._ends[bisect_left(self._ends, (until, job.number))]
 
     def reserve(self, job: Request) -> int:
@@ -108,7 +116,7 @@ class Pool:
 
     def _steps(self) -> Iterator[tuple[int, int]]:
         """(when, free from then on), at each time at which the number of free units changes, from now on."""
-        free, soon = self.free, self._now + self._overdue_s
+        free, soon = self._free, self._now + self._overdue_s
         changes: list[tuple[int, int]] = [(end, units) for end, _, units in self._ends]
         if changes and changes[0][0] <= self._now:
             changes = sorted((end if end > self._now else soon, units) for end, units in changes)

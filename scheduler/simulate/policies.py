@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,21 +15,21 @@ from scheduler.core.tree import Tree
 from scheduler.simulate.errors import ExperimentRefused
 from scheduler.simulate.workload import Place, Workload
 
-POLICIES: Final[Mapping[str, Callable[[Tree, int], Order]]] = {
+POLICIES: Final[Mapping[str, Callable[[Tree, Sequence[tuple[int, int]]], Order]]] = {
     "kyoyo": Kyoyo,
-    "fifo": lambda _tree, _capacity: Fifo(),
-    "fifo-easy": lambda _tree, _capacity: Fifo(1),
-    "fairtree-easy": lambda tree, _capacity: FairTree(tree),
-    "static": lambda _tree, _capacity: Static(),
+    "fifo": lambda _tree, _sizes: Fifo(),
+    "fifo-easy": lambda _tree, _sizes: Fifo(1),
+    "fairtree-easy": lambda tree, _sizes: FairTree(tree),
+    "static": lambda _tree, _sizes: Static(),
 }
-"""Of a share tree and the machines' size in milli-NU per hour."""
+"""Of a share tree, and units and rate of each machine."""
 
 
-def order_of(name: str, tree: Tree, capacity: int) -> Order:
+def order_of(name: str, tree: Tree, sizes: Sequence[tuple[int, int]]) -> Order:
     """A fresh policy. ExperimentRefused: there is none of this name."""
     if name not in POLICIES:
         raise ExperimentRefused(option="--policy", value=name, problem="unknown_policy", known=", ".join(POLICIES))
-    return POLICIES[name](tree, capacity)
+    return POLICIES[name](tree, sizes)
 
 
 def suited(workload: Workload, policy: str) -> Workload:

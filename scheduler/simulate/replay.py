@@ -61,7 +61,7 @@ def replay(workload: Workload, setting: Setting, progress: Progress = lambda _en
 def engine_of(workload: Workload, setting: Setting) -> Engine:
     """The engine with nothing in it yet. ExperimentRefused: no such policy."""
     tree = Tree(workload.nodes, half_life_s=setting.half_life_s)
-    order = order_of(setting.policy, tree, workload.capacity)
+    order = order_of(setting.policy, tree, [(place.units, place.rate) for place in workload.places])
     return Engine(order, tree, [Machine(_room(place), place.rate) for place in workload.places])
 
 

@@ -47,22 +47,34 @@ class SlowEngine:
 
     def decide(self, now_s: int) -> list[Request]:
         self.now_s, self.kept = now_s, []
+        return self.in_order()
+
+    def in_order(self) -> list[Request]:
+        """What is kept already came before the order."""
+        self._ahead = len(self.kept)
         starts: list[Request] = []
         while (job := self._next()) is not None:
-            self.waiting.remove(job)
-            self.runs.append(Run(job, now_s))
+            self.start(job)
             starts.append(job)
         return starts
+
+    def start(self, job: Request) -> None:
+        self.waiting.remove(job)
+        self.runs.append(Run(job, self.now_s))
+
+    def keep(self, job: Request) -> None:
+        """Reserves its earliest start."""
+        at = next(at for at in self._times() if self.fits(job, at))
+        self.kept.append((at, at + job.limit_s, job))
 
     def _next(self) -> Request | None:
         for job in sorted(self.waiting, key=self._place):
             if any(job is kept for _, _, kept in self.kept):
                 continue
-            if self._fits(job, self.now_s):
+            if self.fits(job, self.now_s):
                 return job
-            if len(self.kept) < self.reservations:
-                at = next(at for at in self._times() if self._fits(job, at))
-                self.kept.append((at, at + job.limit_s, job))
+            if len(self.kept) - self._ahead < self.reservations:
+                self.keep(job)
             elif not self.reservations:
                 return None
         return None
@@ -79,7 +91,7 @@ class SlowEngine:
         ends = {run.until(self.now_s) for run in self.running} | {until for _, until, _ in self.kept}
         return sorted({self.now_s} | ends)
 
-    def _fits(self, job: Request, at_s: int) -> bool:
+    def fits(self, job: Request, at_s: int) -> bool:
         """At each moment of its run at which anything changes, and when it ends: not in the second of a reservation."""
         until = at_s + job.limit_s + 1
         changes = [*self._times(), *(since for since, _, _ in self.kept)]

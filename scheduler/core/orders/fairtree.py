@@ -23,8 +23,7 @@ class FairTree(Order):
     def line(self, job: Request) -> int:
         return job.leaf
 
-    def begin(self, machine: int, now_s: int) -> None:
-        del machine
+    def tick(self, now_s: int) -> None:
         self._now_s = now_s
 
     def turn(self, line: int) -> Turn:

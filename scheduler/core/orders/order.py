@@ -37,8 +37,11 @@ class Order:
         """Its place in that line: lower first, then by number. It never changes."""
         return job.submitted_s
 
-    def begin(self, machine: int, now_s: int) -> None:
-        """A pass over this machine begins."""
+    def tick(self, now_s: int) -> None:
+        """Time has come to decide: all that has happened until now was told."""
+
+    def settled(self) -> None:
+        """All that starts now has started."""
 
     def turn(self, line: int) -> Turn:
         """Lower first; lines with the same turn go by their heads. A turn may only grow within a pass."""
@@ -46,7 +49,7 @@ class Order:
         return ()
 
     def ahead(self, machine: int, room: Room) -> Iterable[Ahead]:
-        """Who goes before the order, in turn: asked after `begin`, and one by one as the ones before have started."""
+        """Who goes before the order, in turn: asked after `tick`, and one by one as the ones before have started."""
         del machine, room
         return ()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from random import Random  # noqa: TID251  always seeded
 
 import pytest
@@ -20,20 +19,20 @@ from scheduler.core.pool import Pool
 from scheduler.core.request import Request
 from scheduler.core.tree import Node, Tree
 from tests.support.slow_engine import SlowEngine, decayed_use
+from tests.support.slow_kyoyo import SlowKyoyo
 from tests.support.small_workloads import TOTAL, Small, invented, played, smalls
 
 HALF_LIFE_S = 50
 RATE = 1000
-OrderOf = Callable[[Tree, int], Order]
+OrderOf = Callable[[Tree, list[tuple[int, int]]], Order]
 
 ORDERS: dict[str, OrderOf] = {
-    "fifo": lambda _tree, _capacity: Fifo(),
-    "fifo-easy": lambda _tree, _capacity: Fifo(1),
-    "fifo-conservative-3": lambda _tree, _capacity: Fifo(3),
-    "fairtree-easy": lambda tree, _capacity: FairTree(tree),
-    "fairtree-2": lambda tree, _capacity: FairTree(tree, 2),
+    "fifo": lambda _tree, _sizes: Fifo(),
+    "fifo-easy": lambda _tree, _sizes: Fifo(1),
+    "fifo-conservative-3": lambda _tree, _sizes: Fifo(3),
+    "fairtree-easy": lambda tree, _sizes: FairTree(tree),
+    "fairtree-2": lambda tree, _sizes: FairTree(tree, 2),
     "kyoyo": Kyoyo,
-    "kyoyo-3": lambda tree, capacity: Kyoyo(tree, capacity, 3),
 }
 
 SOME = ("fifo-easy", "fairtree-2", "kyoyo")
@@ -42,7 +41,7 @@ SOME = ("fifo-easy", "fairtree-2", "kyoyo")
 def engine_for(small: Small, order: OrderOf, total: int = TOTAL) -> Engine:
     nodes = [Node(f"org{index}", weight) for index, weight in enumerate(small.weights)]
     tree = Tree(nodes, half_life_s=HALF_LIFE_S)
-    return Engine(order(tree, total * RATE), tree, [Machine(Pool(total), RATE)])
+    return Engine(order(tree, [(total, RATE)]), tree, [Machine(Pool(total), RATE)])
 
 
 def starts_of(small: Small, policy: OrderOf, *, order: list[int] | None = None) -> list[int]:
@@ -57,16 +56,12 @@ def oracle(name: str, small: Small) -> SlowEngine:
     def by_use(slow: SlowEngine, line: int) -> object:
         return (1 << 20) * decayed_use(slow, line, growth) * RATE // weights[line]
 
-    def by_both(slow: SlowEngine, line: int) -> object:
-        past = Fraction(decayed_use(slow, line, growth), growth(slow.now_s))
-        return (Fraction(9, 10) * slow.held(line) + Fraction(1, 10) * past) / weights[line]
-
-    reservations = {"fifo": 0, "fifo-conservative-3": 3, "fairtree-2": 2, "kyoyo-3": 3}.get(name, 1)
+    reservations = {"fifo": 0, "fifo-conservative-3": 3, "fairtree-2": 2}.get(name, 1)
     if name.startswith("fifo"):
         return SlowEngine(TOTAL, reservations, lambda _slow, _line: 0, line=lambda _job: 0)
     if name.startswith("fairtree"):
         return SlowEngine(TOTAL, reservations, by_use)
-    return SlowEngine(TOTAL, reservations, by_both, rank=lambda job: job.submitted_s + job.limit_s)
+    return SlowKyoyo(TOTAL, small.weights)
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -75,7 +70,8 @@ def test_it_decides_as_the_oracle_does_on_many_small_workloads(name: str) -> Non
     for _ in range(150):
         small = invented(random, jobs=random.randint(1, 25))
         slow = oracle(name, small)
-        assert starts_of(small, ORDERS[name]) == played(small, slow, slow.waiting.append)
+        arrive = slow.arrived if isinstance(slow, SlowKyoyo) else slow.waiting.append
+        assert starts_of(small, ORDERS[name]) == played(small, slow, arrive)
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -122,7 +118,7 @@ def test_no_reservation_is_delayed_by_a_later_job(reservations: int, to_the_limi
         for job, duration in zip(small.jobs, small.durations, strict=True)
     )
     kept = Small(small.weights, small.jobs, tuple(durations))
-    engine = engine_for(kept, lambda _tree, _capacity: Fifo(reservations))
+    engine = engine_for(kept, lambda _tree, _sizes: Fifo(reservations))
     promised: dict[int, int] = {}
 
     def watch(now_s: int, _started: list[Request]) -> None:
@@ -162,6 +158,6 @@ def test_what_is_withdrawn_leaves_no_trace(name: str, small: Small, seed: int) -
 
 
 def test_a_gang_that_never_fits_is_not_taken() -> None:
-    engine = engine_for(Small((1,), (), ()), lambda _tree, _capacity: Fifo())
+    engine = engine_for(Small((1,), (), ()), lambda _tree, _sizes: Fifo())
     with pytest.raises(ValueError, match="units=9"):
         engine.arrived(Request(0, 0, 9, 1, 0))

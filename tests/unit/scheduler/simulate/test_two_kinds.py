@@ -24,9 +24,9 @@ def qpu(number: int, org: str, at: int, *, ran_s: int = 600) -> TraceJob:
     return TraceJob(number, str(number), org, "", at, ran_s, ran_s, 0, ran_s, "helmi")
 
 
-def ran(jobs: list[TraceJob], *, nu: int = 4) -> tuple[Outcome, Mapping[int, int]]:
-    """On four GPUs and a QPU worth so many NU an hour; starts by the jobs' numbers."""
-    setting = Setting(gpus=4, policy="kyoyo", rates={"helmi": nu * 1000})
+def ran(jobs: list[TraceJob], *, milli_nu: int = 4000) -> tuple[Outcome, Mapping[int, int]]:
+    """On four GPUs and a QPU worth so much an hour; starts by the jobs' numbers."""
+    setting = Setting(gpus=4, policy="kyoyo", rates={"helmi": milli_nu})
     outcome = replay(prepared(jobs, SHARES, setting), setting)
     ordered = sorted(jobs, key=lambda job: (job.submit_s, len(job.job_id), job.job_id))
     return outcome, {job.row: start for job, start in zip(ordered, outcome.starts, strict=True)}
@@ -57,14 +57,13 @@ def test_use_of_gpus_lowers_the_turn_for_the_qpu() -> None:
     assert (busy[2], busy[3]) == (1200, 600)
 
 
-@pytest.mark.parametrize(("nu", "first", "second"), [(40, 90, 91), (1, 91, 90)])
-def test_the_exchange_table_says_how_much_either_counts(nu: int, first: int, second: int) -> None:
-    """For two hours beta has held the QPU and alpha two GPUs; now both want all GPUs. What was more counts more."""
-    past = [qpu(number, "beta", number * 600) for number in range(1, 13)]
-    past += [gpu(20 + index, "alpha", 0, ran_s=2 * HOUR_S) for index in range(2)]
-    asked = [gpu(90, "alpha", 8000, gpus=4), gpu(91, "beta", 8000, gpus=4)]
-    _, starts = ran([*past, *asked], nu=nu)
-    assert starts[first] < starts[second]
+@pytest.mark.parametrize(("milli_nu", "first", "second"), [(40_000, 91, 90), (500, 90, 91)])
+def test_the_exchange_table_says_how_much_either_counts(milli_nu: int, first: int, second: int) -> None:
+    """After an hour alpha holds a GPU and the QPU, beta two GPUs, and one is free that both want."""
+    held = [qpu(1, "alpha", 0, ran_s=3 * HOUR_S), gpu(2, "alpha", 0, ran_s=3 * HOUR_S), gpu(3, "beta", 0)]
+    held += [gpu(4 + index, "beta", 0, ran_s=3 * HOUR_S) for index in range(2)]
+    _, starts = ran([*held, gpu(90, "alpha", 60), gpu(91, "beta", 60)], milli_nu=milli_nu)
+    assert starts[first] == HOUR_S < starts[second]
 
 
 def test_figures_are_in_units_of_both() -> None:

@@ -1,0 +1,61 @@
+"""All that waits for one machine in the order of submission, and the wide gangs among it. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator
+from itertools import islice
+
+from scheduler.core.request import Request
+
+_Age = tuple[int, int, Request]
+
+
+class Elders:
+    """What has left stays in the lists until it is half of them. narrow: so many units are not yet wide."""
+
+    def __init__(self, narrow: int) -> None:
+        self._narrow = narrow
+        self._waiting: set[int] = set()
+        self._all: list[_Age] = []
+        self._first = 0
+        """Before this one, all have left."""
+        self._wide: list[_Age] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, job: Request) -> None:
+        age = (job.submitted_s, job.number, job)
+        self._waiting.add(job.number)
+        at = bisect_right(self._all, age)
+        self._all.insert(at, age)
+        self._first = min(self._first, at)
+        if job.units > self._narrow:
+            insort(self._wide, age)
+
+    def remove(self, job: Request) -> None:
+        self._waiting.remove(job.number)
+        if len(self._all) > 2 * len(self._waiting) + 64:
+            self._all, self._first = self._left(self._all), 0
+        if job.units > self._narrow:
+            self._wide = self._left(self._wide)
+
+    def until(self, submitted_s: int, most: int) -> list[Request]:
+        """Those submitted until then, oldest first, at most so many."""
+        found: list[Request] = []
+        while self._first < len(self._all) and self._all[self._first][1] not in self._waiting:
+            self._first += 1
+        for at, number, job in islice(self._all, self._first, None):
+            if at > submitted_s or len(found) == most:
+                break
+            if number in self._waiting:
+                found.append(job)
+        return found
+
+    def wide(self) -> Iterator[Request]:
+        """Wide gangs, oldest first, as they are when it is asked."""
+        return iter([job for _, _, job in self._wide])
+
+    def _left(self, ages: list[_Age]) -> list[_Age]:
+        return [age for age in ages if age[1] in self._waiting]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from scheduler.core.booked import Floor
 from scheduler.core.dependencies import Fate
 from scheduler.core.fairshare import fair_order
 from scheduler.core.quotas import RunningQuota
 from scheduler.core.reasons import Why
 from scheduler.core.resources import plain
-from scheduler.core.room import Room
-from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Start, Task, Wait, Waiting
+from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Standing, Start, Task, Wait, Waiting
+from scheduler.core.walls import RESERVATION, booked_out, first_wall, limit_inside
 from scheduler.core.windows import in_the_way
 
 _NAMED_JOBS = 20
@@ -24,27 +26,44 @@ def plan(snapshot: Snapshot) -> Plan:
 
     0. End what will never start.
     1. Set aside what cannot start whatever the others do.
-    2. Order the rest fairly.
-    3. Go down that order: start what fits and delays nobody before it.
+    2. Order the rest fairly: first what runs in a reservation of its own, which takes nobody's turn.
+    3. Go down that order: start what fits and delays nobody before it, nor a reservation.
     """
-    nevers = {each.attempt_id: each.outlook.jobs for each in snapshot.waiting if _is_hopeless(each)}
+    nevers = {each.attempt_id: never for each in snapshot.waiting if (never := _hopeless(each, snapshot)) is not None}
     alive = [each for each in snapshot.waiting if each.attempt_id not in nevers]
     barred = {each.attempt_id: wait for each in alive if (wait := _barred(each, snapshot)) is not None}
     barred |= throttled([each for each in alive if each.attempt_id not in barred], snapshot.holding)
     contenders = [each for each in alive if each.attempt_id not in barred]
     cycle = _Cycle(snapshot)
-    for each in fair_order(contenders, snapshot.standings):
-        cycle.decide(each)
+    for inside in (True, False):
+        rest = [each for each in contenders if (each.inside is not None) is inside]
+        for each in fair_order(rest, snapshot.standings):
+            cycle.decide(each)
     waits = [*cycle.waits, *sorted(barred.values(), key=lambda wait: wait.attempt_id)]
-    ends = tuple(Never(attempt_id=attempt_id, jobs=nevers[attempt_id]) for attempt_id in sorted(nevers))
+    ends = tuple(nevers[attempt_id] for attempt_id in sorted(nevers))
     return Plan(starts=tuple(cycle.starts), waits=tuple(waits), nevers=ends)
 
 
-def _is_hopeless(job: Waiting) -> bool:
-    return job.outlook.fate is Fate.NEVER and not job.cancel_wanted
+def _hopeless(job: Waiting, snapshot: Snapshot) -> Never | None:
+    """What it waits for can no longer happen, or its reservation has too little time left for it."""
+    if job.cancel_wanted:
+        return None
+    if job.outlook.fate is Fate.NEVER:
+        return Never(attempt_id=job.attempt_id, jobs=job.outlook.jobs)
+    if job.inside is not None and _limit_of(job, snapshot) is None:
+        return Never(attempt_id=job.attempt_id, reservation=job.inside.name)
+    return None
 
 
-def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: C901, PLR0911  a list of reasons
+def _limit_of(job: Waiting, snapshot: Snapshot) -> int | None:
+    """The walltime that it may have if it starts now. None: its reservation has not enough of it left."""
+    if job.inside is None:
+        return job.walltime_s
+    grace_s = snapshot.policy.reservation_grace_s
+    return limit_inside(job.inside, walltime_s=job.walltime_s, now=snapshot.now, grace_s=grace_s)
+
+
+def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: C901, PLR0911, PLR0912  a list of reasons
     """Why it is out of the contest of this cycle, however much is free."""
     pool = snapshot.pools.get(job.backend)
     standing = snapshot.standings[job.organisation_id]
@@ -56,6 +75,9 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: C901, PLR
         return _wait(job, Why.DEPENDENCY, {"jobs": list(job.outlook.jobs[:_NAMED_JOBS])})
     if job.begin_at is not None and snapshot.now < job.begin_at:
         return _wait(job, Why.BEGIN_TIME, {"until": job.begin_at.isoformat()})
+    if job.inside is not None and snapshot.now < job.inside.since:
+        facts = {"reservation": job.inside.name, "until": job.inside.since.isoformat()}
+        return _wait(job, Why.RESERVATION_AHEAD, facts)
     if job.staging is not None:
         return _wait(job, Why.STAGING, {"problem": job.staging} if job.staging else {})
     if job.not_before is not None and snapshot.now < job.not_before:
@@ -66,6 +88,8 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Wait | None:  # noqa: C901, PLR
         return window
     if not pool.online:
         return _wait(job, Why.BACKEND_OFFLINE, {"backend": job.backend, **_told_of(pool)})
+    if (wall := _wall(job, standing, snapshot)) is not None:
+        return wall
     if (unready := _unready(job, snapshot)) is not None:
         return unready
     if not job.needs.fits(pool.total):
@@ -86,7 +110,20 @@ def _unready(job: Waiting, snapshot: Snapshot) -> Wait | None:
         return window
     if not device.online:
         return _wait(job, Why.BACKEND_OFFLINE, {"backend": device.name, **_told_of(device)})
+    until = snapshot.now + timedelta(seconds=job.walltime_s)
+    booking = booked_out(snapshot.bookings, device, since=snapshot.now, until=until)
+    if booking is not None:
+        return _wait(job, Why.WALL, {"kind": RESERVATION, "at": booking.since.isoformat(), "backend": device.name})
     return None
+
+
+def _wall(job: Waiting, standing: Standing, snapshot: Snapshot) -> Wait | None:
+    """It could still run when its organisation may not any more, or when the year is over. A call ends with its job."""
+    if job.is_call:
+        return None
+    until = snapshot.now + timedelta(seconds=_limit_of(job, snapshot) or job.walltime_s)
+    met = first_wall([*standing.walls, *snapshot.walls], since=snapshot.now, until=until)
+    return None if met is None else _wait(job, Why.WALL, {"kind": met.kind, "at": met.at.isoformat()})
 
 
 def _window(job: Waiting, pool: Pool, now: datetime) -> Wait | None:
@@ -140,41 +177,44 @@ class _Cycle:
     """Decisions as they are made, one after the other, down the fair order."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._max_starts = snapshot.policy.max_starts
-        self._standings = snapshot.standings
+        self._snapshot = snapshot
         self._quota = RunningQuota(snapshot.holding, snapshot.standings)
-        self._rooms = {pool.name: _room(pool, snapshot) for pool in snapshot.pools.values()}
-        self._pools = snapshot.pools
+        self._floors = {pool.name: Floor(pool, snapshot) for pool in snapshot.pools.values()}
         self._positions: Counter[str] = Counter()
         self.starts: list[Start] = []
         self.waits: list[Wait] = []
 
     def decide(self, job: Waiting) -> None:
-        if not job.is_call and self._quota.is_used_up(job.organisation_id):
+        counts = not job.is_call and job.inside is None  # a reservation is as large as it was allowed to be
+        if counts and self._quota.is_used_up(job.organisation_id):
             return self._let_wait(job, Why.RUNNING_QUOTA, self._quota_facts(job))
-        room = self._rooms[job.backend]
-        refusal = room.refusal(job)
+        limit_s = _limit_of(job, self._snapshot) or job.walltime_s
+        bounded = job if limit_s == job.walltime_s else replace(job, walltime_s=limit_s)
+        floor = self._floors[job.backend]
+        refusal = floor.refusal(bounded)
         if refusal is None:
-            room.take(job)
-        elif not room.take_ahead():
+            floor.take(bounded)
+        elif not floor.take_ahead(job):
             return self._let_wait(job, *refusal)
-        if not job.is_call:
+        if counts:
             self._quota.take(job.organisation_id)
-        if len(self.starts) >= self._max_starts:
+        if len(self.starts) >= self._snapshot.policy.max_starts:
             return self._let_wait(job, Why.NEXT_CYCLE, {})
-        self.starts.append(Start(attempt_id=job.attempt_id, backend=job.backend, ahead=refusal is not None))
+        limit = None if job.inside is None else limit_s
+        self.starts.append(
+            Start(attempt_id=job.attempt_id, backend=job.backend, ahead=refusal is not None, limit_s=limit)
+        )
         return None
 
     def _let_wait(self, job: Waiting, why: Why, facts: Mapping[str, object]) -> None:
         """position: its place in the line before its backend, 1 is next."""
         self._positions[job.backend] += 1
-        queue = _queue_of(self._pools[job.backend])
+        queue = _queue_of(self._snapshot.pools[job.backend])
         self.waits.append(_wait(job, why, {"position": self._positions[job.backend], **facts, **queue}))
 
     def _quota_facts(self, job: Waiting) -> dict[str, object]:
         organisation = job.organisation_id
-        return {"running": self._quota.running(organisation), "max": self._standings[organisation].max_running_jobs}
-
-
-def _room(pool: Pool, snapshot: Snapshot) -> Room:
-    return Room(pool, (each for each in snapshot.holding if each.backend == pool.name), snapshot)
+        return {
+            "running": self._quota.running(organisation),
+            "max": self._snapshot.standings[organisation].max_running_jobs,
+        }

@@ -74,6 +74,14 @@ class NeverReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationOver:
+    """Its reservation ended or was cancelled, or has too little time left: it will never start."""
+
+    at: datetime
+    reservation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotStaged:
     """Its input files cannot be brought to the backend: it will never start. code: a machine word."""
 
@@ -138,6 +146,7 @@ Event: TypeAlias = (
     | Started
     | CancelRequested
     | NeverReady
+    | ReservationOver
     | NotStaged
     | DeviceAway
     | DoneEarly

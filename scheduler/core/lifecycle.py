@@ -38,6 +38,7 @@ from scheduler.core.events import (
     NotSubmitted,
     Queued,
     Refused,
+    ReservationOver,
     SeenMissing,
     SeenUnknown,
     SeenWaiting,
@@ -51,7 +52,9 @@ _ANSWERS = frozenset({Accepted, NotSubmitted, Refused})
 _LATE = _NARRATED | _ANSWERS | {CancelRequested, DeviceAway}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
-    State.QUEUED: frozenset({Dispatched, Accepted, CancelRequested, NeverReady, NotStaged, DeviceAway, DoneEarly}),
+    State.QUEUED: frozenset(
+        {Dispatched, Accepted, CancelRequested, NeverReady, ReservationOver, NotStaged, DeviceAway, DoneEarly}
+    ),
     State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested, DeviceAway},
     State.RUNNING: _NARRATED | {Accepted, CancelRequested},
     State.CANCELLING: _NARRATED | _ANSWERS,
@@ -150,6 +153,8 @@ def _applied(  # noqa: C901, PLR0911, PLR0912  one case for each event is the po
         case NeverReady():
             reason = EndReason.DEPENDENCY_NEVER_SATISFIED
             return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, reason)
+        case ReservationOver():
+            return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, EndReason.RESERVATION_OVER)
         case NotStaged(code=code):
             return _finish(attempt, event, State.FAILED, Ending.NEVER_RAN, f"not_staged:{code}")
         case DeviceAway():

@@ -69,6 +69,8 @@ class EndReason(StrEnum):
     CANCELLED_IN_QUEUE = "cancelled_in_queue"
     DEPENDENCY_NEVER_SATISFIED = "dependency_never_satisfied"
     """What it waited for can no longer happen: it never started, and costs nothing."""
+    RESERVATION_OVER = "reservation_over"
+    """The reservation that it was to run in had no time left for it: it never started, and costs nothing."""
     DONE_EARLY = "done_early"
     """The phase before has found what the job was for: it never started, costs nothing, and the job has SUCCEEDED."""
     DEVICE_AWAY = "device_away"

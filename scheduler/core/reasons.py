@@ -24,6 +24,12 @@ class Why(StrEnum):
     DEVICE_WINDOW = "DEVICE_WINDOW"
     """A quantum device is, or soon will be, calibrated or worked on, and the job might not end before. Facts: backend,
     since, until, kind ('calibrating', 'maintenance', 'offline')."""
+    WALL = "WALL"
+    """It could still run when something begins that nothing may run into. Facts: kind, at; 'reservation' (somebody has
+    reserved units that it would hold): position, needed, earliest when it is the first in line; 'eligibility': its
+    organisation's declaration ends; 'fiscal_year'."""
+    RESERVATION_AHEAD = "RESERVATION_AHEAD"
+    """Its reservation has not begun. Facts: reservation, until."""
     EXCEEDS_MACHINE = "EXCEEDS_MACHINE"
     """It is larger than what is now in service. Facts: needed, total."""
     NOT_ELIGIBLE = "NOT_ELIGIBLE"

@@ -16,6 +16,11 @@ def minus(a: Resources, b: Resources) -> Resources:
     return _each(lambda x, y: max(0, x - y), a, b)
 
 
+def difference(a: Resources, b: Resources) -> Resources:
+    """`a` without `b`, also below zero: for sums that rise again later."""
+    return _each(lambda x, y: x - y, a, b)
+
+
 def least(a: Resources, b: Resources) -> Resources:
     """What both have."""
     return _each(min, a, b)

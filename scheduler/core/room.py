@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -11,7 +11,11 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from scheduler.core.reasons import Why
 from scheduler.core.resources import least, minus, plain, plus, total
-from scheduler.core.snapshot import Holding, Pool, Snapshot, Waiting
+from scheduler.core.snapshot import Booking, Holding, Pool, Snapshot, Waiting
+from scheduler.core.steps import Steps
+from scheduler.core.walls import RESERVATION
+
+_NO_UNITS = Resources()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +27,36 @@ class Reservation:
 
 
 class Room:
-    """Free units of a backend as the cycle goes on: never more than it says, and never more than our own books say."""
+    """Free units of a backend as the cycle goes on: never more than it says, and never more than our own books say.
 
-    def __init__(self, pool: Pool, holding: Iterable[Holding], snapshot: Snapshot) -> None:
+    booked: advance reservations to come; what starts is over before they need its units. given_back: units that
+    somebody else's reservation, which is on, leaves at its end.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        holding: Iterable[Holding],
+        snapshot: Snapshot,
+        *,
+        booked: Sequence[Booking] = (),
+        given_back: Sequence[tuple[datetime, Resources]] = (),
+    ) -> None:
         ours = list(holding)
         queued = sorted((each for each in ours if pool.look_ahead and not each.started), key=_hand_over_order)
         holds = [each for each in ours if not pool.look_ahead or each.started]
         self._now = snapshot.now
         overdue = snapshot.now + timedelta(seconds=snapshot.policy.overdue_s)
         self._ends = [(each.until if each.until > snapshot.now else overdue, each.needs) for each in holds]
-        by_it = minus(pool.free, total(each.needs for each in holds if not _is_counted(each, pool)))
+        by_it = minus(pool.free, total(each.needs for each in holds if not is_counted(each, pool)))
         by_us = minus(pool.total, total(each.needs for each in holds))
         self.free = least(by_it, by_us)
         self.reservation: Reservation | None = None
         self.ahead = pool.look_ahead
+        self._booked, self._reserved_now = booked, bool(given_back)
+        self._ends += given_back
+        self._waits_there = timedelta()
+        self._steps: Steps | None = None
         for each in queued:
             self._seat(each)
 
@@ -44,10 +64,11 @@ class Room:
         """Why it cannot start now; None: it can. The first that does not fit gets the reservation (EASY backfill)."""
         if not job.needs.fits(self.free):
             facts: dict[str, object] = {"needed": plain(job.needs), "free": plain(self.free, asked=job.needs)}
-            if self.reservation is None:
-                self.reservation = self._reserve(job.needs)
-                facts["earliest"] = self.reservation.at.isoformat()
-            return Why.NO_CAPACITY, facts
+            return Why.NO_CAPACITY, facts | self.protect(job)
+        wall = self._wall(job.needs, self._ends_at(job))
+        if wall is not None:
+            facts = {"kind": RESERVATION, "at": wall.isoformat(), "needed": plain(job.needs)}
+            return Why.WALL, facts | self.protect(job)
         if self._delays(job.needs, self._ends_at(job)):
             until = self.reservation.at.isoformat() if self.reservation else ""
             return Why.RESERVED_FOR_EARLIER, {"needed": plain(job.needs), "until": until}
@@ -60,31 +81,62 @@ class Room:
     def _hold(self, needs: Resources, ends: datetime) -> None:
         self.free = minus(self.free, needs)
         self._ends.append((ends, needs))
+        self._steps = None
         if self.reservation is not None and ends > self.reservation.at:
             self.reservation = Reservation(at=self.reservation.at, spare=minus(self.reservation.spare, needs))
 
-    def take_ahead(self) -> bool:
+    def take_ahead(self, job: Waiting) -> bool:
         """One that cannot start now goes to the backend all the same, to wait there; False: enough do.
 
-        As it goes down the fair order, nobody is passed: whoever is refused a seat, so is everybody after them.
+        As it goes down the fair order, nobody is passed: whoever is refused a seat, so is everybody after them. A
+        backend's own queue knows of no reservation here, so nothing goes there that might still run in one.
         """
-        if self.ahead <= 0:
+        lasts = timedelta(seconds=job.walltime_s)
+        if self.ahead <= 0 or self._may_meet_a_booking(lasts):
             return False
         self.ahead -= 1
+        self._waits_there += lasts
         return True
+
+    def _may_meet_a_booking(self, lasts: timedelta) -> bool:
+        """If everything there takes its full walltime, and all that waits there runs one after the other."""
+        if not self._booked:
+            return self._reserved_now
+        over = max((end for end, _ in self._ends), default=self._now) + self._waits_there + lasts
+        return self._reserved_now or any(each.since < over for each in self._booked)
 
     def _seat(self, sent: Holding) -> None:
         """What was handed over and has not started: it will start at once, or it takes one of the backend's seats.
 
         The first of these that does not fit is the first in line: our own queue may not delay it.
         """
-        ends = self._now + (sent.until - (sent.sent_at or self._now))
+        lasts = sent.until - (sent.sent_at or self._now)
+        ends = self._now + lasts
         if sent.needs.fits(self.free) and not self._delays(sent.needs, ends):
             self._hold(sent.needs, ends)
             return
         self.ahead -= 1
+        self._waits_there += lasts
         if self.reservation is None:
-            self.reservation = self._reserve(sent.needs)
+            self.reservation = self._reserve(sent.needs, lasts)
+
+    def protect(self, job: Waiting) -> dict[str, object]:
+        """The first that cannot start keeps its earliest start; the facts of that."""
+        if self.reservation is not None:
+            return {}
+        self.reservation = self._reserve(job.needs, timedelta(seconds=job.walltime_s))
+        return {"earliest": self.reservation.at.isoformat()}
+
+    def _wall(self, needs: Resources, ends: datetime) -> datetime | None:
+        """When the first reservation begins that would lack units if these were held until then."""
+        if not self._booked:
+            return None
+        return self._profile().first_lack(needs, since=self._now, until=ends)
+
+    def _profile(self) -> Steps:
+        if self._steps is None:
+            self._steps = Steps(self.free, self._ends, self._booked, now=self._now)
+        return self._steps
 
     def _delays(self, needs: Resources, ends: datetime) -> bool:
         first = self.reservation
@@ -93,22 +145,25 @@ class Room:
     def _ends_at(self, job: Waiting) -> datetime:
         return self._now + timedelta(seconds=job.walltime_s)
 
-    def _reserve(self, needs: Resources) -> Reservation:
+    def _reserve(self, needs: Resources, lasts: timedelta) -> Reservation:
         """The earliest moment at which it fits, when everything runs its full walltime.
 
         Units that neither we nor the backend's count explain are somebody else's: nobody knows until when, so nothing
         may be started across the last end that we know.
         """
+        if self._booked:
+            at, spare = self._profile().earliest(needs, lasts)
+            return Reservation(at=at, spare=spare)
         at, free = self._now, self.free
         ends = sorted(self._ends, key=lambda end: end[0])
         for at, together in groupby(ends, key=lambda end: end[0]):
             free = plus(free, total(freed for _, freed in together))
             if needs.fits(free):
                 return Reservation(at=at, spare=minus(free, needs))
-        return Reservation(at=at, spare=Resources())
+        return Reservation(at=at, spare=_NO_UNITS)
 
 
-def _is_counted(sent: Holding, pool: Pool) -> bool:
+def is_counted(sent: Holding, pool: Pool) -> bool:
     """Whether the backend's own count of free units has it: it has confirmed it, and was asked later than that."""
     earlier = pool.asked_at is None or sent.sent_at is None or sent.sent_at < pool.asked_at
     return sent.accepted and earlier

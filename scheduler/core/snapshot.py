@@ -35,6 +35,39 @@ class Pool:
     """Jobs that wait at its vendor, everybody's; None: not told."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """An advance reservation: from `since` on, and before `until`, its units are for its own jobs alone."""
+
+    reservation_id: UUID
+    backend: str
+    needs: Resources
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """The reservation in which a job runs, and nowhere else. name: what its organisation calls it."""
+
+    reservation_id: UUID
+    name: str
+    since: datetime
+    until: datetime
+    shorten: bool = False
+    """Its owner would rather have its walltime shortened than not have it start."""
+    is_cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wall:
+    """Nothing of whom it concerns may still run then."""
+
+    at: datetime
+    kind: str
+    """'eligibility' (of the organisation, which ends) or 'fiscal_year'."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """Which task of which array. max_running: so many of its tasks at a time; None: as many as fit."""
@@ -73,6 +106,8 @@ class Waiting:
     """The device that it will call while it runs: it starts only when that could answer until it ends."""
     is_call: bool = False
     """A running job waits for it: it goes before all else of its organisation, and counts as no job of its own."""
+    inside: Inside | None = None
+    """It runs in a reservation of its organisation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +128,8 @@ class Holding:
     array_id: UUID | None = None
     is_call: bool = False
     """It is part of a job that is counted already."""
+    reservation_id: UUID | None = None
+    """It holds units of this reservation, as long as that is on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +142,8 @@ class Standing:
     max_running_jobs: int = 100
     refused: str | None = None
     """Code of the refusal when it may start nothing now."""
+    walls: Sequence[Wall] = ()
+    """When it will be allowed to start nothing any more, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +154,8 @@ class Policy:
     """More starts wait for the next cycle."""
     overdue_s: int = 60
     """What should have ended by now is expected to end so much later."""
+    reservation_grace_s: int = 300
+    """A job that asked for all the time of its reservation starts though we are late by so much; it ends with that."""
 
 
 POLICY = Policy()
@@ -129,6 +170,10 @@ class Snapshot:
     waiting: Sequence[Waiting]
     holding: Sequence[Holding] = ()
     standings: Mapping[UUID, Standing]
+    bookings: Sequence[Booking] = ()
+    """Reservations that are not over."""
+    walls: Sequence[Wall] = ()
+    """Everybody's."""
     policy: Policy = POLICY
 
 
@@ -140,6 +185,8 @@ class Start:
     backend: str
     ahead: bool = False
     """It does not fit yet: it goes to wait in the backend's own queue."""
+    limit_s: int | None = None
+    """It ends with its reservation, so long from now at most. None: its own walltime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +194,9 @@ class Never:
     """It will never start: what it waits for can no longer happen. jobs: what it has waited for in vain."""
 
     attempt_id: UUID
-    jobs: tuple[str, ...]
+    jobs: tuple[str, ...] = ()
+    reservation: str | None = None
+    """The reservation that is over, was cancelled, or has too little time left for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

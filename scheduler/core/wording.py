@@ -20,6 +20,9 @@ WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "maintenance": ("保守", "maintenance"),
         "offline": ("停止", "an outage"),
         "online": ("停止", "an outage"),
+        "reservation": ("予約された利用が始まる", "units that it would hold are reserved"),
+        "eligibility": ("組織の利用資格の届出が期限を迎える", "your organisation's declaration of eligibility ends"),
+        "fiscal_year": ("年度が終わる", "the fiscal year ends"),
     },
 }
 """Machine words among the facts, by the fact's name."""
@@ -58,6 +61,14 @@ WAITS: Mapping[Why, tuple[str, str]] = {
     Why.DEVICE_WINDOW: (
         "装置({backend})は{since}から{until}まで{kind}のため停止します。それまでに終わらない可能性があるため、再開後に開始します。",
         "The device ({backend}) is out of service from {since} to {until} ({kind}); this could still run then.",
+    ),
+    Why.WALL: (
+        "{at}に{kind}ため、それまでに終わらない可能性のあるジョブは開始できません。実行時間の上限を短くすると、先に開始できることがあります。",
+        "It could still run at {at}, when {kind}. With a shorter time limit it may start before.",
+    ),
+    Why.RESERVATION_AHEAD: (
+        "予約 {reservation} の開始({until})を待っています。",
+        "Its reservation {reservation} begins at {until}; it starts then.",
     ),
     Why.EXCEEDS_MACHINE: (
         "現在稼働中の規模を超えています。必要: {needed} / 全体: {total}",
@@ -169,6 +180,10 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.CANCELLED, "dependency_never_satisfied"): (
         "待っていたジョブ({jobs})の条件が満たされなくなったため、開始せずに取り消しました。課金されません。",
         "What it waited for (job {jobs}) can no longer happen, so it was cancelled unstarted; nothing is charged.",
+    ),
+    (State.CANCELLED, "reservation_over"): (
+        "予約 {reservation} に残り時間がない(または予約が取り消された)ため、開始せずに取り消しました。課金されません。",
+        "Reservation {reservation} is over or cancelled, or lacks the time for it; unstarted, nothing is charged.",
     ),
     (State.CANCELLED, "cancelled_by_owner"): (
         "計算機上で利用者自身により取り消されました。実行した分が課金されます。",

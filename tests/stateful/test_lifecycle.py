@@ -32,6 +32,7 @@ from scheduler.core.events import (
     NotSubmitted,
     Queued,
     Refused,
+    ReservationOver,
     SeenMissing,
     SeenUnknown,
     SeenWaiting,
@@ -119,6 +120,11 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def what_it_waits_for_can_no_longer_happen(self) -> None:
         self._tell(len(self.attempts), NeverReady(at=self.now, jobs=("7",)))
+
+    @precondition(lambda self: self.attempts[-1].state is State.QUEUED)
+    @rule()
+    def its_reservation_is_over(self) -> None:
+        self._tell(len(self.attempts), ReservationOver(at=self.now, reservation="R3"))
 
     @precondition(lambda self: self.attempts[-1].state is State.QUEUED and self.attempts[-1].phase != "0")
     @rule()

@@ -32,13 +32,25 @@ FACTS = {
     "since": "2026-04-01T02:00:00+00:00",
     "until": "2026-04-01T03:00:00+00:00",
     "kind": "calibrating",
+    "at": "2026-04-01T03:00:00+00:00",
+    "reservation": "R3",
     "running": 4,
     "max": 4,
     "backend": "h200",
     "code": "declaration-expired",
 }
 # never noted, or only as an end
-SILENT = {"SeenWaiting", "SeenUnknown", "Refused", "Ended", "NeverReady", "NotStaged", "DeviceAway", "DoneEarly"}
+SILENT = {
+    "SeenWaiting",
+    "SeenUnknown",
+    "Refused",
+    "Ended",
+    "NeverReady",
+    "ReservationOver",
+    "NotStaged",
+    "DeviceAway",
+    "DoneEarly",
+}
 
 
 @pytest.mark.parametrize("why", Why)

@@ -27,6 +27,7 @@ from scheduler.core.events import (
     NotSubmitted,
     Queued,
     Refused,
+    ReservationOver,
     SeenMissing,
     SeenUnknown,
     SeenWaiting,
@@ -78,6 +79,7 @@ EVENTS: dict[type[Event], Event] = {
     Started: Started(at=at(10)),
     CancelRequested: CancelRequested(at=at(10)),
     NeverReady: NeverReady(at=at(10), jobs=("7",)),
+    ReservationOver: ReservationOver(at=at(10), reservation="R3"),
     NotStaged: NotStaged(at=at(10), code="input-gone"),
     DeviceAway: DeviceAway(at=at(10), wait_s=300),
     DoneEarly: DoneEarly(at=at(10), phase="propose-3"),
@@ -315,6 +317,12 @@ def test_what_waits_in_vain_ends_in_the_queue_and_costs_nothing() -> None:
     assert (after.state, after.reason) == (State.CANCELLED, EndReason.DEPENDENCY_NEVER_SATISFIED)
     assert effects == (SettleHold(Ending.NEVER_RAN, last=True),)
     assert facts_of(NeverReady(at=at(10), jobs=("7", "8"))) == {"jobs": ["7", "8"]}
+
+
+def test_what_missed_its_reservation_ends_in_the_queue_and_costs_nothing() -> None:
+    after, effects = advance(an_attempt(), ReservationOver(at=at(10), reservation="R3"))
+    assert (after.state, after.reason) == (State.CANCELLED, EndReason.RESERVATION_OVER)
+    assert effects == (SettleHold(Ending.NEVER_RAN, last=True),)
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_costs_nothing() -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from scheduler.core.booked import Floor
 from scheduler.core.dependencies import Fate
 from scheduler.core.fairshare import fair_order
-from scheduler.core.quotas import RunningQuota
+from scheduler.core.quotas import Quotas
 from scheduler.core.reasons import Why
 from scheduler.core.resources import plain
 from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Standing, Start, Task, Wait, Waiting
@@ -37,7 +37,7 @@ def plan(snapshot: Snapshot) -> Plan:
     cycle = _Cycle(snapshot)
     for inside in (True, False):
         rest = [each for each in contenders if (each.inside is not None) is inside]
-        for each in fair_order(rest, snapshot.standings):
+        for each in fair_order(rest, snapshot.standings, snapshot.stakes):
             cycle.decide(each)
     waits = [*cycle.waits, *sorted(barred.values(), key=lambda wait: wait.attempt_id)]
     ends = tuple(nevers[attempt_id] for attempt_id in sorted(nevers))
@@ -178,16 +178,16 @@ class _Cycle:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._quota = RunningQuota(snapshot.holding, snapshot.standings)
+        self._quotas = Quotas(snapshot)
         self._floors = {pool.name: Floor(pool, snapshot) for pool in snapshot.pools.values()}
         self._positions: Counter[str] = Counter()
         self.starts: list[Start] = []
         self.waits: list[Wait] = []
 
     def decide(self, job: Waiting) -> None:
-        counts = not job.is_call and job.inside is None  # a reservation is as large as it was allowed to be
-        if counts and self._quota.is_used_up(job.organisation_id):
-            return self._let_wait(job, Why.RUNNING_QUOTA, self._quota_facts(job))
+        # a reservation is as large as it was allowed to be: no quota stops its own jobs
+        if job.inside is None and (beyond := self._quotas.refusal(job)) is not None:
+            return self._let_wait(job, *beyond)
         limit_s = _limit_of(job, self._snapshot) or job.walltime_s
         bounded = job if limit_s == job.walltime_s else replace(job, walltime_s=limit_s)
         floor = self._floors[job.backend]
@@ -196,8 +196,7 @@ class _Cycle:
             floor.take(bounded)
         elif not floor.take_ahead(job):
             return self._let_wait(job, *refusal)
-        if counts:
-            self._quota.take(job.organisation_id)
+        self._quotas.take(job)
         if len(self.starts) >= self._snapshot.policy.max_starts:
             return self._let_wait(job, Why.NEXT_CYCLE, {})
         limit = None if job.inside is None else limit_s
@@ -211,10 +210,3 @@ class _Cycle:
         self._positions[job.backend] += 1
         queue = _queue_of(self._snapshot.pools[job.backend])
         self.waits.append(_wait(job, why, {"position": self._positions[job.backend], **facts, **queue}))
-
-    def _quota_facts(self, job: Waiting) -> dict[str, object]:
-        organisation = job.organisation_id
-        return {
-            "running": self._quota.running(organisation),
-            "max": self._snapshot.standings[organisation].max_running_jobs,
-        }

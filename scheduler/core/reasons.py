@@ -16,7 +16,13 @@ class Why(StrEnum):
     RESERVED_FOR_EARLIER = "RESERVED_FOR_EARLIER"
     """It would fit, and would delay one that is before it. Facts: position, needed, until."""
     RUNNING_QUOTA = "RUNNING_QUOTA"
-    """Its organisation has as many jobs with backends as it may. Facts: position, running, max."""
+    """Its organisation, project or user has as many jobs with backends as it may. Facts: position, level
+    ('organisation', 'project', 'user'), on (a backend, or '*': in total), running, max."""
+    GPU_QUOTA = "GPU_QUOTA"
+    """The same of GPUs in use. Facts: position, level, on, used, asked, max."""
+    NU_QUOTA = "NU_QUOTA"
+    """The same of normalised units in this month of Japan's calendar, running jobs at their full size. Facts: position,
+    level, on, used, asked, max."""
     NEXT_CYCLE = "NEXT_CYCLE"
     """It starts in a moment: one cycle starts only so many. Facts: position."""
     BACKEND_OFFLINE = "BACKEND_OFFLINE"

@@ -10,6 +10,7 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from hpc_adapters.devices import OfflineWindow
 from pricing.model import ServiceClass
+from scheduler.core.branches import Branch, Leaf
 from scheduler.core.dependencies import READY, Outlook
 from scheduler.core.reasons import Why
 
@@ -108,6 +109,14 @@ class Waiting:
     """A running job waits for it: it goes before all else of its organisation, and counts as no job of its own."""
     inside: Inside | None = None
     """It runs in a reservation of its organisation."""
+    project_id: UUID | None = None
+    person_id: UUID | None = None
+    calls_micro_nu: int = 0
+    """What all its calls may use on top, at most."""
+
+    @property
+    def leaf(self) -> Leaf:
+        return self.organisation_id, self.project_id, self.person_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,17 @@ class Holding:
     """It is part of a job that is counted already."""
     reservation_id: UUID | None = None
     """It holds units of this reservation, as long as that is on."""
+    project_id: UUID | None = None
+    person_id: UUID | None = None
+    micro_nu: int = 0
+    """Its full size, until its real use is known."""
+    calls: str | None = None
+    calls_micro_nu: int = 0
+    """As those of Waiting."""
+
+    @property
+    def leaf(self) -> Leaf:
+        return self.organisation_id, self.project_id, self.person_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +164,29 @@ class Standing:
     """Code of the refusal when it may start nothing now."""
     walls: Sequence[Wall] = ()
     """When it will be allowed to start nothing any more, as far as is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stake:
+    """The claim of a project, or of a user in it, within what is above. used_micro_nu: as that of Standing."""
+
+    weight: int = 1
+    used_micro_nu: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a branch may have, on a backend or in total. None: as much as there is."""
+
+    max_queued_jobs: int | None = None
+    max_running_jobs: int | None = None
+    max_gpus: int | None = None
+    max_month_micro_nu: int | None = None
+    """Normalised units in a month of Japan's calendar, in millionths."""
+
+
+Place = tuple[Branch, str | None]
+"""Where a limit holds: a branch, and a backend or (None) all of them together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +213,12 @@ class Snapshot:
     waiting: Sequence[Waiting]
     holding: Sequence[Holding] = ()
     standings: Mapping[UUID, Standing]
+    stakes: Mapping[Branch, Stake] = field(default_factory=dict)
+    """Of projects and users; one that is not there has weight 1 and has used nothing."""
+    limits: Mapping[Place, Limits] = field(default_factory=dict)
+    """Besides the running jobs of organisations, which are in their standings."""
+    month_micro_nu: Mapping[Place, int] = field(default_factory=dict)
+    """What attempts that ended in this month used, where that is limited."""
     bookings: Sequence[Booking] = ()
     """Reservations that are not over."""
     walls: Sequence[Wall] = ()

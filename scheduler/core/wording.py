@@ -24,6 +24,12 @@ WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "eligibility": ("組織の利用資格の届出が期限を迎える", "your organisation's declaration of eligibility ends"),
         "fiscal_year": ("年度が終わる", "the fiscal year ends"),
     },
+    "level": {
+        "organisation": ("組織", "organisation"),
+        "project": ("プロジェクト", "project"),
+        "user": ("利用者", "user"),
+    },
+    "on": {"*": ("全計算機", "all machines together")},
 }
 """Machine words among the facts, by the fact's name."""
 
@@ -43,8 +49,16 @@ WAITS: Mapping[Why, tuple[str, str]] = {
         "There is room, but it is reserved from {until} for a job ahead, and this one would not end before.",
     ),
     Why.RUNNING_QUOTA: (
-        "組織の同時実行ジョブ数が上限に達しています({running}/{max}件)。",
-        "Your organisation has as many running jobs as it may ({running} of {max}).",
+        "{level}の同時実行ジョブ数が上限に達しています({on}: {running}/{max}件)。実行中のジョブが終わると開始します。",
+        "The {level} has as many running jobs as it may on {on} ({running} of {max}); it starts as those end.",
+    ),
+    Why.GPU_QUOTA: (
+        "{level}の GPU 数の上限を超えます({on}: 使用中 {used}基 + 必要 {asked}基 > 上限 {max}基)。空き次第開始します。",
+        "The {level} uses {used} GPUs on {on} and may use {max}; this wants {asked} more. It starts as others end.",
+    ),
+    Why.NU_QUOTA: (
+        "{level}の月間利用枠を超えるため翌月まで待ちます({on}: 使用・実行中 {used} + 必要 {asked} > 上限 {max} NU)。",
+        "The {level} used or holds {used} of {max} NU of this month on {on}; this may take {asked}. It waits for the next.",
     ),
     Why.NEXT_CYCLE: (
         "次の計画周期で開始します。",

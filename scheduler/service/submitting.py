@@ -179,7 +179,7 @@ async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None
 
 def _require_place(queue: job_store.Queue, *, asked: int) -> None:
     share = queue.share or policy.DEFAULT_SHARE
-    if not quotas.may_queue(share, queued=queue.queued, asked=asked):
+    if not quotas.may_queue(share.max_queued_jobs, queued=queue.queued, asked=asked):
         raise QueueFull(queued=queue.queued, max=share.max_queued_jobs, asked=asked)
 
 

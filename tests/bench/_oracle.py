@@ -15,23 +15,25 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
 from scheduler.core.reasons import Why
-from scheduler.core.snapshot import Snapshot, Waiting
+from scheduler.core.snapshot import Limits, Snapshot, Waiting
 
 Amount = tuple[int, ...]
 Decision = tuple[UUID, Why | None]
+Path = tuple[UUID | None, ...]
 
 
 def decisions(snapshot: Snapshot) -> tuple[list[Decision], dict[UUID, Why]]:
     """In the order of the line: each attempt and why it waits (None: it starts); and those out of the contest."""
     barred = {each.attempt_id: why for each in snapshot.waiting if (why := _barred(each, snapshot))}
     left = [each for each in snapshot.waiting if each.attempt_id not in barred]
-    charged = {each.organisation_id: each.used_micro_nu for each in snapshot.standings.values()}
+    weights, charged = _claims(snapshot)
     started = _Started(snapshot)
     decided = []
     while left:
-        job = min(left, key=_turn(snapshot, charged))
+        job = _next(left, weights, charged)
         left.remove(job)
-        charged[job.organisation_id] += max(1, job.micro_nu)
+        for depth in (1, 2, 3):
+            charged[job.leaf[:depth]] += max(1, job.micro_nu)
         decided.append((job.attempt_id, started.decide(job)))
     return decided, barred
 
@@ -48,14 +50,40 @@ def _barred(job: Waiting, snapshot: Snapshot) -> Why | None:
     return next((why for why, applies in rules.items() if applies), None)
 
 
-def _turn(snapshot: Snapshot, charged: dict[UUID, int]) -> Callable[[Waiting], tuple[object, ...]]:
-    ratio = {one: Fraction(used, snapshot.standings[one].weight) for one, used in charged.items()}
-    return lambda job: (
-        job.service_class is ServiceClass.SPOT,
-        ratio[job.organisation_id],
-        job.submitted_at,
-        job.attempt_id,
-    )
+def _claims(snapshot: Snapshot) -> tuple[dict[Path, int], Counter[Path]]:
+    """Weights, and what each branch of the tree has used; one that nobody names has weight 1."""
+    weights: dict[Path, int] = {(each.organisation_id,): each.weight for each in snapshot.standings.values()}
+    used = Counter({(each.organisation_id,): each.used_micro_nu for each in snapshot.standings.values()})
+    for path, stake in snapshot.stakes.items():
+        weights[path] = stake.weight
+        used[path] = stake.used_micro_nu
+    return weights, used
+
+
+def _next(left: list[Waiting], weights: dict[Path, int], charged: Counter[Path]) -> Waiting:
+    """The first of each user's jobs, of these the first of each project, of these of each organisation, of all."""
+    heads = _first_of_each(left, 3, lambda job: (_is_spot(job), not job.is_call, job.submitted_at, job.attempt_id))
+    for depth in (3, 2, 1):
+
+        def turn(job: Waiting, depth: int = depth) -> tuple[object, ...]:
+            path = job.leaf[:depth]
+            rank = (_is_spot(job), not job.is_call) if depth > 1 else (_is_spot(job),)
+            return rank, Fraction(charged[path], weights.get(path, 1)), job.submitted_at, job.attempt_id
+
+        heads = _first_of_each(heads, depth - 1, turn)
+    return heads[0]
+
+
+def _first_of_each(jobs: list[Waiting], depth: int, key: Callable[[Waiting], tuple[object, ...]]) -> list[Waiting]:
+    """The first of each branch of so many levels."""
+    below: dict[Path, list[Waiting]] = {}
+    for job in jobs:
+        below.setdefault(job.leaf[:depth], []).append(job)
+    return [min(each, key=key) for each in below.values()]
+
+
+def _is_spot(job: Waiting) -> bool:
+    return job.service_class is ServiceClass.SPOT and not job.is_call
 
 
 @dataclass
@@ -75,10 +103,8 @@ class _Started:
     first: dict[str, _First] = field(default_factory=dict)
 
     def decide(self, job: Waiting) -> Why | None:
-        running = Counter(each.organisation_id for each in self.snapshot.holding)
-        running.update(each.organisation_id for each in self.jobs)
-        if running[job.organisation_id] >= self.snapshot.standings[job.organisation_id].max_running_jobs:
-            return Why.RUNNING_QUOTA
+        if (beyond := self._beyond_a_limit(job)) is not None:
+            return beyond
         if not _within(astuple(job.needs), self._free(job.backend)):
             self.first.setdefault(job.backend, self._reserve(job))
             return Why.NO_CAPACITY
@@ -86,6 +112,29 @@ class _Started:
             return Why.RESERVED_FOR_EARLIER
         self.jobs.append(job)
         return Why.NEXT_CYCLE if len(self.jobs) > self.snapshot.policy.max_starts else None
+
+    def _beyond_a_limit(self, job: Waiting) -> Why | None:
+        """Level by level, in total and then on the backend; of each the running jobs, the GPUs, the month's use."""
+        for depth in (1, 2, 3):
+            for backend in (None, job.backend):
+                have = [
+                    each
+                    for each in (*self.snapshot.holding, *self.jobs)
+                    if each.leaf[:depth] == job.leaf[:depth] and backend in {None, each.backend}
+                ]
+                limits = self.snapshot.limits.get((job.leaf[:depth], backend), Limits())
+                most = limits.max_running_jobs
+                if depth == 1 and backend is None:
+                    most = self.snapshot.standings[job.organisation_id].max_running_jobs
+                if most is not None and len(have) + 1 > most:
+                    return Why.RUNNING_QUOTA
+                gpus = sum(each.needs.gpus for each in have) + job.needs.gpus
+                if limits.max_gpus is not None and job.needs.gpus and gpus > limits.max_gpus:
+                    return Why.GPU_QUOTA
+                nu = sum(each.micro_nu for each in have) + job.micro_nu
+                if limits.max_month_micro_nu is not None and nu > limits.max_month_micro_nu:
+                    return Why.NU_QUOTA
+        return None
 
     def _free(self, backend: str) -> Amount:
         pool = self.snapshot.pools[backend]

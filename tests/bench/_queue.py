@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random  # noqa: TID251  seeded by the caller
@@ -9,13 +10,16 @@ from uuid import UUID
 
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
+from scheduler.core.branches import Branch
 from scheduler.core.fairshare import MICRO
 from scheduler.core.resources import minus, total
-from scheduler.core.snapshot import Holding, Pool, Snapshot, Standing, Waiting
+from scheduler.core.snapshot import Holding, Limits, Place, Pool, Snapshot, Stake, Standing, Waiting
 
 NOW = datetime(2026, 4, 1, 3, 0, tzinfo=UTC)
 _GPUS_OF = {"cluster-a": 576, "cluster-b": 256, "cluster-c": 64}
 _QPU = "qpu"
+_PROJECTS = tuple(UUID(int=number) for number in range(1, 4))
+_PEOPLE = tuple(UUID(int=number) for number in range(11, 16))
 _GPUS_WANTED = (1, 1, 1, 2, 4, 8, 16, 128)
 
 
@@ -33,13 +37,37 @@ def invented(*, jobs: int, organisations: int, seed: int) -> Snapshot:
         for _ in range(organisations)
     ]
     holding = [each for name, gpus in _GPUS_OF.items() for each in _held(chance, name, gpus * 95 // 100, standings)]
+    waiting = [_waiting(chance, standings) for _ in range(jobs)]
+    branches = {each.leaf[:depth]: None for each in waiting for depth in (2, 3)}
     return Snapshot(
         now=NOW,
         pools={each.name: each for each in _pools(holding)},
-        waiting=[_waiting(chance, standings) for _ in range(jobs)],
+        waiting=waiting,
         holding=holding,
         standings={each.organisation_id: each for each in standings},
+        stakes=_stakes(chance, branches),
+        limits=_limits(chance, branches),
     )
+
+
+def _stakes(chance: Random, branches: Iterable[Branch]) -> dict[Branch, Stake]:
+    return {
+        each: Stake(weight=chance.choice((1, 1, 2, 3)), used_micro_nu=chance.randrange(100 * MICRO))
+        for each in branches
+    }
+
+
+def _limits(chance: Random, branches: Iterable[Branch]) -> dict[Place, Limits]:
+    """Of one branch in ten."""
+    return {
+        (each, chance.choice((None, *_GPUS_OF))): Limits(
+            max_running_jobs=chance.choice((None, 1, 5)),
+            max_gpus=chance.choice((None, 8, 64)),
+            max_month_micro_nu=chance.choice((None, 1_000 * MICRO)),
+        )
+        for each in branches
+        if chance.random() < 0.1
+    }
 
 
 def _pools(holding: list[Holding]) -> list[Pool]:
@@ -59,6 +87,9 @@ def _held(chance: Random, backend: str, gpus: int, standings: list[Standing]) ->
         one = Holding(
             attempt_id=_id(chance),
             organisation_id=chance.choice(standings).organisation_id,
+            project_id=chance.choice(_PROJECTS),
+            person_id=chance.choice(_PEOPLE),
+            micro_nu=wanted * MICRO,
             backend=backend,
             needs=_gpus(wanted),
             until=NOW + timedelta(seconds=chance.uniform(-30, 86_400)),
@@ -73,6 +104,8 @@ def _waiting(chance: Random, standings: list[Standing]) -> Waiting:
     one = Waiting(
         attempt_id=_id(chance),
         organisation_id=standings[int(len(standings) * chance.random() ** 3)].organisation_id,
+        project_id=chance.choice(_PROJECTS),
+        person_id=chance.choice(_PEOPLE),
         backend=chance.choice(tuple(_GPUS_OF)),
         needs=_gpus(gpus),
         walltime_s=walltime_s,

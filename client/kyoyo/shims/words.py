@@ -40,6 +40,8 @@ _REASONS: Mapping[str, str] = {
     "NO_CAPACITY": "Resources",
     "RESERVED_FOR_EARLIER": "Priority",
     "RUNNING_QUOTA": "AssocGrpJobsLimit",
+    "GPU_QUOTA": "AssocGrpGRES",
+    "NU_QUOTA": "AssocGrpBillingMinutes",
     "BACKEND_OFFLINE": "PartitionDown",
     "EXCEEDS_MACHINE": "ReqNodeNotAvail",
     "NOT_ELIGIBLE": "InvalidAccount",

@@ -183,7 +183,13 @@ def test_what_is_larger_than_the_machine_says_so_and_reserves_nothing() -> None:
 def test_the_running_quota_of_an_organisation_holds() -> None:
     world = World().pool(gpus=8).organisation("a", max_running_jobs=3).runs("a").jobs("a", 4).jobs("b")
     assert world.started_by() == {"a": 2, "b": 1}
-    assert world.wait_of(4).facts == {"position": 2, "running": 3, "max": 3}
+    assert world.wait_of(4).facts == {
+        "position": 2,
+        "level": "organisation",
+        "on": "*",
+        "running": 3,
+        "max": 3,
+    }
 
 
 @pytest.mark.parametrize(

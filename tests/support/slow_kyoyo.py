@@ -24,6 +24,7 @@ class SlowKyoyo(SlowEngine):
         self._weights = weights
         self._yardstick = Yardstick(total)
         self._past: list[tuple[int, list[int]]] = [(0, [0] * len(weights))]
+        self._due: set[int] = set()
         self._growth = Growth(DAY_S)
 
     def arrived(self, job: Request) -> None:
@@ -39,6 +40,7 @@ class SlowKyoyo(SlowEngine):
         self.now_s, self.kept = now_s, []
         if self.waiting:
             self._yardstick.advance(now_s)
+            self._due |= {job.number for job in self.waiting if self._is_due(job)}
         ahead = self._before_the_order() if self._smallest_fits() else []
         starts = ahead + (self.in_order() if self._smallest_fits() else [])
         self._past.append((now_s, [self.held(org) * MICRO - share for org, share in enumerate(self._entitled())]))
@@ -55,7 +57,7 @@ class SlowKyoyo(SlowEngine):
     def _before_the_order(self) -> list[Request]:
         starts: list[Request] = []
         old = sorted(self.waiting, key=lambda job: (job.submitted_s, job.number))
-        for job in [each for each in old if self._is_due(each)]:
+        for job in [each for each in old if each.number in self._due]:
             if len(self.kept) == 4:
                 break
             if self.fits(job, self.now_s):
@@ -104,4 +106,6 @@ class SlowKyoyo(SlowEngine):
             if until > since:
                 kept = 2**80 // self._growth(until - since)
                 debt = math.floor(Fraction(debt * kept + gaps[org] * (2**40 - kept), 2**40) + Fraction(1, 2))
-        return self.held(org) * MICRO - self._entitled()[org] + debt
+        entitled = self._entitled()[org]
+        beyond = self.held(org) * MICRO - entitled + debt
+        return (1 if beyond > 0 else -1) * math.floor(Fraction(2**64 * beyond**2, max(1, entitled)))

@@ -6,7 +6,7 @@ README.md beside this file gives the formulas and what they guarantee. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from scheduler.core.orders.elders import Elders
@@ -22,6 +22,8 @@ _MICRO: Final = 1000
 _ALPHA: Final = (13, 10)
 """A job is due when it has waited so many times the longest wait of the yardstick."""
 _AHEAD: Final = 4
+_DUE_AT_ONCE: Final = _AHEAD + 50
+"""So many due jobs are looked at in one pass."""
 _KAPPA: Final = 5
 _WIDE: Final = 5
 """A gang of more than one in so many units of its machine, and of more than one, is wide."""
@@ -30,12 +32,13 @@ _FINE: Final = 1 << 64
 
 
 class Kyoyo(Order):
-    """sizes: (units, rate) of each machine."""
+    """sizes: (units, rate) of each machine. floor_s: nobody is due earlier, however short the queue has been."""
 
-    def __init__(self, tree: Tree, sizes: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, tree: Tree, sizes: Sequence[tuple[int, int]], *, floor_s: int = 3600) -> None:
         self.reservations = 1
         self.reservations_ahead = _AHEAD
         self._tree = tree
+        self._floor_s = floor_s
         self._sizes = [(units, rate * _MICRO) for units, rate in sizes]
         self._capacity = sum(units * rate for units, rate in self._sizes)
         self._top_of = {top: index for index, top in enumerate(tree.tops)}
@@ -45,6 +48,8 @@ class Kyoyo(Order):
         self._debts = Debts(len(tree.tops), _DEBT_HALF_LIFE_S)
         self._elders = [Elders(max(1, units // _WIDE)) for units, _ in sizes]
         self._yardsticks = [Yardstick(units) for units, _ in sizes]
+        self._due_s = [-1 for _ in sizes]
+        """What was submitted until then is due. It never falls: once due, always due."""
         self._per_weight = [min(math.lcm(*tree.weights), _FINE) // weight for weight in tree.weights]
         self._now_s = 0
 
@@ -62,31 +67,32 @@ class Kyoyo(Order):
             *((present * tree.held[node] + tree.used(node, self._now_s)) * self._per_weight[node] for node in below),
         )
 
-    def ahead(self, machine: int, room: Room) -> Iterable[Ahead]:
-        numerator, denominator = _ALPHA
-        due_s = self._now_s - self._yardsticks[machine].longest_s * numerator // denominator
-        return self._ahead(self._elders[machine], due_s, room)
-
-    def _ahead(self, elders: Elders, due_s: int, room: Room) -> Iterator[Ahead]:
-        for job in elders.until(due_s, _AHEAD + 50):
+    def ahead(self, machine: int, room: Room) -> Iterator[Ahead]:
+        for job in self._elders[machine].until(self._due_s[machine], _DUE_AT_ONCE):
             yield Ahead(job, keeps=True)
-        for job in elders.wide():
+        for job in self._elders[machine].wide():
             if room.free * _WIDE <= room.total:
                 return
             if self._lead(self._top_of[self._tree.paths[job.leaf][0]]) <= 0:
                 yield Ahead(job, keeps=False)
 
     def _lead(self, top: int) -> int:
-        """What it holds beyond its entitlement, now and lately."""
-        return self._tree.held[self._tree.tops[top]] * _MICRO - self._entitled[top] + self._debts.of[top]
+        """x·|x| ÷ entitlement, with x what it holds beyond its entitlement, now and lately."""
+        entitled = self._entitled[top]
+        beyond = self._tree.held[self._tree.tops[top]] * _MICRO - entitled + self._debts.of[top]
+        square = _FINE * beyond * beyond // max(1, entitled)
+        return square if beyond > 0 else -square
 
     def tick(self, now_s: int) -> None:
         self._now_s = now_s
         self._debts.gone_by(now_s)
         self._entitle()
-        for elders, yardstick in zip(self._elders, self._yardsticks, strict=True):
-            if elders:
+        numerator, denominator = _ALPHA
+        for machine, yardstick in enumerate(self._yardsticks):
+            if self._elders[machine]:
                 yardstick.advance(now_s)
+                age_s = max(self._floor_s, yardstick.longest_s * numerator // denominator)
+                self._due_s[machine] = max(self._due_s[machine], now_s - age_s)
 
     def settled(self) -> None:
         self._debts.from_now(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random  # noqa: TID251  always seeded
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.engine import Engine, Machine
@@ -32,7 +32,7 @@ ORDERS: dict[str, OrderOf] = {
     "fifo-conservative-3": lambda _tree, _sizes: Fifo(3),
     "fairtree-easy": lambda tree, _sizes: FairTree(tree),
     "fairtree-2": lambda tree, _sizes: FairTree(tree, 2),
-    "kyoyo": Kyoyo,
+    "kyoyo": lambda tree, sizes: Kyoyo(tree, sizes, floor_s=0),
 }
 
 SOME = ("fifo-easy", "fairtree-2", "kyoyo")
@@ -97,6 +97,7 @@ def test_the_order_of_what_it_is_told_at_one_instant_changes_nothing(name: str, 
 
 
 @pytest.mark.parametrize("name", SOME)
+@settings(max_examples=50, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(small=smalls(), scale=st.integers(2, 50))
 def test_units_and_weights_of_another_scale_change_nothing(name: str, small: Small, scale: int) -> None:
     larger = Small(

@@ -307,9 +307,19 @@ class BadLimit(Refusal):
 
 
 class QueueFull(Refusal):
-    """The organisation has as many waiting jobs as it may. Facts: queued, max, asked (an array's tasks count each)."""
+    """As many jobs wait as may. Facts: level ('organisation' | 'project' | 'user'), on (a backend, or '*': in total),
+    queued, max, asked (an array's tasks count each).
+    """
 
     code: ClassVar[str] = "queue-full"
+
+
+class OverQuota(Refusal):
+    """One job wants more than its limit, even alone. Facts: quota ('max_gpus' | 'max_month_nu'), level, on (as those of
+    QueueFull), asked, max.
+    """
+
+    code: ClassVar[str] = "over-quota"
 
 
 class DeviceNotFound(Refusal):
@@ -340,13 +350,57 @@ class ArrayNotFound(Refusal):
 
 
 class InvalidShare(Refusal):
-    """Facts: field ('weight' | 'max_queued_jobs' | 'max_running_jobs'), value, minimum."""
+    """Facts: field ('weight' | 'max_queued_jobs' | 'max_running_jobs' | 'max_gpus' | 'max_month_nu'), value, minimum,
+    maximum.
+    """
 
     code: ClassVar[str] = "invalid-share"
 
 
+class UnknownShareField(Refusal):
+    """Facts: field, known."""
+
+    code: ClassVar[str] = "unknown-share-field"
+
+
+class BackendHasNoWeight(Refusal):
+    """Siblings take turns over all machines together: a weight on one of them would mean nothing. Facts: backend."""
+
+    code: ClassVar[str] = "backend-has-no-weight"
+
+
+class UnknownBackend(Refusal):
+    """Nothing is sold on a machine of this name. Facts: backend, known."""
+
+    code: ClassVar[str] = "unknown-backend"
+
+
+class UserWithoutProject(Refusal):
+    """A user is a branch of a project, and none was named. Facts: none."""
+
+    code: ClassVar[str] = "user-without-project"
+
+
+class NotRetroactive(Refusal):
+    """What has been is not planned anew. Facts: effective_at, now (ISO 8601)."""
+
+    code: ClassVar[str] = "not-retroactive"
+
+
+class ReasonMissing(Refusal):
+    """Why something is set is kept with it. Facts: limit (characters)."""
+
+    code: ClassVar[str] = "reason-missing"
+
+
+class InvalidResourceType(Refusal):
+    """Facts: resource_type, known (kinds)."""
+
+    code: ClassVar[str] = "invalid-resource-type"
+
+
 class InvalidExchangeRate(Refusal):
-    """Facts: resource_type, nu_per_hour (text)."""
+    """Facts: resource_type, nu_per_hour (text), maximum."""
 
     code: ClassVar[str] = "invalid-exchange-rate"
 

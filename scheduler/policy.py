@@ -13,3 +13,6 @@ DEFAULT_SHARE = Share()
 DEFAULT_NU_PER_HOUR = 1.0
 """A resource type without a published rate counts as the reference GPU: too much rather than nothing."""
 MAX_SETTING = 1_000_000
+"""Of a weight or a limit."""
+MAX_NU_PER_HOUR = 1_000_000.0
+MAX_MONTH_NU = 1_000_000_000

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from hpc_adapters.contract import Ref
 from pricing.model import ServiceClass
+from scheduler.core.branches import Level
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.explain import Sentence
 from scheduler.core.model import JobKind, State
@@ -234,6 +235,80 @@ class StandingView:
     holding_nu: float
     queued_jobs: int
     running_jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsView:
+    """What a branch has on a backend (None: in total) beside what it may (None: no limit). NU as of StandingView.
+
+    month_nu: what ended in this month of Japan's calendar used; holding_nu counts against max_month_nu, too.
+    """
+
+    backend: str | None
+    queued_jobs: int
+    running_jobs: int
+    gpus: int
+    holding_nu: float
+    month_nu: float
+    max_queued_jobs: int | None
+    max_running_jobs: int | None
+    max_gpus: int | None
+    max_month_nu: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchView:
+    """A branch of the share tree: its weight among its siblings, its decayed use, and its limits, the total first."""
+
+    level: Level
+    project: str | None
+    person_id: UUID | None
+    weight: int
+    used_nu: float
+    limits: Sequence[LimitsView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareChangeView:
+    """What was set for a branch, from an instant on. set_by None: on the server itself."""
+
+    version: int
+    level: Level
+    project: str | None
+    person_id: UUID | None
+    backend: str | None
+    weight: int | None
+    max_queued_jobs: int | None
+    max_running_jobs: int | None
+    max_gpus: int | None
+    max_month_nu: float | None
+    effective_at: datetime
+    recorded_at: datetime | None
+    set_by: UUID | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeView:
+    """An organisation's part of the share tree, from the top, and every change of it, the oldest first."""
+
+    branches: Sequence[BranchView]
+    history: Sequence[ShareChangeView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateView:
+    """A line of the exchange table: NU of one hour of one `unit`. holds: it is the one that counts now."""
+
+    resource_type: str
+    unit: str
+    nu_per_hour: float
+    effective_at: datetime
+    holds: bool
+    version: int
+    recorded_at: datetime | None
+    set_by: UUID | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -852,6 +852,9 @@ CREATE TABLE scheduler.fairshare_charge (
     organisation_id uuid NOT NULL REFERENCES accounts.organisation,
     nu              double precision NOT NULL CHECK (nu >= 0),
     charged_at      timestamptz NOT NULL,
+    project_id      uuid NOT NULL,       -- whose use it was, copied from its job: every cycle adds it up by branch,
+    person_id       uuid NOT NULL,
+    backend         text NOT NULL,       -- and every limit of a month by backend
     FOREIGN KEY (attempt_id, organisation_id) REFERENCES scheduler.attempt (id, organisation_id)
 );
 CREATE INDEX fairshare_charge_recent ON scheduler.fairshare_charge (charged_at);
@@ -861,19 +864,39 @@ CREATE TABLE scheduler.exchange_rate (
     resource_type text NOT NULL,
     nu_per_hour   double precision NOT NULL CHECK (nu_per_hour >= 0),  -- 1 NU = one hour of the reference GPU
     effective_at  timestamptz NOT NULL,
-    PRIMARY KEY (resource_type, effective_at)
+    version       bigint GENERATED ALWAYS AS IDENTITY,
+    recorded_at   timestamptz,                                         -- NULL: nobody kept it
+    set_by        uuid REFERENCES accounts.person,                     -- NULL: on the server itself
+    reason        text NOT NULL CHECK (length(reason) <= 500),
+    PRIMARY KEY (resource_type, effective_at),
+    CONSTRAINT exchange_rate_version UNIQUE (version)
 );
 COMMENT ON TABLE scheduler.exchange_rate IS 'Append-only: normalised units per hour of one unit of a resource type. Public.';
 
+-- The share tree: organisation → project → user.
 CREATE TABLE scheduler.share (
-    organisation_id  uuid NOT NULL REFERENCES accounts.organisation,
-    weight           integer NOT NULL CHECK (weight > 0),
-    max_queued_jobs  integer NOT NULL CHECK (max_queued_jobs >= 0),
-    max_running_jobs integer NOT NULL CHECK (max_running_jobs >= 0),
-    effective_at     timestamptz NOT NULL,
-    PRIMARY KEY (organisation_id, effective_at)
+    organisation_id    uuid NOT NULL REFERENCES accounts.organisation,
+    weight             integer CHECK (weight > 0),
+    max_queued_jobs    integer CHECK (max_queued_jobs >= 0),
+    max_running_jobs   integer CHECK (max_running_jobs >= 0),
+    effective_at       timestamptz NOT NULL,
+    project_id         uuid,                                   -- NULL: the organisation itself
+    person_id          uuid REFERENCES accounts.person,        -- NULL: the project itself
+    backend            text,                                   -- NULL: weight, and limits in total
+    max_gpus           integer CHECK (max_gpus >= 0),
+    max_month_micro_nu bigint CHECK (max_month_micro_nu >= 0), -- in a month of Japan's calendar
+    version            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    recorded_at        timestamptz,                            -- NULL: when it took effect
+    set_by             uuid REFERENCES accounts.person,        -- NULL: on the server itself
+    reason             text NOT NULL CHECK (length(reason) <= 500),
+    CONSTRAINT share_once UNIQUE NULLS NOT DISTINCT (organisation_id, project_id, person_id, backend, effective_at),
+    CONSTRAINT share_project FOREIGN KEY (project_id, organisation_id) REFERENCES accounts.project (id, organisation_id),
+    CONSTRAINT share_user_of_project CHECK (person_id IS NULL OR project_id IS NOT NULL),
+    CONSTRAINT share_weight_in_total CHECK ((backend IS NULL) = (weight IS NOT NULL)),
+    CONSTRAINT share_organisation_is_limited
+        CHECK (num_nonnulls(project_id, backend) > 0 OR num_nulls(max_queued_jobs, max_running_jobs) = 0)
 );
-COMMENT ON TABLE scheduler.share IS 'Append-only: weight in the fair share, and quotas on jobs. The latest effective row holds; without one the settings'' defaults do.';
+COMMENT ON TABLE scheduler.share IS 'Append-only: weight of a branch of the share tree among its siblings, and its limits (NULL: none). The latest effective row of a branch and backend holds; without one the settings'' defaults do.';
 
 CREATE TABLE scheduler.job_input (
     job_id          uuid NOT NULL,
@@ -1385,6 +1408,8 @@ GRANT SELECT ON scheduler.device, scheduler.device_calibration, scheduler.device
     TO kyoyo_worker, kyoyo_auditor, kyoyo_operator, kyoyo_officer, kyoyo_tenant;
 GRANT INSERT ON scheduler.device, scheduler.device_calibration, scheduler.device_state TO kyoyo_worker;
 GRANT UPDATE ON scheduler.device TO kyoyo_worker;
+
+GRANT SELECT ON scheduler.exchange_rate TO kyoyo_officer;
 
 -- Phases of hybrid jobs.
 GRANT SELECT ON scheduler.job_phase, scheduler.phase_start, scheduler.phase_input, pricing.quote_phase

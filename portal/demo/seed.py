@@ -49,7 +49,13 @@ async def seed(pool: Pool, *, now: datetime, new_id: Callable[[], UUID], gpu_bac
             await seeding.prices(offering.id)
         for resource_type, nu_per_hour in world.NU_PER_HOUR.items():
             await scheduler.publish_exchange_rate(
-                conn, actor=None, resource_type=resource_type, nu_per_hour=nu_per_hour, effective_at=now, now=now
+                conn,
+                actor=None,
+                resource_type=resource_type,
+                nu_per_hour=nu_per_hour,
+                effective_at=now,
+                now=now,
+                reason="デモの初期設定 / first setting of the demo",
             )
         return Keys(startup=startup_token, operator=operator_token, officer=officer_token)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pricing.service.catalogue import (
+    backends,
     converted_prices,
     create_offering,
     offering,
@@ -50,6 +51,7 @@ from pricing.service.wallets import (
 
 __all__ = [
     "admission",
+    "backends",
     "balance",
     "billing_of",
     "books",

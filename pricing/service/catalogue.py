@@ -47,6 +47,11 @@ async def offerings(conn: Conn, *, customer_class: CustomerClass, now: datetime)
     ]
 
 
+async def backends(conn: Conn) -> frozenset[str]:
+    """On which machines something is or was sold."""
+    return frozenset(each.backend for each in await store.offerings(conn))
+
+
 async def offering(conn: Conn, offering_id: str) -> Offering:
     """One offering, retired or not. UnknownOffering."""
     found = await store.offering(conn, offering_id)

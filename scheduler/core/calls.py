@@ -99,6 +99,11 @@ def all_qpu_time_us(allowed: Allowance) -> int:
     return allowed.calls + qpu_time_us(allowed, allowed.shots) + (allowed.calls - 1) * allowed.base_us
 
 
+def all_calls_nu(allowed: Allowance) -> float:
+    """Normalised units of all calls together, at most."""
+    return all_qpu_time_us(allowed) / _MICRO_S / 3600 * allowed.nu_per_hour
+
+
 def is_idle(allowed: Allowance, since: datetime, now: datetime) -> bool:
     """Whether no call has come for too long. since: the answer to the last one."""
     return now - since > timedelta(seconds=allowed.idle_s)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
+from infra.tokyo import TOKYO
 from scheduler.core.branches import branches_of, level_of
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Limits, Place, Snapshot, Standing, Waiting
@@ -44,6 +46,11 @@ def out_of_reach(limits: Limits, *, gpus: int, micro_nu: int) -> tuple[str, int,
         if most is not None and asked > most:
             return name, asked, most
     return None
+
+
+def month_of(now: datetime) -> datetime:
+    """When the month of limits on normalised units began: Japan's calendar."""
+    return now.astimezone(TOKYO).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def places_of(each: Waiting | Holding) -> Iterator[Place]:

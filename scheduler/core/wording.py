@@ -58,7 +58,10 @@ WAITS: Mapping[Why, tuple[str, str]] = {
     ),
     Why.NU_QUOTA: (
         "{level}の月間利用枠を超えるため翌月まで待ちます({on}: 使用・実行中 {used} + 必要 {asked} > 上限 {max} NU)。",
-        "The {level} used or holds {used} of {max} NU of this month on {on}; this may take {asked}. It waits for the next.",
+        (
+            "The {level} used or holds {used} of {max} NU of this month on {on}, and this may take {asked}: "
+            "it waits for the next month."
+        ),
     ),
     Why.NEXT_CYCLE: (
         "次の計画周期で開始します。",

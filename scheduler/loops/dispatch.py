@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from uuid import UUID
 
-from accounts import service as accounts
 from hpc_adapters.contract import Backend
 from hpc_adapters.devices import Devices
 from hpc_adapters.errors import Unavailable
@@ -18,9 +15,9 @@ from scheduler.core.cycle import plan
 from scheduler.core.events import NeverReady
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
-from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Standing, Wait
+from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Wait
 from scheduler.devices import Condition
-from scheduler.loops import items, metrics
+from scheduler.loops import claims, items, metrics
 from scheduler.loops.apply import apply_to
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
@@ -62,7 +59,7 @@ class _Picture:
 
     live: store.Live
     holding: Sequence[Holding]
-    standings: dict[UUID, Standing]
+    claims: claims.Claims
     devices: Mapping[str, Condition] = field(default_factory=dict)
     """Quantum devices as the register has them: their windows and their vendors' queues."""
 
@@ -77,7 +74,10 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
         pools=pools,
         waiting=picture.live.waiting,
         holding=picture.holding,
-        standings=picture.standings,
+        standings=picture.claims.standings,
+        stakes=picture.claims.stakes,
+        limits=picture.claims.limits,
+        month_micro_nu=picture.claims.month_micro_nu,
         policy=deps.settings.policy,
     )
     decided = plan(snapshot)
@@ -97,39 +97,15 @@ def _is_news(wait: Wait, known: store.Reason) -> bool:
 
 async def _look(conn: Conn, deps: Deps, now: datetime) -> _Picture:
     live = await store.live(conn)
-    holding = [each.holding for each in live.held]
     if not live.waiting:
-        return _Picture(live, holding, {})
-    standings = await _standings(conn, deps, live, now)
-    return _Picture(live, holding, standings, await _devices(conn, deps))
+        return _Picture(live, live.held, claims.Claims())
+    return _Picture(live, live.held, await claims.look(conn, deps, live, now), await _devices(conn, deps))
 
 
 async def _devices(conn: Conn, deps: Deps) -> Mapping[str, Condition]:
     """None where no backend is one: a look is saved."""
     has_devices = any(isinstance(backend, Devices) for backend in deps.backends.values())
     return await device_store.conditions(conn) if has_devices else {}
-
-
-async def _standings(conn: Conn, deps: Deps, live: store.Live, now: datetime) -> dict[UUID, Standing]:
-    """Decayed use plus what each organisation holds now, at its full size until its real use is known."""
-    claims = await store.claims(conn, at=now, half_life=deps.settings.half_life)
-    held: Counter[UUID] = Counter()
-    for each in live.held:
-        held[each.holding.organisation_id] += each.micro_nu
-    waiting = {each.organisation_id for each in live.waiting}
-    refused = await accounts.ineligible(conn, waiting, now=now)
-    standings = {}
-    for organisation in sorted(waiting | held.keys()):
-        claim = claims.get(organisation, store.Claim())
-        share = claim.share or deps.settings.default_share
-        standings[organisation] = Standing(
-            organisation_id=organisation,
-            weight=share.weight,
-            used_micro_nu=claim.used_micro_nu + held[organisation],
-            max_running_jobs=share.max_running_jobs,
-            refused=refused[organisation].code if organisation in refused else None,
-        )
-    return standings
 
 
 def _show(decided: Plan) -> None:

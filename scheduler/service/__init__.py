@@ -9,13 +9,17 @@ from __future__ import annotations
 from scheduler.service.admitting import largest_nu, resources_of
 from scheduler.service.called import calls, qpu
 from scheduler.service.devices import calibration, calibrations, device, device_history, devices, waiting_at
+from scheduler.service.exchange import exchange_table, publish_exchange_rate
 from scheduler.service.filing import inputs, inputs_in_use, outputs
-from scheduler.service.operating import publish_exchange_rate, queue_view, set_share
+from scheduler.service.operating import queue_view
 from scheduler.service.phasing import estimate, phases
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, native_ids, result, story
+from scheduler.service.sharing import BranchName, set_branch, set_share
 from scheduler.service.submitting import cancel_waiting_of, request_cancel, request_cancel_array, submit
+from scheduler.service.treeview import share_tree
 
 __all__ = [
+    "BranchName",
     "attempts",
     "calibration",
     "calibrations",
@@ -26,6 +30,7 @@ __all__ = [
     "device_history",
     "devices",
     "estimate",
+    "exchange_table",
     "inputs",
     "inputs_in_use",
     "job",
@@ -42,7 +47,9 @@ __all__ = [
     "request_cancel_array",
     "resources_of",
     "result",
+    "set_branch",
     "set_share",
+    "share_tree",
     "story",
     "submit",
     "waiting_at",

@@ -16,12 +16,12 @@ from pricing import service as pricing
 from pricing.model import JobSize, Offering, OfferingKind, Quote, ServiceTime
 from pricing.quoting import OFFERING_MODEL, qpu_time_us
 from scheduler import policy
-from scheduler.core import fairshare
+from scheduler.core import fairshare, units
 from scheduler.core.model import JobKind
 from scheduler.errors import DeviceLimit, JobNotFound, KindMismatch, NotAtThisSite, UnsupportedFeature
 from scheduler.options import check_begin, resources_within, shown
 from scheduler.store import devices as device_store
-from scheduler.store import jobs as job_store
+from scheduler.store import exchange
 from scheduler.submission import Submission, checked
 
 _MICRO_S = 1_000_000
@@ -198,8 +198,13 @@ def resources_of(offering: Offering, size: JobSize) -> Resources:
 
 async def nu_of(conn: Conn, admitted: Admitted, *, now: datetime) -> float:
     """Normalised units of one run of its full walltime; of a circuit those of its service time."""
-    rate = await job_store.nu_per_hour(conn, admitted.offering.resource_type, at=now)
-    return largest_nu(admitted.offering, admitted.size, policy.DEFAULT_NU_PER_HOUR if rate is None else rate)
+    rate = await exchange.nu_per_hour(conn, admitted.offering.resource_type, at=now)
+    return largest_nu(
+        admitted.offering,
+        admitted.size,
+        policy.DEFAULT_NU_PER_HOUR if rate is None else rate,
+        held=admitted.resources,
+    )
 
 
 def _by_elements(offering: Offering, size: JobSize, elements: int) -> ServiceTime | None:
@@ -210,13 +215,16 @@ def _by_elements(offering: Offering, size: JobSize, elements: int) -> ServiceTim
     return ServiceTime(once_us, once_us + (elements - 1) * offering.qpu_base_us, OFFERING_MODEL)
 
 
-def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float) -> float:
-    if size.session_idle_s is not None:
-        return fairshare.nu_of(units=1, seconds=size.walltime_s, nu_per_hour=nu_per_hour)
+def largest_nu(offering: Offering, size: JobSize, nu_per_hour: float, *, held: Resources) -> float:
+    """nu_per_hour: of one GPU, or of a QPU or simulator that serves. held: what counts by its dominant share."""
     if offering.kind is OfferingKind.QUANTUM:
-        seconds = qpu_time_us(offering, size) / _MICRO_S
+        in_session = size.session_idle_s is not None
+        seconds = size.walltime_s if in_session else qpu_time_us(offering, size) / _MICRO_S
         return fairshare.nu_of(units=1, seconds=seconds, nu_per_hour=nu_per_hour)
-    return fairshare.nu_of(units=size.gpus, seconds=size.walltime_s, nu_per_hour=nu_per_hour)
+    rates = units.gpu_rates(
+        nu_per_hour, cpus_per_gpu=offering.cpus_per_gpu, memory_mb_per_gpu=offering.memory_mb_per_gpu
+    )
+    return units.dominant_nu(held, rates, seconds=size.walltime_s)
 
 
 def organisation_of(principal: Principal) -> UUID:

@@ -19,7 +19,7 @@ from scheduler import policy
 from scheduler.core.calls import Allowance, all_qpu_time_us
 from scheduler.core.model import MAIN, JobKind
 from scheduler.service.admitting import Admitted, Asker, admit, asker
-from scheduler.store import jobs as job_store
+from scheduler.store import exchange
 from scheduler.store.calls import NewQpu
 from scheduler.submission import QpuWish, Submission, checked
 
@@ -87,7 +87,7 @@ async def admit_calls(conn: Conn, who: Asker, request: Submission, *, own: Admit
 
 async def _qpu(conn: Conn, wish: QpuWish, call: Admitted, now: datetime) -> NewQpu:
     sold = call.offering
-    rate = await job_store.nu_per_hour(conn, sold.resource_type, at=now)
+    rate = await exchange.nu_per_hour(conn, sold.resource_type, at=now)
     allowed = Allowance(
         calls=wish.calls,
         shots=wish.shots,

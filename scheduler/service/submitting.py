@@ -14,15 +14,13 @@ from infra.db.connection import Conn, notify
 from pricing import service as pricing
 from pricing.model import BillableAttempt, Quote, ServiceTime
 from pricing.quoting import cap_of
-from scheduler import policy
-from scheduler.core import quotas
+from scheduler.core.calls import all_calls_nu
 from scheduler.core.events import Queued
 from scheduler.core.model import Attempt, State
 from scheduler.errors import (
     ArrayNotFound,
     DependencyNotFound,
     IdempotencyKeyReused,
-    QueueFull,
     RefusedByDevice,
     SessionNotFound,
     SessionOver,
@@ -34,6 +32,7 @@ from scheduler.hybrid import Hybrid, checked, request_sha256
 from scheduler.options import Dependency, shown
 from scheduler.service.admitting import Asker, admit, count_of, nu_of, organisation_of
 from scheduler.service.calling import admit_calls
+from scheduler.service.limiting import Size, require_place, require_within_limits
 from scheduler.service.phasing import admit_phases
 from scheduler.service.reading import job, job_ids_of
 from scheduler.service.viewing import as_new
@@ -76,9 +75,9 @@ async def submit(
     backends. freeze: looks up its input files; None: there are no files here. service: None: as its offering's model
     says; a refusal is raised, unless the job was taken before. The same key with the same request again: the earlier
     job, and False. Refusals: those of submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull,
-    UnsupportedFeature, RefusedByDevice, DependencyNotFound …; accounts' (ProjectNotFound, OrganisationSuspended,
-    SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering, NoPrice, TooManyGpus …, NoWallet,
-    InsufficientFunds).
+    OverQuota, UnsupportedFeature, RefusedByDevice, DependencyNotFound …; accounts' (ProjectNotFound,
+    OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering, NoPrice, TooManyGpus …,
+    NoWallet, InsufficientFunds).
     """
     principal.require(Scope.JOBS_WRITE)
     organisation_id = organisation_of(principal)
@@ -93,9 +92,11 @@ async def submit(
     if isinstance(service, RefusedByDevice):
         raise service
     project, customer = await accounts.require_submitter(conn, organisation_id, project=clean.project, now=now)
-    _require_place(queue, asked=count_of(clean))
+    require_place(queue, asked=count_of(clean))
     who = Asker(principal=principal, customer=customer, capabilities=capabilities, now=now)
     admitted = await _admitted(conn, who, clean, (job_id, quote_id), service)
+    leaf = organisation_id, project.id, principal.person_id
+    await require_within_limits(conn, leaf, admitted.sizes, asked=count_of(clean), now=now)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
     session_job_id = await _session(conn, organisation_id, clean)
     first = NewJob(
@@ -153,6 +154,16 @@ class _Admitted:
     phases: Sequence[NewPhase] = ()
     qpu: NewQpu | None = None
 
+    @property
+    def sizes(self) -> Sequence[Size]:
+        """What it takes at a time, one after the other; with its calls, if it makes any."""
+        if self.phases:
+            return [Size(each.backend, each.resources.gpus, each.nu) for each in self.phases]
+        own = Size(self.backend, self.resources.gpus, self.nu)
+        if self.qpu is None:
+            return [own]
+        return [replace(own, calls=self.qpu.backend, calls_nu=all_calls_nu(self.qpu.allowed))]
+
 
 async def _admitted(
     conn: Conn, who: Asker, request: Submission, ids: tuple[UUID, UUID], service: ServiceTime | None
@@ -175,12 +186,6 @@ async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None
         raise UnsupportedFeature(feature=Feature.FILES.value, offering=first.request.offering_id)
     frozen = await freeze(conn, first.organisation_id, first.request.inputs)
     await file_store.insert_inputs(conn, first.id, first.organisation_id, frozen)
-
-
-def _require_place(queue: job_store.Queue, *, asked: int) -> None:
-    share = queue.share or policy.DEFAULT_SHARE
-    if not quotas.may_queue(share.max_queued_jobs, queued=queue.queued, asked=asked):
-        raise QueueFull(queued=queue.queued, max=share.max_queued_jobs, asked=asked)
 
 
 async def _session(conn: Conn, organisation_id: UUID, request: Submission) -> UUID | None:

@@ -218,12 +218,16 @@ async def billing_facts(conn: Conn, attempt_id: UUID) -> Mapping[str, object]:
 
 async def charge_fair_share(conn: Conn, attempt: Attempt, *, nu: float, at: datetime) -> None:
     await conn.execute(
-        "INSERT INTO scheduler.fairshare_charge (attempt_id, organisation_id, nu, charged_at) "
-        "VALUES ($1, $2, $3, $4) ON CONFLICT (attempt_id) DO NOTHING",
+        "INSERT INTO scheduler.fairshare_charge "
+        "(attempt_id, organisation_id, nu, charged_at, project_id, person_id, backend) "
+        "SELECT $1, $2, $3, $4, j.project_id, j.person_id, $5 FROM scheduler.job j WHERE j.id = $6 "
+        "ON CONFLICT (attempt_id) DO NOTHING",
         attempt.id,
         attempt.organisation_id,
         nu,
         at,
+        attempt.backend,
+        attempt.job_id,
     )
 
 

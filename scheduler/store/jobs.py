@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from hpc_adapters.contract import Resources
 from infra.db.connection import Conn
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import JobKind, State
-from scheduler.core.quotas import Share
+from scheduler.core.snapshot import Limits, Place
 from scheduler.submission import Submission
 
 Prerequisite = tuple[DependencyKind, UUID]
@@ -68,7 +69,7 @@ class Earlier:
 class Queue:
     """How an organisation stands when it asks for more. share: None: none was ever set."""
 
-    share: Share | None
+    share: Limits | None
     queued: int
     next_number: int
     """The number of its next job."""
@@ -91,7 +92,8 @@ async def queue_of(conn: Conn, organisation_id: UUID, *, person_id: UUID, key: s
         "(SELECT coalesce(max(number), 0) + 1 FROM scheduler.job WHERE organisation_id = $1) AS next_number, "
         "e.id AS earlier_id, e.request_sha256 AS earlier_sha256 "
         "FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT * FROM scheduler.share "
-        "WHERE organisation_id = $1 AND effective_at <= $2 ORDER BY effective_at DESC LIMIT 1) s ON true "
+        "WHERE organisation_id = $1 AND project_id IS NULL AND backend IS NULL AND effective_at <= $2 "
+        "ORDER BY effective_at DESC LIMIT 1) s ON true "
         "LEFT JOIN scheduler.job e ON e.organisation_id = $1 AND e.person_id = $3 AND e.idempotency_key = $4",
         organisation_id,
         at,
@@ -102,19 +104,25 @@ async def queue_of(conn: Conn, organisation_id: UUID, *, person_id: UUID, key: s
     facts = dict(row)
     queued, number = facts.pop("queued"), facts.pop("next_number")
     earlier_id, sha256 = facts.pop("earlier_id"), facts.pop("earlier_sha256")
-    share = None if row["weight"] is None else Share(**facts)
+    share = None if facts.pop("weight") is None else Limits(**facts)
     earlier = None if earlier_id is None else Earlier(earlier_id, sha256)
     return Queue(share=share, queued=queued, next_number=number, earlier=earlier)
 
 
-async def nu_per_hour(conn: Conn, resource_type: str, *, at: datetime) -> float | None:
-    rate = await conn.fetchval(
-        "SELECT nu_per_hour FROM scheduler.exchange_rate "
-        "WHERE resource_type = $1 AND effective_at <= $2 ORDER BY effective_at DESC LIMIT 1",
-        resource_type,
-        at,
+async def queued_in(conn: Conn, leaf: tuple[UUID, UUID, UUID]) -> Counter[Place]:
+    """How many wait on each branch of one user in one project: in total, and on each backend. Calls are no jobs."""
+    rows = await conn.fetch(
+        "SELECT a.backend, j.project_id = $2 AS of_project, j.project_id = $2 AND j.person_id = $3 AS of_user, "
+        "count(*) FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
+        "WHERE a.organisation_id = $1 AND a.state = 'QUEUED' AND a.ordinal > 0 GROUP BY 1, 2, 3",
+        *leaf,
     )
-    return None if rate is None else float(rate)
+    queued: Counter[Place] = Counter()
+    for row in rows:
+        for depth in range(1 + row["of_project"] + row["of_user"]):
+            for backend in (None, row["backend"]):
+                queued[leaf[: depth + 1], backend] += row["count"]
+    return queued
 
 
 async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequisite]) -> None:
@@ -235,29 +243,3 @@ async def request_cancel(
         requested_by,
         now,
     )
-
-
-async def add_share(conn: Conn, organisation_id: UUID, share: Share, *, effective_at: datetime) -> bool:
-    """False: this instant has one already."""
-    done = await conn.execute(
-        "INSERT INTO scheduler.share (organisation_id, weight, max_queued_jobs, max_running_jobs, effective_at) "
-        "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        organisation_id,
-        share.weight,
-        share.max_queued_jobs,
-        share.max_running_jobs,
-        effective_at,
-    )
-    return done == "INSERT 0 1"
-
-
-async def add_exchange_rate(conn: Conn, resource_type: str, nu_per_hour: float, *, effective_at: datetime) -> bool:
-    """False: this instant has one already."""
-    done = await conn.execute(
-        "INSERT INTO scheduler.exchange_rate (resource_type, nu_per_hour, effective_at) "
-        "VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        resource_type,
-        nu_per_hour,
-        effective_at,
-    )
-    return done == "INSERT 0 1"

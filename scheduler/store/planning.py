@@ -11,27 +11,19 @@ import asyncpg
 
 from infra.db.connection import Conn
 from pricing.model import ServiceClass
+from scheduler.core.calls import Allowance, all_calls_nu
 from scheduler.core.dependencies import READY, DependencyKind, Outlook, Prerequisite, outlook
-from scheduler.core.fairshare import MICRO
 from scheduler.core.model import State
 from scheduler.core.quotas import Share
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Task, Wait, Waiting
+from scheduler.store import tree
 from scheduler.store.attempts import resources_of
 from scheduler.store.calls import CANCEL_WANTED
 from scheduler.store.phases import HAS_INPUTS, LACKS_ITS_START
-
-_FORGOTTEN_AFTER_HALF_LIVES = 20  # a millionth is left
+from scheduler.store.tree import micro
 
 Reason = tuple[str | None, Mapping[str, object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An attempt with a backend and what it holds of its organisation's share."""
-
-    holding: Holding
-    micro_nu: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +32,7 @@ class Live:
 
     waiting: Sequence[Waiting]
     reasons: Mapping[UUID, Reason]
-    held: Sequence[Held]
+    held: Sequence[Holding]
 
 
 async def live(conn: Conn) -> Live:
@@ -49,13 +41,14 @@ async def live(conn: Conn) -> Live:
         "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, a.gpus, a.cpus, "  # noqa: S608  our own words
         "a.memory_mb, a.qpus, a.walltime_s, a.nu, a.state = 'QUEUED' AS is_queued, a.backend_ref, a.started_at, "
         "a.dispatched_at, coalesce(a.started_at, a.dispatched_at) AS since, "
-        "j.submitted_at, j.service_class, j.begin_at, "
+        "j.submitted_at, j.service_class, j.begin_at, j.project_id, j.person_id, "
         "j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head, "
         "j.session_job_id IS NOT NULL OR "
         "EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends, "
         f"CASE WHEN {LACKS_ITS_START} OR (f.staged_at IS NULL AND {HAS_INPUTS}) "
         "THEN coalesce(f.problem, '') END AS staging, "
-        "a.caller_id, CASE WHEN a.caller_id IS NULL THEN u.backend END AS calls, "
+        "a.caller_id, CASE WHEN a.caller_id IS NULL THEN u.backend END AS calls, u.calls AS max_calls, "
+        "u.shots AS call_shots, u.max_shots, u.idle_s, u.base_us, u.per_kshot_us, u.nu_per_hour, "
         f"{CANCEL_WANTED} AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
         "LEFT JOIN scheduler.job_array r ON r.id = j.array_id "
         "LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id "
@@ -68,7 +61,7 @@ async def live(conn: Conn) -> Live:
     return Live(
         waiting=[_waiting(row, outlooks.get(row["head"], READY)) for row in queued],
         reasons={row["id"]: (row["wait_reason"], row["wait_facts"]) for row in queued},
-        held=[Held(_holding(row), micro(row["nu"])) for row in rows if not row["is_queued"]],
+        held=[_holding(row) for row in rows if not row["is_queued"]],
     )
 
 
@@ -102,28 +95,22 @@ class Claim:
 
 
 async def claims(conn: Conn, *, at: datetime, half_life: timedelta) -> dict[UUID, Claim]:
-    """Of every organisation with a share or a use.
-
-    Its decayed use is core.fairshare.decayed() summed up where the rows are; a test compares the two.
-    """
-    rows = await conn.fetch(
-        "SELECT organisation_id, s.weight, s.max_queued_jobs, s.max_running_jobs, coalesce(u.used, 0) AS used FROM ("
-        "SELECT DISTINCT ON (organisation_id) organisation_id, weight, max_queued_jobs, max_running_jobs "
-        "FROM scheduler.share WHERE effective_at <= $1::timestamptz ORDER BY organisation_id, effective_at DESC) s "
-        "FULL JOIN (SELECT organisation_id, sum(nu * power(0.5::float8, "
-        "greatest(0, extract(epoch FROM $1::timestamptz - charged_at)::float8) / $2::float8)) AS used "
-        "FROM scheduler.fairshare_charge WHERE charged_at > $3 GROUP BY organisation_id) u USING (organisation_id)",
-        at,
-        half_life.total_seconds(),
-        at - _FORGOTTEN_AFTER_HALF_LIVES * half_life,
-    )
-    return {row["organisation_id"]: Claim(_share(row), micro(row["used"])) for row in rows}
+    """Of every organisation with a share or a use."""
+    known = await tree.settings(conn, at=at)
+    used = await tree.used_micro_nu(conn, at=at, half_life=half_life)
+    organisations = sorted({branch[0] for branch in (*known.weights, *used) if len(branch) == 1 and branch[0]})
+    return {each: Claim(share_of(known, each), used.get((each,), 0)) for each in organisations}
 
 
-def _share(row: asyncpg.Record) -> Share | None:
-    if row["weight"] is None:
+def share_of(known: tree.Settings, organisation_id: UUID) -> Share | None:
+    """None: none was ever set."""
+    weight, limits = known.weights.get((organisation_id,)), known.limits.get(((organisation_id,), None))
+    if weight is None or limits is None:
         return None
-    return Share(weight=row["weight"], max_queued_jobs=row["max_queued_jobs"], max_running_jobs=row["max_running_jobs"])
+    queued, running = limits.max_queued_jobs, limits.max_running_jobs
+    assert queued is not None  # an organisation's jobs are always limited
+    assert running is not None
+    return Share(weight=weight, max_queued_jobs=queued, max_running_jobs=running)
 
 
 async def write_reasons(conn: Conn, waits: Sequence[Wait]) -> None:
@@ -136,10 +123,6 @@ async def write_reasons(conn: Conn, waits: Sequence[Wait]) -> None:
         [wait.why.value for wait in waits],
         [dict(wait.facts) for wait in waits],
     )
-
-
-def micro(nu: float) -> int:
-    return round(nu * MICRO)
 
 
 def _waiting(row: asyncpg.Record, of_others: Outlook) -> Waiting:
@@ -165,6 +148,9 @@ def _waiting(row: asyncpg.Record, of_others: Outlook) -> Waiting:
         parked=parked,
         calls=row["calls"],
         is_call=row["caller_id"] is not None,
+        project_id=row["project_id"],
+        person_id=row["person_id"],
+        calls_micro_nu=_calls_micro_nu(row),
     )
 
 
@@ -180,4 +166,25 @@ def _holding(row: asyncpg.Record) -> Holding:
         sent_at=row["dispatched_at"],
         array_id=row["array_id"],
         is_call=row["caller_id"] is not None,
+        project_id=row["project_id"],
+        person_id=row["person_id"],
+        micro_nu=micro(row["nu"]),
+        calls=row["calls"],
+        calls_micro_nu=_calls_micro_nu(row),
     )
+
+
+def _calls_micro_nu(row: asyncpg.Record) -> int:
+    """What all calls of a job may use at most; of any other job nothing."""
+    if row["calls"] is None:
+        return 0
+    allowed = Allowance(
+        calls=row["max_calls"],
+        shots=row["call_shots"],
+        max_shots=row["max_shots"],
+        idle_s=row["idle_s"],
+        base_us=row["base_us"],
+        per_kshot_us=row["per_kshot_us"],
+        nu_per_hour=row["nu_per_hour"],
+    )
+    return micro(all_calls_nu(allowed))

@@ -63,11 +63,16 @@ async def test_every_task_counts_in_the_queue(world: World) -> None:
     alice = await world.member("alice")
     async with world.market.as_operator() as conn:
         await service.set_share(
-            conn, actor=None, organisation_id=alice.organisation_id, share=Share(max_queued_jobs=3), now=world.now
+            conn,
+            actor=None,
+            organisation_id=alice.organisation_id,
+            share=Share(max_queued_jobs=3),
+            reason="a small one",
+            now=world.now,
         )
     with pytest.raises(errors.QueueFull) as refused:
         await world.submit(alice, a_submission(array=ArrayWish(indices=range(4))))
-    assert refused.value.facts == {"queued": 0, "max": 3, "asked": 4}
+    assert refused.value.facts == {"level": "organisation", "on": "*", "queued": 0, "max": 3, "asked": 4}
     await world.submit(alice, a_submission(array=ArrayWish(indices=range(3))))
 
 

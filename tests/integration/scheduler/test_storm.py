@@ -140,7 +140,7 @@ class Storm:
         """Never is more handed over than the machine has."""
         async with self.world.market.as_worker() as conn:
             held = (await planning.live(conn)).held
-        assert total(each.holding.needs for each in held).fits(SIZE)
+        assert total(each.needs for each in held).fits(SIZE)
 
     async def _all_over(self) -> bool:
         count = await self.world.market.database.owner.fetchval(

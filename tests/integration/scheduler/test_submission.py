@@ -78,7 +78,7 @@ async def test_simultaneous_submissions_never_exceed_the_queue_quota(world: Worl
     answers = await asyncio.gather(*(world.submit(alice) for _ in range(10)), return_exceptions=True)
     refused = [each for each in answers if isinstance(each, errors.QueueFull)]
     assert len(refused) == 7
-    assert refused[0].facts == {"queued": 3, "max": 3, "asked": 1}
+    assert refused[0].facts == {"level": "organisation", "on": "*", "queued": 3, "max": 3, "asked": 1}
 
 
 async def test_simultaneous_submissions_never_spend_the_same_money(world: World) -> None:
@@ -218,7 +218,9 @@ async def _nu_of_a_job(world: World) -> float:
 
 async def _share(world: World, organisation_id: object, share: Share) -> None:
     async with world.market.as_operator() as conn:
-        await service.set_share(conn, actor=None, organisation_id=organisation_id, share=share, now=world.now)
+        await service.set_share(
+            conn, actor=None, organisation_id=organisation_id, share=share, reason="agreed", now=world.now
+        )
 
 
 async def _rate(world: World, nu_per_hour: float) -> None:
@@ -230,4 +232,5 @@ async def _rate(world: World, nu_per_hour: float) -> None:
             nu_per_hour=nu_per_hour,
             effective_at=world.now,
             now=world.now,
+            reason="measured anew",
         )

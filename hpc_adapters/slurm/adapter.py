@@ -137,7 +137,8 @@ class SlurmBackend(SlurmFiles):
                 known = await self._attempts.find(request.attempt_id)  # an earlier submission may have got through
                 if known is not None:
                     return known
-            await asyncio.to_thread(self.require_inputs, request)
+            if request.has_inputs:
+                await asyncio.to_thread(self.require_inputs, request)
             await self._waiting.require_room(request)
             return await self._hand_over(request, script, identity)
 

@@ -76,7 +76,7 @@ class Engine:
         self._changed.add(job.machine)
 
     def decide(self, now_s: int) -> list[Request]:
-        """What starts now, in this order: the rule is that of `orders.order`, said once more in the README."""
+        """What starts now, in this order: the README says the rule once more."""
         starts: list[Request] = []
         self._order.tick(now_s)
         for machine in sorted(self._changed):

@@ -176,9 +176,9 @@ def _word(x: float, y: float, text: str, anchor: str = "middle", kind: str = "")
 
 def _days(x: Scale, days: int, bottom: float, words: Words, about: int = 8) -> list[str]:
     steps = [int(step) for step in round_steps(max(1, days - 1), about) if step <= days - 1 and step == int(step)]
+    anchors = {0: "start", days - 1: "end"}
     return [
-        _word(x(step), bottom + 17, words.text("day.axis", number=step), "start" if step == 0 else "middle")
-        for step in steps
+        _word(x(step), bottom + 17, words.text("day.axis", number=step), anchors.get(step, "middle")) for step in steps
     ]
 
 

@@ -76,7 +76,7 @@ def sampled(outcome: Outcome) -> Samples:
     weights = [node.weight for node in load.nodes if node.parent is None]
     machines = range(len(load.places))
     now = _Now([0] * len(weights), [[0] * len(weights) for _ in machines], [[0] * len(weights) for _ in machines])
-    sizes = [place.units * place.rate for place in load.places]
+    sizes = [load.capacity if place.is_part else place.units * place.rate for place in load.places]
     result, tally = Samples(load.capacity), _Tally(len(weights))
     changes = _changes(outcome)
     change = next(changes, None)

@@ -1,6 +1,6 @@
 """Kyoyo's policy: who lacks most of what they are entitled to comes first, and nobody waits much longer than in a FIFO.
 
-README.md beside this file gives the formulas and what they guarantee. Pure.
+The README of scheduler/core gives the formulas and what they guarantee. Pure.
 """
 
 from __future__ import annotations
@@ -75,6 +75,10 @@ class Kyoyo(Order):
                 return
             if self._lead(self._top_of[self._tree.paths[job.leaf][0]]) <= 0:
                 yield Ahead(job, keeps=False)
+
+    def is_due(self, job: Request) -> bool:
+        """Whether it has waited so long that it goes before the order."""
+        return job.submitted_s <= self._due_s[job.machine]
 
     def _lead(self, top: int) -> int:
         """x·|x| ÷ entitlement, with x what it holds beyond its entitlement, now and lately."""

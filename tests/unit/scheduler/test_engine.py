@@ -132,6 +132,28 @@ def test_no_reservation_is_delayed_by_a_later_job(reservations: int, to_the_limi
     assert all(starts[number] <= at for number, at in promised.items())
 
 
+@settings(max_examples=60)
+@given(small=smalls(jobs=60))
+def test_who_is_due_starts_within_a_limit_of_each_older_one_and_its_own(small: Small) -> None:
+    """The starvation bound of the README, with L the longest limit."""
+    longest = max(job.limit_s for job in small.jobs)
+    ran = tuple(min(each, job.limit_s) for job, each in zip(small.jobs, small.durations, strict=True))
+    small = Small(small.weights, small.jobs, ran)
+    tree = Tree([Node(str(index), weight) for index, weight in enumerate(small.weights)], half_life_s=HALF_LIFE_S)
+    order = Kyoyo(tree, [(TOTAL, RATE)], floor_s=0)
+    engine = Engine(order, tree, [Machine(Pool(TOTAL), RATE)])
+    latest: dict[int, int] = {}
+
+    def watch(now_s: int, started: list[Request]) -> None:
+        waiting = sorted([place[2] for place in engine.waiting.values()], key=lambda job: (job.submitted_s, job.number))
+        for older, job in enumerate(waiting):
+            if order.is_due(job):
+                latest.setdefault(job.number, now_s + (older + 1) * longest)
+        assert all(now_s <= latest.get(job.number, now_s) for job in started)
+
+    played(small, engine, engine.arrived, watch=watch)
+
+
 @pytest.mark.parametrize("name", ["fairtree-easy", "kyoyo"])
 def test_equal_weights_and_equal_demand_give_equal_shares(name: str) -> None:
     jobs = tuple(Request(number, number % 4, 1, 10, 0) for number in range(400))

@@ -1,9 +1,9 @@
 """Runs the benchmarks: python -m tests.bench [NAME ...]. One JSON line each.
 
 A benchmark is a module beside this one with `async def run() -> Result`, or a sentence: why it was not run. It measures
-its limit or peer in the same run on the same machine, for a figure alone says nothing, and it fails when what it measured
-is not right. Files that begin with _ are no benchmarks. `fresh_database()` of tests.support gives one its database.
-README.md lists them.
+its limit or peer in the same run on the same machine, for a figure alone says nothing, and it fails when what it
+measured is not right. Files that begin with _ are no benchmarks. `fresh_database()` of tests.support gives one its
+database. README.md lists them.
 """
 
 from __future__ import annotations

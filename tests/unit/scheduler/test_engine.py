@@ -164,6 +164,23 @@ def test_equal_weights_and_equal_demand_give_equal_shares(name: str) -> None:
         assert {sum(start <= at for start in each) for each in by_org} == {2 * (at // 10 + 1)}
 
 
+@pytest.mark.parametrize("name", ["fairtree-easy", "kyoyo"])
+def test_users_share_what_their_organisation_has(name: str) -> None:
+    """One organisation of two users against one of one: a half, and two quarters."""
+    nodes = [Node("a"), Node("b"), Node("eve", parent=0), Node("bob", parent=0), Node("zoe", parent=1)]
+    tree = Tree(nodes, half_life_s=HALF_LIFE_S)
+    order = Kyoyo(tree, [(TOTAL, RATE)]) if name == "kyoyo" else FairTree(tree)
+    engine = Engine(order, tree, [Machine(Pool(TOTAL), RATE)])
+    jobs = tuple(Request(number, 2 + number % 3, 1, 10, 0) for number in range(120))
+    starts = played(Small((), jobs, (10,) * 120), engine, engine.arrived)
+    for at in range(50, 100, 10):
+        began = [
+            sum(start <= at for job, start in zip(jobs, starts, strict=True) if job.leaf == leaf) for leaf in (2, 3, 4)
+        ]
+        assert began[0] + began[1] == pytest.approx(began[2], abs=TOTAL)
+        assert began[0] == pytest.approx(began[1], abs=TOTAL)
+
+
 @pytest.mark.parametrize("name", SOME)
 @given(small=smalls(), seed=st.integers(0, 1000))
 def test_what_is_withdrawn_leaves_no_trace(name: str, small: Small, seed: int) -> None:

@@ -24,6 +24,7 @@ from portal.refusals import say
 from portal.secrets import rotate
 from portal.serve import serve_portal
 from portal.settings import Settings, SettingsWrong
+from portal.sharing import rate, share
 from portal.site.command import app as site
 from portal.staff import add_staff
 from portal.up import run_up
@@ -32,6 +33,8 @@ from portal.worker import run_worker
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command(name="demo")(demo)
 app.add_typer(site, name="site")
+app.add_typer(share, name="share")
+app.add_typer(rate, name="rate")
 secrets = typer.Typer(no_args_is_help=True, help="Members' secrets.")
 app.add_typer(secrets, name="secrets")
 

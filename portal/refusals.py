@@ -168,6 +168,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     scheduler.UnknownBackend: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.UserWithoutProject: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.NotRetroactive: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.TooFarAhead: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.ReasonMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
     # the policy lab
     lab.TraceUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -387,6 +387,12 @@ class NotRetroactive(Refusal):
     code: ClassVar[str] = "not-retroactive"
 
 
+class TooFarAhead(Refusal):
+    """Facts: effective_at (ISO 8601), limit_days."""
+
+    code: ClassVar[str] = "too-far-ahead"
+
+
 class ReasonMissing(Refusal):
     """Why something is set is kept with it. Facts: limit (characters)."""
 

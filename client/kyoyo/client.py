@@ -230,6 +230,16 @@ class Client:
         """Figures of a period (YYYY-MM, YYYY-Qn, FYyyyy); for program officers."""
         return Fields(self._transport.get("/kpi", period=period)).told
 
+    # -- shares -----------------------------------------------------------------------------------------------------
+
+    def exchange_rates(self) -> Json:
+        """What one unit of each resource counts in the fair share, in every version."""
+        return Fields(self._transport.get("/exchange-rates")).told
+
+    def shares(self) -> Json:
+        """The organisation's part of the share tree: weights, limits, use; and every change of it."""
+        return Fields(self._transport.get("/shares")).told
+
     # -- secrets ----------------------------------------------------------------------------------------------------
 
     def secrets(self) -> Sequence[Json]:

@@ -1,10 +1,11 @@
 """English sentences of the `kyoyo` command, by key. Braces are facts."""
 
-from kyoyo import messages_quantum, messages_refused
+from kyoyo import messages_quantum, messages_refused, messages_shares
 
 MESSAGES = {
     **messages_quantum.EN,
     **messages_refused.EN,
+    **messages_shares.EN,
     "help.kyoyo": "Kyoyo: jobs on shared GPUs and quantum computers, with their price. Exit codes: 0 ok, 1 the job "
     "failed, 2 usage, 3 sign-in, 4 refused, 5 not found, 6 conflict, 7 unavailable.",
     "help.panel.commands": "Commands",

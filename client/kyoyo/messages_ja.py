@@ -1,10 +1,11 @@
 """`kyoyo` コマンドの日本語の文。キーは英語版と同じ。"""
 
-from kyoyo import messages_quantum, messages_refused
+from kyoyo import messages_quantum, messages_refused, messages_shares
 
 MESSAGES = {
     **messages_quantum.JA,
     **messages_refused.JA,
+    **messages_shares.JA,
     "help.kyoyo": "Kyoyo（共用）: 共用の GPU と量子コンピュータにジョブを投入し、料金を確かめます。"
     "終了コード: 0 正常、1 ジョブ失敗、2 使い方の誤り、3 認証、4 受付不可、5 該当なし、6 競合、7 接続不可。",
     "help.panel.commands": "コマンド",

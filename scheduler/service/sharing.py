@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from accounts import service as accounts
@@ -22,6 +22,7 @@ from scheduler.errors import (
     NotRetroactive,
     ReasonMissing,
     ShareExists,
+    TooFarAhead,
     UnknownBackend,
     UnknownShareField,
     UserWithoutProject,
@@ -31,6 +32,7 @@ from scheduler.store import tree
 from scheduler.store.tree import ShareRow
 
 MAX_REASON = 500
+MOST_AHEAD = timedelta(days=3_660)
 _MOST: Mapping[str, int] = {
     "weight": policy.MAX_SETTING,
     "max_queued_jobs": policy.MAX_SETTING,
@@ -148,11 +150,13 @@ def require_operator(actor: Principal | None) -> None:
 
 
 def checked_change(reason: str, effective_at: datetime, now: datetime) -> None:
-    """ReasonMissing, NotRetroactive."""
+    """ReasonMissing, NotRetroactive, TooFarAhead."""
     if not 1 <= len(reason.strip()) <= MAX_REASON:
         raise ReasonMissing(limit=MAX_REASON)
     if effective_at < now:
         raise NotRetroactive(effective_at=effective_at.isoformat(), now=now.isoformat())
+    if effective_at - now > MOST_AHEAD:
+        raise TooFarAhead(effective_at=effective_at.isoformat(), limit_days=MOST_AHEAD.days)
 
 
 async def _place(conn: Conn, of: BranchName) -> Place:

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import rich_utils
 from typer.main import get_command
 
-from kyoyo.cli import account, data, jobs, money, parsing, qpu, qpu_result, secrets, shims, submit, train
+from kyoyo.cli import account, data, jobs, money, parsing, qpu, qpu_result, secrets, shares, shims, submit, train
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, UsageError
 from kyoyo.remedies import remedy_of
@@ -39,6 +39,8 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "invoice": money.invoice,
     "statement": money.statement,
     "kpi": money.kpi,
+    "rates": shares.rates,
+    "shares": shares.shares,
 }
 _GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "data": {"put": data.data_put, "get": data.data_get, "ls": data.data_ls, "rm": data.data_rm},

@@ -52,7 +52,7 @@ async def test_a_token_does_what_its_scopes_say_and_no_more(world: World) -> Non
     assert submit.json()["facts"] == {"scope": "jobs:write"}
 
 
-CUSTOMERS_ONLY = ("/jobs", "/balance", "/statement", "/usage", "/invoices/2026-04", "/members", "/projects")
+CUSTOMERS_ONLY = ("/jobs", "/balance", "/statement", "/usage", "/invoices/2026-04", "/members", "/projects", "/shares")
 OPERATORS_ONLY = ("/organisations", "/queue", "/backends")
 OFFICERS_ONLY = ("/kpi", "/kpi.csv")
 

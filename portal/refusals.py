@@ -19,6 +19,7 @@ from portal.language import Language, catalogue
 from portal.present import Facts
 from pricing import errors as pricing
 from scheduler import errors as scheduler
+from scheduler.reservations import errors as reserving
 from scheduler.simulate import errors as lab
 
 STATUS: Mapping[type[Refusal], HTTPStatus] = {
@@ -170,6 +171,20 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     scheduler.NotRetroactive: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.TooFarAhead: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.ReasonMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
+    # reservations
+    reserving.BadReservation: HTTPStatus.UNPROCESSABLE_ENTITY,
+    reserving.ReservationInPast: HTTPStatus.UNPROCESSABLE_ENTITY,
+    reserving.NoReservableUnits: HTTPStatus.CONFLICT,
+    reserving.ReservationQuotaExceeded: HTTPStatus.UNPROCESSABLE_ENTITY,
+    reserving.ReservationNotFound: HTTPStatus.NOT_FOUND,
+    reserving.ReservationDeadlinePassed: HTTPStatus.CONFLICT,
+    reserving.ReservationEnded: HTTPStatus.CONFLICT,
+    reserving.ReservationUnfit: HTTPStatus.UNPROCESSABLE_ENTITY,
+    reserving.WalltimeBeyondReservation: HTTPStatus.UNPROCESSABLE_ENTITY,
+    reserving.ReservationsNotSold: HTTPStatus.UNPROCESSABLE_ENTITY,
+    reserving.InvalidReservable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    reserving.ReservationQuotaExists: HTTPStatus.CONFLICT,
+    reserving.ClosureNotFound: HTTPStatus.NOT_FOUND,
     # the policy lab
     lab.TraceUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     lab.TraceRowRefused: HTTPStatus.UNPROCESSABLE_ENTITY,

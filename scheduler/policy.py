@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from scheduler.core.quotas import Share
+from scheduler.reservations.model import Quota
 
 HALF_LIFE = timedelta(days=7)
 """After so long half of a use counts in the fair share."""
@@ -12,6 +13,8 @@ DEFAULT_SHARE = Share()
 """An organisation without a row in scheduler.share."""
 DEFAULT_NU_PER_HOUR = 1.0
 """A resource type without a published rate counts as the reference GPU: too much rather than nothing."""
+DEFAULT_RESERVATION_QUOTA = Quota()
+"""An organisation without a row in scheduler.reservation_quota."""
 MAX_SETTING = 1_000_000
 """Of a weight or a limit."""
 MAX_NU_PER_HOUR = 1_000_000.0

@@ -148,6 +148,8 @@ class Submission:
     """Of a circuit: the session job in which it runs, by its number or id."""
     qpu: QpuWish | None = None
     """Of a batch or training job: what it may call while it runs."""
+    shorten: bool = False
+    """In a reservation: its walltime may be cut to what that has left."""
 
     def features(self) -> frozenset[Feature]:
         """What its backend must offer."""
@@ -234,6 +236,7 @@ def options_told(request: Submission) -> dict[str, Any]:
         "session": None if request.session is None else [request.session.idle_s, request.session.dedicated],
         "elements": None if request.elements == 1 else request.elements,
         "session_job": request.session_job,
+        "shorten": request.shorten or None,
         "qpu": None if request.qpu is None else _told_of(request.qpu),
         "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
     }

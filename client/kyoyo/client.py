@@ -23,6 +23,7 @@ from kyoyo.launches import spec_of_training
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
 from kyoyo.quantum.devices import Device, device_of_offering
 from kyoyo.quantum.errors import UnknownBackend
+from kyoyo.reservations import Reservations
 from kyoyo.script import directives_of, walltime_s
 from kyoyo.script.options import TAKES, Given, Takes
 from kyoyo.spec import QUANTUM, Choices, JobSpec, spec_of_circuit, spec_of_command, spec_of_script
@@ -83,6 +84,11 @@ class Client:
     def data(self) -> Data:
         """The organisation's files."""
         return Data(self._transport, home=self.url, http=self._http)
+
+    @property
+    def reservations(self) -> Reservations:
+        """The organisation's advance reservations."""
+        return Reservations(self._transport)
 
     # -- what can be had, and for how much --------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 """English sentences of the `kyoyo` command, by key. Braces are facts."""
 
-from kyoyo import messages_quantum, messages_refused, messages_shares
+from kyoyo import messages_quantum, messages_refused, messages_reserve, messages_shares
 
 MESSAGES = {
     **messages_quantum.EN,
     **messages_refused.EN,
+    **messages_reserve.EN,
     **messages_shares.EN,
     "help.kyoyo": "Kyoyo: jobs on shared GPUs and quantum computers, with their price. Exit codes: 0 ok, 1 the job "
     "failed, 2 usage, 3 sign-in, 4 refused, 5 not found, 6 conflict, 7 unavailable.",
@@ -99,7 +100,7 @@ MESSAGES = {
     "option.mem_per_cpu": "Memory of each CPU.",
     "option.mem_per_gpu": "Memory of each GPU.",
     "option.constraint": "Features that the nodes must have.",
-    "option.reservation": "Reservation of the site to use.",
+    "option.reservation": "Reservation to run in: your organisation's (R3), or one that the site has made.",
     "option.licenses": "Licences, name or name:count with commas between.",
     "option.exclusive": "No other job on the same nodes.",
     "option.image": "Container image, of those that the site allows.",

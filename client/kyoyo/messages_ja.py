@@ -1,10 +1,11 @@
 """`kyoyo` コマンドの日本語の文。キーは英語版と同じ。"""
 
-from kyoyo import messages_quantum, messages_refused, messages_shares
+from kyoyo import messages_quantum, messages_refused, messages_reserve, messages_shares
 
 MESSAGES = {
     **messages_quantum.JA,
     **messages_refused.JA,
+    **messages_reserve.JA,
     **messages_shares.JA,
     "help.kyoyo": "Kyoyo（共用）: 共用の GPU と量子コンピュータにジョブを投入し、料金を確かめます。"
     "終了コード: 0 正常、1 ジョブ失敗、2 使い方の誤り、3 認証、4 受付不可、5 該当なし、6 競合、7 接続不可。",
@@ -99,7 +100,7 @@ MESSAGES = {
     "option.mem_per_cpu": "CPU 1 個あたりのメモリ。",
     "option.mem_per_gpu": "GPU 1 台あたりのメモリ。",
     "option.constraint": "ノードに必要な特徴。",
-    "option.reservation": "利用する施設側の予約。",
+    "option.reservation": "利用する予約。組織の予約(R3 など)または施設側の予約。",
     "option.licenses": "ライセンス。名前または「名前:数」をコンマで区切ります。",
     "option.exclusive": "同じノードに他のジョブを入れません。",
     "option.image": "施設が許可したコンテナイメージ。",

@@ -85,6 +85,8 @@ class JobSpec:
     memory_mb: int | None = None
     constraint: str | None = None
     reservation: str | None = None
+    shorten: bool = False
+    """In a reservation of your organisation: the time limit may be cut to what that has left."""
     licenses: Mapping[str, int] = field(default_factory=dict)
     exclusive: bool = False
     image: str | None = None
@@ -167,6 +169,7 @@ class JobSpec:
             "memory_mb": self.memory_mb,
             "constraint": self.constraint,
             "reservation": self.reservation,
+            "shorten": self.shorten,
             "licenses": dict(self.licenses),
             "exclusive": self.exclusive,
             "image": self.image,
@@ -210,6 +213,7 @@ class Choices:
     inputs: Sequence[Mapping[str, str]] = ()
     outputs: Sequence[str] = ()
     qpu: QpuBeside | None = None
+    shorten: bool = False
     asked: Directives = field(default_factory=Directives)
 
     def directives(self) -> Directives:
@@ -307,6 +311,7 @@ def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices)
         memory_mb=layout.memory_mb,
         constraint=asked.constraint,
         reservation=asked.reservation,
+        shorten=choices.shorten,
         licenses=asked.licenses or {},
         exclusive=bool(asked.exclusive),
         image=asked.image,

@@ -101,7 +101,13 @@ class WorkSpec(In):
     memory_mb: Annotated[Count | None, Field(description="As `cpus`.")] = None
     gpu_type: Word | None = None
     constraint: Word | None = None
-    reservation: Word | None = None
+    reservation: Annotated[
+        Word | None,
+        Field(description="A reservation of your organisation, such as R3, or one that the site has made for you."),
+    ] = None
+    shorten: Annotated[
+        bool, Field(description="In a reservation such as R3: the time limit may be cut to what that has left.")
+    ] = False
     licenses: dict[str, Count] = Field(default_factory=dict)
     exclusive: bool = False
     signal: SignalSpec | None = None
@@ -133,6 +139,7 @@ class WorkSpec(In):
             gpus=self.gpus,
             shots=self.shots,
             elements=self.elements,
+            shorten=self.shorten,
             arguments=tuple(self.arguments),
             environment=dict(self.environment),
             max_attempts=self.max_attempts,

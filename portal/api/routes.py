@@ -17,6 +17,7 @@ from portal.api import (
     operations,
     organisations,
     output,
+    reservations,
     secrets,
     shares,
     tokens,
@@ -30,7 +31,7 @@ API = "/api/v1"
 def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
-    own = (me, offerings, devices, jobs, calls, output, data, transfers, money, tokens, secrets, shares)
+    own = (me, offerings, devices, jobs, calls, output, data, transfers, reservations, money, tokens, secrets, shares)
     for part in (*own, members, organisations, operations, kpi):
         router.include_router(part.router)
     return router

@@ -6,7 +6,7 @@ A job is held against its requested walltime: it starts only if it would be over
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from infra.tokyo import TOKYO
 from scheduler.core.snapshot import Booking, Inside, Pool, Wall
@@ -57,8 +57,3 @@ def booked_out(bookings: Sequence[Booking], device: Pool, *, since: datetime, un
 def is_on(booking: Booking, now: datetime) -> bool:
     """Whether it has begun and is not over."""
     return booking.since <= now < booking.until
-
-
-def ends_inside(until: datetime, *, since: datetime, walltime_s: int) -> datetime:
-    """When a job that began in a reservation ends at the latest."""
-    return min(until, since + timedelta(seconds=walltime_s))

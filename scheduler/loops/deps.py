@@ -46,6 +46,8 @@ class Settings:
     """So long a backend of ours keeps the folder of an attempt after its end; None: for ever."""
     park_s: float = 60
     """So long a job with a fault of ours stays out of the plan."""
+    fiscal_year_wall: bool = True
+    """Nothing starts that could still run when the Japanese fiscal year ends."""
     half_life: timedelta = HALF_LIFE
     default_share: Share = DEFAULT_SHARE
     policy: Policy = POLICY

@@ -12,12 +12,12 @@ from hpc_adapters.devices import Devices
 from hpc_adapters.errors import Unavailable
 from infra.db.connection import Conn, reading, transaction
 from scheduler.core.cycle import plan
-from scheduler.core.events import NeverReady
+from scheduler.core.events import NeverReady, ReservationOver
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Wait
 from scheduler.devices import Condition
-from scheduler.loops import claims, items, metrics
+from scheduler.loops import claims, items, metrics, walls
 from scheduler.loops.apply import apply_to
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
@@ -68,6 +68,7 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
     """Our books first, the backends after: what has started or ended in between only makes a plan more careful."""
     async with reading(deps.pool) as conn:
         picture = await _look(conn, deps, now)
+        ahead = await walls.look(conn, picture.live.waiting, now=now)
     pools = await _pools(deps, picture, now)
     snapshot = Snapshot(
         now=now,
@@ -80,7 +81,7 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
         month_micro_nu=picture.claims.month_micro_nu,
         policy=deps.settings.policy,
     )
-    decided = plan(snapshot)
+    decided = plan(walls.applied(snapshot, ahead, fiscal_year=deps.settings.fiscal_year_wall))
     changed = [wait for wait in decided.waits if _is_news(wait, picture.live.reasons[wait.attempt_id])]
     if changed:
         async with transaction(deps.pool, lease=deps.lease) as conn:
@@ -118,11 +119,13 @@ def _show(decided: Plan) -> None:
 
 async def _end(deps: Deps, never: Never, now: datetime) -> bool:
     """What it waits for can no longer happen: it ends in the queue, and costs nothing."""
+    over = never.reservation
+    event = NeverReady(at=now, jobs=never.jobs) if over is None else ReservationOver(at=now, reservation=over)
     async with transaction(deps.pool, lease=deps.lease) as conn:
         attempt = await attempt_store.locked(conn, never.attempt_id)
         if attempt is None or attempt.state is not State.QUEUED:
             return False
-        return (await apply_to(conn, deps, attempt, NeverReady(at=now, jobs=never.jobs), now=now)).changed
+        return (await apply_to(conn, deps, attempt, event, now=now)).changed
 
 
 # -- the backends' sizes -----------------------------------------------------------------------------------------------

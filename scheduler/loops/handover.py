@@ -123,6 +123,8 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | No
             request = await _prepared(conn, deps, attempt, now)
             if request is None:
                 return None
+            if start.limit_s is not None:  # it ends with its reservation
+                request = replace(request, walltime_s=min(request.walltime_s, start.limit_s))
             applied = await apply_to(conn, deps, attempt, Dispatched(at=now), now=now)
             return _Announced(start, request) if applied.changed else None
     except Refusal as refusal:

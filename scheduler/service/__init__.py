@@ -7,6 +7,13 @@ loops.
 from __future__ import annotations
 
 from scheduler.service.admitting import largest_nu, resources_of
+from scheduler.service.calendaring import (
+    close_backend,
+    closures,
+    lift_closure,
+    set_reservable,
+    set_reservation_quota,
+)
 from scheduler.service.called import calls, qpu
 from scheduler.service.devices import calibration, calibrations, device, device_history, devices, waiting_at
 from scheduler.service.exchange import exchange_table, publish_exchange_rate
@@ -14,6 +21,7 @@ from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import queue_view
 from scheduler.service.phasing import estimate, phases
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, native_ids, result, story
+from scheduler.service.reserving import book, calendar, cancel_reservation, reservation, reservations
 from scheduler.service.sharing import BranchName, set_branch, set_share
 from scheduler.service.submitting import cancel_waiting_of, request_cancel, request_cancel_array, submit
 from scheduler.service.treeview import share_tree
@@ -21,10 +29,15 @@ from scheduler.service.treeview import share_tree
 __all__ = [
     "BranchName",
     "attempts",
+    "book",
+    "calendar",
     "calibration",
     "calibrations",
     "calls",
+    "cancel_reservation",
     "cancel_waiting_of",
+    "close_backend",
+    "closures",
     "dependencies",
     "device",
     "device_history",
@@ -37,6 +50,7 @@ __all__ = [
     "job_id_of",
     "jobs",
     "largest_nu",
+    "lift_closure",
     "native_ids",
     "outputs",
     "phases",
@@ -45,9 +59,13 @@ __all__ = [
     "queue_view",
     "request_cancel",
     "request_cancel_array",
+    "reservation",
+    "reservations",
     "resources_of",
     "result",
     "set_branch",
+    "set_reservable",
+    "set_reservation_quota",
     "set_share",
     "share_tree",
     "story",

@@ -20,6 +20,7 @@ from scheduler.core import fairshare, units
 from scheduler.core.model import JobKind
 from scheduler.errors import DeviceLimit, JobNotFound, KindMismatch, NotAtThisSite, UnsupportedFeature
 from scheduler.options import check_begin, resources_within, shown
+from scheduler.reservations.model import number_of
 from scheduler.store import devices as device_store
 from scheduler.store import exchange
 from scheduler.submission import Submission, checked
@@ -83,6 +84,7 @@ async def admit(
     conn: Conn, who: Asker, request: Submission, *, ids: tuple[UUID, UUID], service: ServiceTime | None = None
 ) -> Admitted:
     """A checked request against what its organisation may, its offering sells and its backend does."""
+    request = _without_ours(request)
     job_id, quote_id = ids
     customer_class, now = who.customer.customer_class, who.now
     check_begin(request.begin_at, now=now)
@@ -119,6 +121,13 @@ async def admit(
     if request.session_job is not None:  # its session holds the device for it
         resources = Resources()
     return Admitted(quote=quote, offering=offering, size=size, resources=resources)
+
+
+def _without_ours(request: Submission) -> Submission:
+    """A reservation of ours is nothing that the machine knows."""
+    if number_of(request.placement.reservation) is None:
+        return request
+    return replace(request, placement=replace(request.placement, reservation=None))
 
 
 async def _require_offered(

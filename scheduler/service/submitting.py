@@ -30,11 +30,13 @@ from scheduler.errors import (
 from scheduler.files import Freeze
 from scheduler.hybrid import Hybrid, checked, request_sha256
 from scheduler.options import Dependency, shown
+from scheduler.reservations.model import Reservation
 from scheduler.service.admitting import Asker, admit, count_of, nu_of, organisation_of
 from scheduler.service.calling import admit_calls
 from scheduler.service.limiting import Size, require_place, require_within_limits
 from scheduler.service.phasing import admit_phases
 from scheduler.service.reading import job, job_ids_of
+from scheduler.service.reserving import placed
 from scheduler.service.viewing import as_new
 from scheduler.store import attempts as attempt_store
 from scheduler.store import calls as call_store
@@ -42,6 +44,7 @@ from scheduler.store import files as file_store
 from scheduler.store import jobs as job_store
 from scheduler.store import phases as phase_store
 from scheduler.store import reads
+from scheduler.store import reservations as reservation_store
 from scheduler.store.calls import NewQpu
 from scheduler.store.jobs import NewArray, NewJob
 from scheduler.store.phases import NewPhase
@@ -75,9 +78,9 @@ async def submit(
     backends. freeze: looks up its input files; None: there are no files here. service: None: as its offering's model
     says; a refusal is raised, unless the job was taken before. The same key with the same request again: the earlier
     job, and False. Refusals: those of submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull,
-    OverQuota, UnsupportedFeature, RefusedByDevice, DependencyNotFound …; accounts' (ProjectNotFound,
-    OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering, NoPrice, TooManyGpus …,
-    NoWallet, InsufficientFunds).
+    OverQuota, UnsupportedFeature, RefusedByDevice, DependencyNotFound …; those of reserving.placed(); accounts'
+    (ProjectNotFound, OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering, NoPrice,
+    TooManyGpus …, NoWallet, InsufficientFunds).
     """
     principal.require(Scope.JOBS_WRITE)
     organisation_id = organisation_of(principal)
@@ -93,12 +96,12 @@ async def submit(
         raise service
     project, customer = await accounts.require_submitter(conn, organisation_id, project=clean.project, now=now)
     require_place(queue, asked=count_of(clean))
+    clean, inside = await placed(conn, organisation_id, clean, now=now)
     who = Asker(principal=principal, customer=customer, capabilities=capabilities, now=now)
     admitted = await _admitted(conn, who, clean, (job_id, quote_id), service)
     leaf = organisation_id, project.id, principal.person_id
     await require_within_limits(conn, leaf, admitted.sizes, asked=count_of(clean), now=now)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
-    session_job_id = await _session(conn, organisation_id, clean)
     first = NewJob(
         id=job_id,
         number=queue.next_number,
@@ -109,13 +112,13 @@ async def submit(
         backend=admitted.backend,
         resources=admitted.resources,
         nu=admitted.nu,
-        session_job_id=session_job_id,
+        session_job_id=await _session(conn, organisation_id, clean),
         max_qpu_us=None if admitted.phases or admitted.qpu else cap_of(admitted.quote),
         idempotency_key=key,
         request_sha256=digest,
         submitted_at=now,
     )
-    stored = await _store(conn, first, admitted, waits_for, attempt_id, now)
+    stored = await _store(conn, first, replace(admitted, inside=inside), waits_for, attempt_id, now)
     if clean.inputs or clean.outputs or (isinstance(clean, Hybrid) and clean.hands_on()):
         await _keep_inputs(conn, first, freeze)
     return as_new(*stored), True
@@ -135,6 +138,9 @@ async def _store(
     billable = [_billable(new, attempt, admitted.phases) for new, attempt in zip(jobs, attempts, strict=True)]
     await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), attempts=billable, now=now)
     await job_store.insert(conn, jobs, waits_for)
+    if admitted.inside is not None:
+        tasks = [each.id for each in jobs]
+        await reservation_store.add_jobs(conn, admitted.inside, tasks, shorten=first.request.shorten)
     if admitted.phases:
         await phase_store.insert(conn, first.id, first.organisation_id, admitted.phases)
     if admitted.qpu is not None:
@@ -145,7 +151,9 @@ async def _store(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Admitted:
-    """What is stored of an admitted request. phases: of a hybrid job; qpu: what it may call while it runs."""
+    """What is stored of an admitted request. phases: of a hybrid job; qpu: what it may call while it runs; inside: the
+    reservation that it runs in.
+    """
 
     quote: Quote
     backend: str
@@ -153,6 +161,7 @@ class _Admitted:
     nu: float
     phases: Sequence[NewPhase] = ()
     qpu: NewQpu | None = None
+    inside: Reservation | None = None
 
     @property
     def sizes(self) -> Sequence[Size]:

@@ -12,6 +12,7 @@ import asyncpg
 from hpc_adapters.contract import ArrayTask, Circuit, JobRequest, Placement, Script, SessionHold, Signal, Torchrun
 from infra.db.connection import Conn
 from scheduler.core.model import Attempt, JobKind
+from scheduler.reservations.model import number_of
 from scheduler.store.attempts import resources_of
 from scheduler.store.phases import HAS_INPUTS
 
@@ -85,8 +86,10 @@ def _payload(row: asyncpg.Record, kind: JobKind) -> Script | Circuit | SessionHo
 
 
 def placement_of(told: Mapping[str, Any]) -> Placement:
-    """As it was stored: only what differs from the usual."""
+    """As it was stored: only what differs from the usual. A reservation of ours is nothing that the machine knows."""
     signal = told.get("signal")
+    if number_of(told.get("reservation")) is not None:
+        told = {**told, "reservation": None}
     return Placement(**{**told, "signal": None if signal is None else Signal(**signal)})
 
 

@@ -10,7 +10,21 @@ from rich.text import Text
 from typer import rich_utils
 from typer.main import get_command
 
-from kyoyo.cli import account, data, jobs, money, parsing, qpu, qpu_result, secrets, shares, shims, submit, train
+from kyoyo.cli import (
+    account,
+    data,
+    jobs,
+    money,
+    parsing,
+    qpu,
+    qpu_result,
+    reserve,
+    secrets,
+    shares,
+    shims,
+    submit,
+    train,
+)
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, UsageError
 from kyoyo.remedies import remedy_of
@@ -50,6 +64,17 @@ _GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
         "estimate": qpu.qpu_estimate,
         "submit": qpu.qpu_submit,
         "result": qpu_result.qpu_result,
+    },
+    "reserve": {
+        "ls": reserve.reserve_ls,
+        "calendar": reserve.reserve_calendar,
+        "book": reserve.reserve_book,
+        "cancel": reserve.reserve_cancel,
+        "capacity": reserve.reserve_capacity,
+        "quota": reserve.reserve_quota,
+        "close": reserve.reserve_close,
+        "closures": reserve.reserve_closures,
+        "reopen": reserve.reserve_reopen,
     },
     "secrets": {"set": secrets.secrets_set, "list": secrets.secrets_list, "rm": secrets.secrets_rm},
     "shims": {"install": shims.shims_install, "remove": shims.shims_remove},

@@ -40,6 +40,7 @@ MaxCostEstimate = Annotated[int | None, typer.Option("--max-cost", min=0, help="
 Qpu = Annotated[
     str | None, typer.Option("--qpu", metavar="DEVICE:CALLS:SHOTS[:IDLE_S[:WAIT_S]]", help="option.qpu_beside")
 ]
+Shorten = Annotated[bool, typer.Option("--shorten", help="option.shorten")]
 Parsable = Annotated[bool, typer.Option("--parsable", help="option.parsable")]
 Wait = Annotated[bool, typer.Option("--wait", "-W", help="option.wait")]
 Arguments = Annotated[list[str] | None, typer.Argument(help="option.arguments")]
@@ -87,6 +88,7 @@ def submit(
     max_timeouts: MaxTimeouts = 0,
     max_cost: MaxCost = None,
     qpu: Qpu = None,
+    shorten: Shorten = False,
     wants_json: JSON = False,
 ) -> None:
     """Submit a script."""
@@ -101,6 +103,7 @@ def submit(
         max_attempts=max_attempts,
         max_timeouts=max_timeouts,
         qpu=qpu_beside(qpu),
+        shorten=shorten,
         asked=asked,
     )
     send(session, spec_of_script(script, choices), max_cost=max_cost)

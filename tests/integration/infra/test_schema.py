@@ -90,7 +90,7 @@ CHANGEABLE = {
     "accounts.api_token",
     *("pricing.offering", "pricing.wallet", "pricing.hold", "pricing.billable_attempt", "pricing.parked_usage"),
     "pricing.ledger_balance",
-    *("scheduler.attempt", "scheduler.attempt_files", "scheduler.device"),
+    *("scheduler.attempt", "scheduler.attempt_files", "scheduler.device", "scheduler.reserved_hour"),
     *("portal.object", "portal.upload"),
     *("metering.collection", "metering.parked_row"),
 }

@@ -7,13 +7,13 @@ them, as long as that runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from infra.tokyo import TOKYO
-from scheduler.core.branches import branches_of, level_of
+from scheduler.core.branches import Branch, Leaf, branches_of, level_of
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Limits, Place, Snapshot, Standing, Waiting
 
@@ -51,15 +51,6 @@ def out_of_reach(limits: Limits, *, gpus: int, micro_nu: int) -> tuple[str, int,
 def month_of(now: datetime) -> datetime:
     """When the month of limits on normalised units began: Japan's calendar."""
     return now.astimezone(TOKYO).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def places_of(each: Waiting | Holding) -> Iterator[Place]:
-    """Everywhere that a limit might concern it: on each branch in total, on its backend, on that which it calls."""
-    for branch in branches_of(each.leaf):
-        yield branch, None
-        yield branch, each.backend
-        if each.calls is not None and each.calls != each.backend:
-            yield branch, each.calls
 
 
 class _Gauge:
@@ -103,13 +94,15 @@ class _Gauge:
 
 
 class Quotas:
-    """Counts the starts of one cycle against every limit. A look costs a step for each limit that concerns the job."""
+    """Counts the starts of one cycle against every limit. A look costs a step for each limit on the job's branches."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         limits = _with_running_jobs(snapshot.limits, snapshot.standings)
-        used = snapshot.month_micro_nu
-        self._gauges = {place: _Gauge(place, each, used.get(place, 0)) for place, each in limits.items()}
-        self._known: dict[object, tuple[_Gauge, ...]] = {}
+        self._gauges: dict[Branch, list[_Gauge]] = {}
+        for place in sorted(limits, key=_total_first):
+            gauge = _Gauge(place, limits[place], snapshot.month_micro_nu.get(place, 0))
+            self._gauges.setdefault(place[0], []).append(gauge)
+        self._known: dict[Leaf, tuple[_Gauge, ...]] = {}
         for each in snapshot.holding:
             self.take(each)
 
@@ -117,20 +110,28 @@ class Quotas:
         """Which limit it would break, from the top of the tree down; None: none. Calls are in no quota."""
         if job.is_call:
             return None
-        return next((found for gauge in self._of(job) if (found := gauge.refusal(job)) is not None), None)
+        for gauge in self._of(job.leaf):
+            found = gauge.refusal(job)
+            if found is not None:
+                return found
+        return None
 
     def take(self, each: Waiting | Holding) -> None:
         """It is, or will be, with its backend."""
         if not each.is_call:
-            for gauge in self._of(each):
+            for gauge in self._of(each.leaf):
                 gauge.take(each)
 
-    def _of(self, each: Waiting | Holding) -> tuple[_Gauge, ...]:
-        key = each.leaf, each.backend, each.calls
-        found = self._known.get(key)
+    def _of(self, leaf: Leaf) -> tuple[_Gauge, ...]:
+        found = self._known.get(leaf)
         if found is None:
-            found = self._known[key] = tuple(self._gauges[place] for place in places_of(each) if place in self._gauges)
+            on_branches = (self._gauges.get(branch, ()) for branch in branches_of(leaf))
+            found = self._known[leaf] = tuple(gauge for gauges in on_branches for gauge in gauges)
         return found
+
+
+def _total_first(place: Place) -> str:
+    return place[1] or ""
 
 
 def _with_running_jobs(limits: Mapping[Place, Limits], standings: Mapping[UUID, Standing]) -> dict[Place, Limits]:

@@ -19,7 +19,7 @@ from scheduler.core.branches import Branch, branches_of
 from scheduler.core.cycle import plan
 from scheduler.core.explain import why_it_waits
 from scheduler.core.fairshare import MICRO, fair_order
-from scheduler.core.quotas import may_queue, out_of_reach, places_of
+from scheduler.core.quotas import may_queue, out_of_reach
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Limits, Place, Pool, Snapshot, Stake, Standing, Wait, Waiting
 
@@ -252,7 +252,9 @@ def limited(draw: st.DrawFn) -> Snapshot:
         )
         for number in range(draw(st.integers(0, 14)))
     ]
-    places = sorted({place for each in jobs for place in places_of(each)}, key=str)
+    places = sorted(
+        {(branch, on) for each in jobs for branch in branches_of(each.leaf) for on in (None, "h200", "qpu")}, key=str
+    )
     number = st.one_of(st.none(), st.integers(0, 4))
     limits = {
         place: Limits(

@@ -11,7 +11,7 @@ import pytest
 
 from accounts.model import Principal
 from accounts.scopes import Scope
-from hpc_adapters.contract import Placement
+from hpc_adapters.contract import Placement, Resources
 from hpc_adapters.simulated.behaviour import Behaviour
 from infra.tokyo import TOKYO
 from scheduler import service
@@ -22,7 +22,7 @@ from scheduler.reservations import errors
 from scheduler.reservations.model import Booking, Closure, Quota, Reservable, Reservation
 from scheduler.submission import Submission
 from tests.support.database import Database
-from tests.support.market import GPU, NOW, an_id
+from tests.support.market import GPU, NOW, QPU, an_id
 from tests.support.scheduled import CLUSTER, World, a_submission, open_world
 
 HOUR = timedelta(hours=1)
@@ -240,6 +240,17 @@ async def test_after_its_deadline_only_an_operator_cancels(world: World) -> None
     async with world.market.as_operator() as conn:
         gone = await service.cancel_reservation(conn, principal=operator(world), name=str(made.id), now=world.now)
     assert gone.cancelled_at is not None
+
+
+async def test_a_quantum_device_is_reserved_as_gpus_are(world: World) -> None:
+    alice = await world.member("alice")
+    wish = Booking(offering_id=QPU, units=1, since=_whole(1), until=_whole(2))
+    with pytest.raises(errors.NoReservableUnits):
+        await book(world, alice, wish)
+    new = Reservable(backend="aer", first_day=TODAY, last_day=None, units=1, cancel_before_s=0)
+    async with world.market.as_operator() as conn:
+        await service.set_reservable(conn, actor=operator(world), new=new, now=world.now)
+    assert (await book(world, alice, wish)).needs == Resources(qpus=1)
 
 
 async def test_reserved_time_has_no_price_yet_and_says_so(world: World) -> None:

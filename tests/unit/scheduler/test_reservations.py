@@ -187,6 +187,16 @@ def test_gpus_do_not_start_beside_a_device_that_is_reserved_before_they_end() ->
     assert world.wait_of(1).facts["backend"] == "qpu"
 
 
+def test_a_reserved_device_runs_its_own_circuits_and_nobody_elses() -> None:
+    world = reserved().booking(0, 2, gpus=0)
+    world.bookings[0] = replace(world.bookings[0], backend="qpu", needs=Resources(qpus=1))
+    world.pools["qpu"] = Pool(name="qpu", total=Resources(qpus=1), free=Resources(qpus=1))
+    circuit = {"backend": "qpu", "needs": Resources(qpus=1), "hours": 0.1}
+    world.jobs("b", **circuit).jobs("a", inside=world.inside(), **circuit)  # type: ignore[arg-type]  any of its fields
+    assert world.started() == [2]
+    assert world.wait_of(1).why is Why.NO_CAPACITY
+
+
 # -- whatever comes ----------------------------------------------------------------------------------------------------
 
 SIZE = 8

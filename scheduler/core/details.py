@@ -53,6 +53,7 @@ NOT_NOW: Final[Mapping[str, Pair]] = {
     **dict.fromkeys(("calibrating", "device-calibrating"), ("装置は較正中です", "the device is being calibrated")),
     **dict.fromkeys(("maintenance", "device-maintenance"), ("装置は保守中です", "the device is in maintenance")),
     **dict.fromkeys(("offline", "device-offline", "no-such-device", "no-device", "refused-for-now"), _CLOSED),
+    "qubits-unknown": ("装置の量子ビット数が分かりません", "nobody tells how many qubits the device has"),
     "usage-limit-reached": ("提供元での利用枠を使い切っています", "our allowance at the vendor is used up"),
     "session-not-open": ("セッションはまだ開いていません", "its session is not open yet"),
     "device-has-changed": ("装置の較正が変わったため変換し直します", "the device has changed; it is translated anew"),

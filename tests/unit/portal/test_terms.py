@@ -90,6 +90,7 @@ def test_a_call_that_failed_says_why_in_words(
         wait_s=1,
         closed=False,
         calls=(call,),
+        asked=1,
     )
     told = qpu_out(view, {}, language)
     assert told is not None

@@ -1,20 +1,42 @@
-"""When an organisation's eligibility ends, if nothing more is declared."""
+"""Whether organisations may start anything now, and until when if nothing more is declared."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from accounts.model import Standing
+from accounts.standing import refusal_of
 from accounts.store import ends as store
 from infra.db.connection import Conn
+from infra.refusal import Refusal
 
 
-async def eligible_until(conn: Conn, organisation_ids: Collection[UUID], *, now: datetime) -> Mapping[UUID, datetime]:
-    """Of those of these organisations that are declared eligible now: until when without a gap. Suspension aside."""
-    declared = await store.declared(conn, organisation_ids, at=now)
-    ends = {organisation_id: covered_until(periods, now=now) for organisation_id, periods in declared.items()}
-    return {organisation_id: end for organisation_id, end in ends.items() if end is not None}
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """refusal: why it may start nothing now. until: when its eligibility ends; None: it is not declared now."""
+
+    refusal: Refusal | None
+    until: datetime | None
+
+
+async def outlooks(conn: Conn, organisation_ids: Collection[UUID], *, now: datetime) -> Mapping[UUID, Outlook]:
+    """Of those of these organisations that there are, in one look."""
+    declared = await store.declared(conn, organisation_ids)
+    return {organisation_id: _outlook(organisation_id, known, now) for organisation_id, known in declared.items()}
+
+
+def _outlook(organisation_id: UUID, known: store.Declared, now: datetime) -> Outlook:
+    until = covered_until(known.periods, now=now)
+    standing = Standing(
+        organisation_id=organisation_id,
+        suspended_at=known.suspended_at,
+        is_declared=until is not None,
+        expired_at=max((end for _, end in known.periods if end <= now), default=None),
+    )
+    return Outlook(refusal_of(standing), until)
 
 
 def covered_until(periods: Iterable[tuple[datetime, datetime]], *, now: datetime) -> datetime | None:

@@ -7,7 +7,7 @@ who asks; None is the system itself (first set-up, tests), which nobody can be o
 from __future__ import annotations
 
 from accounts.access import authenticate, issue_token, list_tokens, recognise, revoke_token
-from accounts.ends import eligible_until
+from accounts.ends import outlooks
 from accounts.organisations import (
     DEFAULT_PROJECT,
     create_organisation,
@@ -43,7 +43,6 @@ __all__ = [
     "create_person",
     "create_project",
     "declare",
-    "eligible_until",
     "end_membership",
     "grant_staff_role",
     "ineligible",
@@ -58,6 +57,7 @@ __all__ = [
     "map_site_user",
     "may_start",
     "organisation",
+    "outlooks",
     "project_by_slug",
     "recognise",
     "remove_secret",

@@ -1,25 +1,32 @@
-"""Until when organisations are declared eligible, as far as is on file."""
+"""What organisations have declared, as far as is on file."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from infra.db.connection import Conn
 
 
-async def declared(
-    conn: Conn, organisation_ids: Collection[UUID], *, at: datetime
-) -> dict[UUID, list[tuple[datetime, datetime]]]:
-    """From and until when, of every declaration that has not run out."""
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """periods: from and until when, of every declaration."""
+
+    suspended_at: datetime | None
+    periods: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+
+async def declared(conn: Conn, organisation_ids: Collection[UUID]) -> dict[UUID, Declared]:
     rows = await conn.fetch(
-        "SELECT organisation_id, valid_from, valid_until FROM accounts.declaration "
-        "WHERE organisation_id = ANY($1) AND valid_until > $2",
+        "SELECT o.id, o.suspended_at, d.valid_from, d.valid_until FROM accounts.organisation o "
+        "LEFT JOIN accounts.declaration d ON d.organisation_id = o.id WHERE o.id = ANY($1)",
         list(organisation_ids),
-        at,
     )
-    found: dict[UUID, list[tuple[datetime, datetime]]] = {}
+    found: dict[UUID, Declared] = {}
     for row in rows:
-        found.setdefault(row["organisation_id"], []).append((row["valid_from"], row["valid_until"]))
+        of_one = found.setdefault(row["id"], Declared(row["suspended_at"]))
+        if row["valid_from"] is not None:
+            of_one.periods.append((row["valid_from"], row["valid_until"]))
     return found

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from accounts import service as accounts
+from accounts.ends import Outlook
 from infra.db.connection import Conn
 from scheduler.core.branches import Branch, branches_of
 from scheduler.core.quotas import month_of
-from scheduler.core.snapshot import Limits, Place, Stake, Standing
+from scheduler.core.snapshot import Limits, Place, Stake, Standing, Wall
+from scheduler.core.walls import ELIGIBILITY
 from scheduler.loops.deps import Deps
 from scheduler.store import planning, tree
+
+_UNASKED = Outlook(None, None)
+"""Of an organisation that has nothing waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +65,22 @@ async def _standings(
     now: datetime,
 ) -> dict[UUID, Standing]:
     wanted = {branch[0] for branch in waiting if branch[0] is not None}
-    refused = await accounts.ineligible(conn, wanted, now=now)
+    outlooks = await accounts.outlooks(conn, wanted, now=now)
     holders = {branch[0] for branch in held if branch[0] is not None}
     standings = {}
     for organisation in sorted(wanted | holders):
         share = planning.share_of(known, organisation) or deps.settings.default_share
+        outlook = outlooks.get(organisation, _UNASKED)
         standings[organisation] = Standing(
             organisation_id=organisation,
             weight=share.weight,
             used_micro_nu=used.get((organisation,), 0) + held.get((organisation,), 0),
             max_running_jobs=share.max_running_jobs,
-            refused=refused[organisation].code if organisation in refused else None,
+            refused=None if outlook.refusal is None else outlook.refusal.code,
+            walls=_walls(outlook),
         )
     return standings
+
+
+def _walls(outlook: Outlook) -> Sequence[Wall]:
+    return () if outlook.until is None else (Wall(at=outlook.until, kind=ELIGIBILITY),)

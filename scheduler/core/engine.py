@@ -1,24 +1,22 @@
 """The scheduler's core: told what has happened, asked what starts now. Pure and deterministic.
 
-The cost of a decision grows with what can start and with the number of lines, not with the number of jobs that wait:
-a line finds the first job that fits without looking at those that do not (line.py), and a line in which nothing fits
-is asked once in a pass, because room only shrinks as the pass goes on.
+The cost of a decision grows with what can start, not with what waits: whose turn it is, is found among the few lines
+near the least turn (turns.py), only lines in which anything fits are looked at behind a reservation (queue.py), and a
+line finds the first job that fits without looking at those that do not (line.py).
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scheduler.core.line import Line, Place, Sizes
-from scheduler.core.orders.order import Order, Turn
+from scheduler.core.columns import Columns
+from scheduler.core.line import Line, Place
+from scheduler.core.orders.order import Least, Order
 from scheduler.core.pool import Room
+from scheduler.core.queue import Queue
 from scheduler.core.request import Request
 from scheduler.core.tree import Tree
-
-_Entry = tuple[Turn, Place, int]
-"""Whose turn it is: (turn, first of the line, line)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +34,7 @@ class Engine:
         self._order = order
         self._tree = tree
         self._machines = machines
-        self._lines: list[dict[int, Line]] = [{} for _ in machines]
-        self._sizes = [Sizes() for _ in machines]
+        self._queues = [Queue(order) for _ in machines]
         self._changed: set[int] = set()
         self.running: dict[int, Request] = {}
         self.waiting: dict[int, Place] = {}
@@ -50,15 +47,27 @@ class Engine:
         if not machine.room.fits_ever(job.units):
             raise ValueError(job)
         place = (self._order.rank(job), job.number, job)
-        lines, line = self._lines[job.machine], self._order.line(job)
-        if line not in lines:
-            lines[line] = Line()
-        lines[line].add(place)
+        self._queues[job.machine].add(self._order.line(job), place)
         self.waiting[job.number] = place
-        self._sizes[job.machine].add(job.units)
         self._tree.arrived(job.leaf, job.units * machine.rate)
         self._order.arrived(job)
         self._changed.add(job.machine)
+
+    def loaded(self, columns: Columns, machine: int = 0) -> None:
+        """As if each had arrived, at a fraction of the cost. ValueError: the machine could never hold one."""
+        if not len(columns.number):
+            return
+        room, jobs = self._machines[machine].room, columns.requests(machine)
+        if not room.fits_ever(int(columns.units.max())):
+            raise ValueError(max(jobs, key=lambda job: job.units))
+        order = self._order
+        places = [(order.rank(job), job.number, job) for job in jobs]
+        self._queues[machine].load([order.line(job) for job in jobs], places)
+        self.waiting.update((place[1], place) for place in places)
+        for leaf, units in columns.asked():
+            self._tree.arrived(leaf, units * self._machines[machine].rate)
+        order.loaded(jobs)
+        self._changed.add(machine)
 
     def withdrawn(self, number: int) -> None:
         """It waits no more, and never runs. KeyError: it does not wait."""
@@ -80,23 +89,25 @@ class Engine:
         starts: list[Request] = []
         self._order.tick(now_s)
         for machine in sorted(self._changed):
-            room, sizes = self._machines[machine].room, self._sizes[machine]
-            if sizes and room.fits_now(sizes.smallest):
+            if self._anything_fits(machine):
                 self._pass(machine, now_s, starts)
         self._changed.clear()
         self._order.settled()
         return starts
 
+    def _anything_fits(self, machine: int) -> bool:
+        """Beside what runs, reservations aside."""
+        sizes = self._queues[machine].sizes
+        return bool(sizes) and self._machines[machine].room.fits_now(sizes.smallest)
+
     def _pass(self, machine: int, now_s: int, starts: list[Request]) -> None:
-        room, lines = self._machines[machine].room, self._lines[machine]
-        room.begin(now_s)
+        self._machines[machine].room.begin(now_s)
         self.reserved = {}
         self._ahead(machine, now_s, starts)
-        turns = [(self._order.turn(line), waiting.head, line) for line, waiting in lines.items()]
-        heapq.heapify(turns)
-        self._in_order(turns, machine, now_s, starts)
+        least = self._order.least()
+        self._in_order(least, machine, now_s, starts)
         if self._order.reservations:
-            self._behind(turns, machine, now_s, starts)
+            self._behind(least, machine, now_s, starts)
 
     def _ahead(self, machine: int, now_s: int, starts: list[Request]) -> None:
         """Those that the policy lets go before its order."""
@@ -110,19 +121,19 @@ class Engine:
                 self.reserved[job.number] = room.reserve(job)
                 kept += 1
 
-    def _in_order(self, turns: list[_Entry], machine: int, now_s: int, starts: list[Request]) -> None:
-        """Down the order, one by one, until so many have a reservation as may. Takes from `turns` what is done with."""
-        room, lines = self._machines[machine].room, self._lines[machine]
-        widest, kept = self._order.widest(room), 0
-        while self._has_settled(turns):
-            place = self._next(lines[turns[0][2]], room, widest)
+    def _in_order(self, least: Least, machine: int, now_s: int, starts: list[Request]) -> None:
+        """Down the order, one by one, until so many have a reservation as may."""
+        room, queue = self._machines[machine].room, self._queues[machine]
+        turns, widest, kept = queue.turns(least), self._order.widest(room), 0
+        while (line := turns.first()) is not None:
+            place = self._next(queue.lines[line], room, widest)
             if place is None:
-                heapq.heappop(turns)
+                turns.done()
                 continue
             job = place[2]
             if room.horizon(job.units) >= job.limit_s:
                 self._start(job, room, now_s, starts)
-                self._put_back(turns, lines)
+                turns.started()
                 continue
             if kept < self._order.reservations:
                 self.reserved[job.number] = room.reserve(job)
@@ -145,34 +156,20 @@ class Engine:
                 best = found
         return best
 
-    def _behind(self, turns: list[_Entry], machine: int, now_s: int, starts: list[Request]) -> None:
-        """What fits without delaying a reservation, in the same order."""
-        room, lines = self._machines[machine].room, self._lines[machine]
-        while self._has_settled(turns):
-            found = _first_that_fits(lines[turns[0][2]], room)
-            if found is None:
-                heapq.heappop(turns)
-            else:
+    def _behind(self, least: Least, machine: int, now_s: int, starts: list[Request]) -> None:
+        """What fits without delaying a reservation, in the same order. Looks only at lines in which anything fits."""
+        room, queue = self._machines[machine].room, self._queues[machine]
+        turns, is_stale = queue.turns_of_fitting(room, least), False
+        while self._anything_fits(machine) and (line := turns.first()) is not None:
+            found = _first_that_fits(queue.lines[line], room)
+            if found is not None:
                 self._start(found[2], room, now_s, starts)
-                self._put_back(turns, lines)
-
-    def _has_settled(self, turns: list[_Entry]) -> bool:
-        """Whether any is left; brings to the top the one whose turn it is now. Turns have only grown meanwhile."""
-        while turns:
-            turn, head, line = turns[0]
-            current = self._order.turn(line)
-            if current == turn:
-                return True
-            heapq.heapreplace(turns, (current, head, line))
-        return False
-
-    def _put_back(self, turns: list[_Entry], lines: dict[int, Line]) -> None:
-        """After a start from the line on top: its new turn and head."""
-        line = turns[0][2]
-        if line in lines:
-            heapq.heapreplace(turns, (self._order.turn(line), lines[line].head, line))
-        else:
-            heapq.heappop(turns)
+                turns.started()
+                is_stale = True
+            elif is_stale:
+                turns, is_stale = queue.turns_of_fitting(room, least), False
+            else:
+                turns.done()
 
     def _start(self, job: Request, room: Room, now_s: int, starts: list[Request]) -> None:
         self._leave_line(job.number)
@@ -185,11 +182,7 @@ class Engine:
     def _leave_line(self, number: int) -> Request:
         place = self.waiting.pop(number)
         job = place[2]
-        lines, line = self._lines[job.machine], self._order.line(job)
-        lines[line].remove(place)
-        if not lines[line]:
-            del lines[line]
-        self._sizes[job.machine].remove(job.units)
+        self._queues[job.machine].remove(self._order.line(job), place)
         return job
 
     def _rate(self, job: Request) -> int:

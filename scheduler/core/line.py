@@ -20,9 +20,12 @@ _BLOCK = 128
 class Shelf:
     """Jobs of one size in the order of the line. Never empty between calls but at its birth."""
 
-    def __init__(self) -> None:
-        self._blocks: list[list[Place]] = []
-        self._shortest: list[int] = []
+    __slots__ = ("_blocks", "_shortest")
+
+    def __init__(self, ordered: list[Place] | None = None) -> None:
+        places = ordered or []
+        self._blocks = [places[at : at + _BLOCK] for at in range(0, len(places), _BLOCK)]
+        self._shortest = list(map(_shortest, self._blocks))
 
     def __bool__(self) -> bool:
         return bool(self._blocks)
@@ -30,6 +33,11 @@ class Shelf:
     @property
     def head(self) -> Place:
         return self._blocks[0][0]
+
+    @property
+    def shortest(self) -> int:
+        """Of all limits."""
+        return min(self._shortest)
 
     def add(self, place: Place) -> None:
         blocks, limit = self._blocks, place[2].limit_s
@@ -96,6 +104,8 @@ def _shortest(block: list[Place]) -> int:
 class Line:
     """Jobs of one leaf that wait for one machine."""
 
+    __slots__ = ("_head", "_shelves", "_sizes")
+
     def __init__(self) -> None:
         self._shelves: dict[int, Shelf] = {}
         self._sizes: list[int] = []
@@ -116,6 +126,9 @@ class Line:
             self._head = min(shelf.head for shelf in self._shelves.values())
         return self._head
 
+    def has(self, units: int) -> bool:
+        return units in self._shelves
+
     def shelf(self, units: int) -> Shelf:
         return self._shelves[units]
 
@@ -128,6 +141,16 @@ class Line:
         shelf.add(place)
         if self._head is not None and place < self._head:
             self._head = place
+
+    def load(self, units: int, ordered: list[Place]) -> None:
+        """Many of one size, in the order of the line."""
+        if units in self._shelves:
+            for place in ordered:
+                self.add(place)
+        else:
+            self._shelves[units] = Shelf(ordered)
+            insort(self._sizes, units)
+            self._head = None
 
     def remove(self, place: Place) -> None:
         units = place[2].units
@@ -154,9 +177,13 @@ class Sizes:
     def smallest(self) -> int:
         return self._sorted[0]
 
-    def add(self, units: int) -> None:
+    @property
+    def sorted(self) -> list[int]:
+        return self._sorted
+
+    def add(self, units: int, jobs: int = 1) -> None:
         count = self._counts.get(units, 0)
-        self._counts[units] = count + 1
+        self._counts[units] = count + jobs
         if not count:
             insort(self._sorted, units)
 

@@ -61,6 +61,10 @@ class Tree:
         """Decayed use up to now, in units that are the same for all nodes at this moment."""
         return self._used[node] + self.held[node] * self._growth(now_s)
 
+    def past(self, node: int) -> int:
+        """What of `used` does not grow by itself."""
+        return self._used[node]
+
     def worth(self, now_s: int) -> int:
         """What one milli-NU per hour, held for ever until now, would have used: the scale of `used`."""
         return self._growth(now_s)

@@ -5,7 +5,7 @@ It shares no code with the engine, its lines and rooms. A plain pool; organisati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.core.growth import Growth
@@ -102,14 +102,14 @@ class SlowEngine:
         held = sum(run.job.units for run in self.running if at_s < run.until(self.now_s))
         return held + sum(job.units for since, until, job in self.kept if since <= at_s < until)
 
-    def held(self, organisation: int) -> int:
-        return sum(run.job.units for run in self.running if run.job.leaf == organisation)
+    def held(self, leaves: Container[int]) -> int:
+        return sum(run.job.units for run in self.running if run.job.leaf in leaves)
 
 
-def decayed_use(engine: SlowEngine, organisation: int, growth: Growth) -> int:
-    """Of all that it ran, up to now."""
+def decayed_use(engine: SlowEngine, leaves: Container[int], growth: Growth) -> int:
+    """Of all that these ran, up to now."""
     return sum(
         run.job.units * (growth(engine.now_s if run.end_s is None else run.end_s) - growth(run.start_s))
         for run in engine.runs
-        if run.job.leaf == organisation
+        if run.job.leaf in leaves
     )

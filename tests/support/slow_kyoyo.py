@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from fractions import Fraction
 
 from scheduler.core.growth import Growth
@@ -16,16 +16,26 @@ DAY_S = 86_400
 
 
 class SlowKyoyo(SlowEngine):
-    """A machine of GPUs."""
+    """A machine of GPUs. leaves: of each organisation. below: what follows its lead in a turn."""
 
-    def __init__(self, total: int, weights: Sequence[int]) -> None:
-        super().__init__(total, 1, lambda _slow, line: self._lead(line))
+    def __init__(
+        self,
+        total: int,
+        weights: Sequence[int],
+        leaves: Sequence[Container[int]] | None = None,
+        below: Callable[[SlowEngine, int], tuple[object, ...]] = lambda _slow, _leaf: (),
+    ) -> None:
+        self._leaves = leaves or [(org,) for org in range(len(weights))]
+        super().__init__(total, 1, lambda slow, leaf: (self._lead(self._of(leaf)), *below(slow, leaf)))
         self.rank = lambda job: job.submitted_s + 5 * job.limit_s
         self._weights = weights
         self._yardstick = Yardstick(total)
         self._past: list[tuple[int, list[int]]] = [(0, [0] * len(weights))]
         self._due: set[int] = set()
         self._growth = Growth(DAY_S)
+
+    def _of(self, leaf: int) -> int:
+        return next(org for org, leaves in enumerate(self._leaves) if leaf in leaves)
 
     def arrived(self, job: Request) -> None:
         self.waiting.append(job)
@@ -43,7 +53,9 @@ class SlowKyoyo(SlowEngine):
             self._due |= {job.number for job in self.waiting if self._is_due(job)}
         ahead = self._before_the_order() if self._smallest_fits() else []
         starts = ahead + (self.in_order() if self._smallest_fits() else [])
-        self._past.append((now_s, [self.held(org) * MICRO - share for org, share in enumerate(self._entitled())]))
+        self._past.append(
+            (now_s, [self.held(self._leaves[org]) * MICRO - share for org, share in enumerate(self._entitled())])
+        )
         return starts
 
     def start(self, job: Request) -> None:
@@ -67,7 +79,7 @@ class SlowKyoyo(SlowEngine):
                 self.keep(job)
         for job in [each for each in old if each.units > max(1, self.total / 5) and each in self.waiting]:
             free = self.total - sum(run.job.units for run in self.running)
-            if free * 5 > self.total and self._lead(job.leaf) <= 0 and self.fits(job, self.now_s):
+            if free * 5 > self.total and self._lead(self._of(job.leaf)) <= 0 and self.fits(job, self.now_s):
                 self.start(job)
                 starts.append(job)
         return starts
@@ -77,7 +89,7 @@ class SlowKyoyo(SlowEngine):
 
     def _demands(self) -> list[int]:
         jobs = [*self.waiting, *(run.job for run in self.running)]
-        wanted = [sum(job.units for job in jobs if job.leaf == org) for org in range(len(self._weights))]
+        wanted = [sum(job.units for job in jobs if job.leaf in leaves) for leaves in self._leaves]
         return [min(each, self.total) for each in wanted]
 
     def _entitled(self) -> list[int]:
@@ -107,5 +119,5 @@ class SlowKyoyo(SlowEngine):
                 kept = 2**80 // self._growth(until - since)
                 debt = math.floor(Fraction(debt * kept + gaps[org] * (2**40 - kept), 2**40) + Fraction(1, 2))
         entitled = self._entitled()[org]
-        beyond = self.held(org) * MICRO - entitled + debt
+        beyond = self.held(self._leaves[org]) * MICRO - entitled + debt
         return (1 if beyond > 0 else -1) * math.floor(Fraction(2**64 * beyond**2, max(1, entitled)))

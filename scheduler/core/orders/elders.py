@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from scheduler.core.request import Request
 
 _Age = tuple[int, int, Request]
+_SPARE = 64
 
 
 class Elders:
@@ -21,6 +22,7 @@ class Elders:
         self._first = 0
         """Before this one, all have left."""
         self._wide: list[_Age] = []
+        self._wide_waiting = 0
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -33,13 +35,25 @@ class Elders:
         self._first = min(self._first, at)
         if job.units > self._narrow:
             insort(self._wide, age)
+            self._wide_waiting += 1
+
+    def load(self, jobs: Iterable[Request]) -> None:
+        """Many at once."""
+        ages = [(job.submitted_s, job.number, job) for job in jobs]
+        wide = [age for age in ages if age[2].units > self._narrow]
+        self._waiting.update(number for _, number, _ in ages)
+        self._all, self._first = sorted(self._left(self._all) + ages), 0
+        self._wide = sorted(self._left(self._wide) + wide)
+        self._wide_waiting += len(wide)
 
     def remove(self, job: Request) -> None:
         self._waiting.remove(job.number)
-        if len(self._all) > 2 * len(self._waiting) + 64:
+        if len(self._all) > 2 * len(self._waiting) + _SPARE:
             self._all, self._first = self._left(self._all), 0
         if job.units > self._narrow:
-            self._wide = self._left(self._wide)
+            self._wide_waiting -= 1
+            if len(self._wide) > 2 * self._wide_waiting + _SPARE:
+                self._wide = self._left(self._wide)
 
     def until(self, submitted_s: int, most: int) -> list[Request]:
         """Those submitted until then, oldest first, at most so many."""
@@ -54,8 +68,9 @@ class Elders:
         return found
 
     def wide(self) -> Iterator[Request]:
-        """Wide gangs, oldest first, as they are when it is asked."""
-        return iter([job for _, _, job in self._wide])
+        """Wide gangs, oldest first; others may leave meanwhile, and none may come."""
+        waiting = self._waiting
+        return (job for _, number, job in self._wide if number in waiting)
 
     def _left(self, ages: list[_Age]) -> list[_Age]:
         return [age for age in ages if age[1] in self._waiting]

@@ -3,56 +3,87 @@
 Entitlement: weighted max-min share (water-filling) of all machines by demand (running + waiting): the level λ solves
 Σ min(demand_i, weight_i·λ) = capacity, the share of i is min(demand_i, weight_i·λ) (Bertsekas & Gallager, Data
 Networks, §6.5.2). Debt: the mean of held − entitled over the past, each moment weighing half as much one half-life
-later. All in micro-NU per hour, whole numbers.
+later. All in micro-NU per hour, whole numbers, of all organisations in one step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.core.growth import Growth
 
 _BITS = 40
+_HALF_BITS = _BITS // 2
+
+Whole = NDArray[Any]
+"""Whole numbers: of 64 bits where no product can need more, else Python's own (dtype object). Exact either way."""
 
 
-def entitlements(weights: Sequence[int], demands: Sequence[int], capacity: int) -> list[int]:
-    """Of each; rounded down. They add up to the capacity where the demands do not fit, else to the demands."""
-    if sum(demands) <= capacity:
-        return list(demands)
-    shares = [0] * len(weights)
-    asking = [index for index, demand in enumerate(demands) if demand]
-    asking.sort(key=lambda index: demands[index] / weights[index])
-    left, weight_left = capacity, sum(weights[index] for index in asking)
-    for index in asking:
-        demand, weight = demands[index], weights[index]
-        if demand * weight_left <= left * weight:
-            shares[index] = demand
-            left -= demand
-            weight_left -= weight
-        else:
-            shares[index] = left * weight // weight_left
-    return shares
+def whole_type(capacity: int, weights: int) -> type:
+    """For amounts up to `capacity`, and their products with numbers that add up to `weights`."""
+    return np.int64 if capacity < 1 << _BITS and capacity * weights < 1 << 62 else object
+
+
+class Entitlements:
+    """Of organisations with these weights (above 0), none of which asks for more than the capacity."""
+
+    def __init__(self, weights: Sequence[int], capacity: int) -> None:
+        self._capacity = capacity
+        self._weights: Whole = np.array(weights, dtype=whole_type(capacity, sum(weights)))
+        self._content = np.zeros(len(weights), dtype=bool)
+        """Who got all they asked for when it was last asked: where the search begins."""
+
+    def of(self, demands: Whole) -> Whole:
+        """Of each; rounded down. They add up to the capacity where the demands do not fit, else to the demands.
+
+        For any set S of the content, the λ of Σ_S demand + λ·Σ_others weight = capacity is at most the right one, and
+        the right one is the only one at which S is again who is content. So S only grows after the first step.
+        """
+        if demands.sum() <= self._capacity:
+            return demands.copy()
+        content = self._content
+        while True:
+            left = self._capacity - int(demands[content].sum())
+            if left < 0:
+                content = np.zeros(len(demands), dtype=bool)
+                continue
+            weight = int(self._weights[~content].sum())
+            again = demands * weight <= left * self._weights
+            if (again == content).all():
+                break
+            content = again
+        self._content = content
+        return np.where(content, demands, left * self._weights // weight)
 
 
 class Debts:
-    """Of each organisation, since the first `gone_by`."""
+    """Of each organisation, since the first `gone_by`. Nothing held or entitled to is more than `capacity`."""
 
-    def __init__(self, organisations: int, half_life_s: int) -> None:
-        self.of = [0] * organisations
-        self._gaps = [0] * organisations
+    def __init__(self, organisations: int, half_life_s: int, capacity: int) -> None:
+        self.of: Whole = np.zeros(organisations, dtype=whole_type(capacity, 1))
+        self._gaps = self.of
         self._growth = Growth(half_life_s)
         self._at_s = 0
 
     def gone_by(self, now_s: int) -> None:
-        """Time passes with the gaps as they are."""
+        """Time passes with the gaps as they are: (debt·kept + gap·(1 − kept)), rounded to the nearest.
+
+        In two halves of 20 bits, so that no product needs more than 62, with
+        ⌊(a·2^20 + b) ÷ 2^40⌋ = ⌊(a + ⌊b ÷ 2^20⌋) ÷ 2^20⌋.
+        """
         if now_s == self._at_s:
             return
         kept = (1 << 2 * _BITS) // self._growth(now_s - self._at_s)
-        new = (1 << _BITS) - kept
+        high, low = divmod(kept, 1 << _HALF_BITS)
+        beyond = self.of - self._gaps
         half = 1 << (_BITS - 1)
-        self.of = [(debt * kept + gap * new + half) >> _BITS for debt, gap in zip(self.of, self._gaps, strict=True)]
+        self.of = self._gaps + ((beyond * high + ((beyond * low + half) >> _HALF_BITS)) >> _HALF_BITS)
         self._at_s = now_s
 
-    def from_now(self, gaps: Sequence[int]) -> None:
+    def from_now(self, gaps: Whole) -> None:
         """Held − entitled, until told otherwise."""
-        self._gaps = list(gaps)
+        self._gaps = gaps

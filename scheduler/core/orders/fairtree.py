@@ -5,11 +5,15 @@ As Slurm's priority/multifactor does (Cox & Morrison 2014), with EASY backfill: 
 
 from __future__ import annotations
 
-from scheduler.core.orders.order import Order, Turn
+import numpy as np
+
+from scheduler.core.orders.order import Least, Order, Turn
 from scheduler.core.request import Request
 from scheduler.core.tree import Tree
 
 _FINE = 1 << 20
+_SLACK = 1e-12
+_FAR_BITS = 64
 
 
 class FairTree(Order):
@@ -19,13 +23,46 @@ class FairTree(Order):
         self.reservations = reservations
         self._tree = tree
         self._now_s = 0
+        self.lines, self.groups = len(tree.paths), len(tree.tops)
+        self._top_of = {top: index for index, top in enumerate(tree.tops)}
+        self._weights = np.array([tree.weights[top] for top in tree.tops], dtype=float)
+        self._held = np.zeros(self.groups)
+        self._past = np.zeros(self.groups)
+        self._scale = tree.worth(0)
+        """Of `_past`, which is the part of the use that does not grow by itself."""
 
     def line(self, job: Request) -> int:
         return job.leaf
 
+    def group(self, line: int) -> int:
+        return self._top_of[self._tree.paths[line][0]]
+
     def tick(self, now_s: int) -> None:
         self._now_s = now_s
+        present = self._tree.worth(now_s)
+        if present >> _FAR_BITS > self._scale:
+            self._scale = present
+            for top in self._tree.tops:
+                self._note(top)
 
     def turn(self, line: int) -> Turn:
         tree, now_s = self._tree, self._now_s
         return tuple(_FINE * tree.used(node, now_s) // tree.weights[node] for node in tree.paths[line])
+
+    def least(self) -> Least:
+        present = self._tree.worth(self._now_s)
+        past = self._past * (self._scale / present)
+        slack = _SLACK * (np.abs(past) + self._held)
+        return (past + self._held - slack) / self._weights - _SLACK, _FINE * present
+
+    def started(self, job: Request, now_s: int) -> None:
+        del now_s
+        self._note(self._tree.paths[job.leaf][0])
+
+    def ended(self, job: Request, now_s: int) -> None:
+        del now_s
+        self._note(self._tree.paths[job.leaf][0])
+
+    def _note(self, top: int) -> None:
+        self._held[self._top_of[top]] = self._tree.held[top]
+        self._past[self._top_of[top]] = self._tree.past(top) / self._scale

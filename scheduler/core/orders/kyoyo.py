@@ -6,12 +6,15 @@ The README of scheduler/core gives the formulas and what they guarantee. Pure.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
+
 from scheduler.core.orders.elders import Elders
-from scheduler.core.orders.entitlement import Debts, entitlements
-from scheduler.core.orders.order import Ahead, Order, Turn
+from scheduler.core.orders.entitlement import Debts, Entitlements, Whole, whole_type
+from scheduler.core.orders.order import Ahead, Least, Order, Turn
 from scheduler.core.orders.yardstick import Yardstick
 from scheduler.core.pool import Room
 from scheduler.core.request import Request
@@ -29,6 +32,8 @@ _WIDE: Final = 5
 """A gang of more than one in so many units of its machine, and of more than one, is wide."""
 _DEBT_HALF_LIFE_S: Final = 86_400
 _FINE: Final = 1 << 64
+_SLACK: Final = 1e-12
+"""What floating point gets wrong at most, as a part of the number, and a good deal more."""
 
 
 class Kyoyo(Order):
@@ -42,19 +47,32 @@ class Kyoyo(Order):
         self._sizes = [(units, rate * _MICRO) for units, rate in sizes]
         self._capacity = sum(units * rate for units, rate in self._sizes)
         self._top_of = {top: index for index, top in enumerate(tree.tops)}
-        self._weights = [tree.weights[top] for top in tree.tops]
-        self._asked = [[0] * len(tree.tops) for _ in sizes]
-        self._entitled = [0] * len(tree.tops)
-        self._debts = Debts(len(tree.tops), _DEBT_HALF_LIFE_S)
+        self.lines, self.groups = len(tree.paths), len(tree.tops)
+        self._asked = [[0] * self.groups for _ in sizes]
+        self._entitle([tree.weights[top] for top in tree.tops])
         self._elders = [Elders(max(1, units // _WIDE)) for units, _ in sizes]
         self._yardsticks = [Yardstick(units) for units, _ in sizes]
         self._due_s = [-1 for _ in sizes]
         """What was submitted until then is due. It never falls: once due, always due."""
-        self._per_weight = [min(math.lcm(*tree.weights), _FINE) // weight for weight in tree.weights]
+        common = min(math.lcm(*tree.weights), _FINE)
+        self._per_weight = [common // weight for weight in tree.weights]
         self._now_s = 0
+
+    def _entitle(self, weights: list[int]) -> None:
+        whole = whole_type(self._capacity, sum(weights))
+        self._entitlements = Entitlements(weights, self._capacity)
+        self._debts = Debts(self.groups, _DEBT_HALF_LIFE_S, self._capacity)
+        self._demands: Whole = np.zeros(self.groups, dtype=whole)
+        self._held: Whole = np.zeros(self.groups, dtype=whole)
+        self._entitled: Whole = np.zeros(self.groups, dtype=whole)
+        self._have_asked = False
+        """Whether the demands are others than when entitlements were last found."""
 
     def line(self, job: Request) -> int:
         return job.leaf
+
+    def group(self, line: int) -> int:
+        return self._top_of[self._tree.paths[line][0]]
 
     def rank(self, job: Request) -> int:
         return job.submitted_s + _KAPPA * job.limit_s
@@ -70,11 +88,19 @@ class Kyoyo(Order):
     def ahead(self, machine: int, room: Room) -> Iterator[Ahead]:
         for job in self._elders[machine].until(self._due_s[machine], _DUE_AT_ONCE):
             yield Ahead(job, keeps=True)
+        if room.free * _WIDE <= room.total:
+            return
         for job in self._elders[machine].wide():
             if room.free * _WIDE <= room.total:
                 return
-            if self._lead(self._top_of[self._tree.paths[job.leaf][0]]) <= 0:
+            if self._lead(self.group(job.leaf)) <= 0:
                 yield Ahead(job, keeps=False)
+
+    def least(self) -> Least:
+        beyond = (self._held - self._entitled + self._debts.of).astype(float)
+        entitled = np.maximum(self._entitled, 1).astype(float)
+        lead = float(_FINE) * beyond * np.abs(beyond) / entitled
+        return lead - _SLACK * np.abs(lead) - 2, 1
 
     def is_due(self, job: Request) -> bool:
         """Whether it has waited so long that it goes before the order."""
@@ -82,15 +108,16 @@ class Kyoyo(Order):
 
     def _lead(self, top: int) -> int:
         """x·|x| ÷ entitlement, with x what it holds beyond its entitlement, now and lately."""
-        entitled = self._entitled[top]
-        beyond = self._tree.held[self._tree.tops[top]] * _MICRO - entitled + self._debts.of[top]
+        entitled = int(self._entitled[top])
+        beyond = int(self._held[top]) - entitled + int(self._debts.of[top])
         square = _FINE * beyond * beyond // max(1, entitled)
         return square if beyond > 0 else -square
 
     def tick(self, now_s: int) -> None:
         self._now_s = now_s
         self._debts.gone_by(now_s)
-        self._entitle()
+        if self._have_asked:
+            self._entitled, self._have_asked = self._entitlements.of(self._demands), False
         numerator, denominator = _ALPHA
         for machine, yardstick in enumerate(self._yardsticks):
             if self._elders[machine]:
@@ -99,38 +126,49 @@ class Kyoyo(Order):
                 self._due_s[machine] = max(self._due_s[machine], now_s - age_s)
 
     def settled(self) -> None:
-        self._debts.from_now(
-            [
-                self._tree.held[top] * _MICRO - entitled
-                for top, entitled in zip(self._tree.tops, self._entitled, strict=True)
-            ]
-        )
+        self._debts.from_now(self._held - self._entitled)
 
-    def _entitle(self) -> None:
+    def _ask(self, machine: int, leaf: int, more: int) -> None:
         """Nobody asks for more of a machine than there is of it. A start does not change what is asked for."""
-        demands = [0] * len(self._weights)
-        for (units, rate), asked in zip(self._sizes, self._asked, strict=True):
-            for index, each in enumerate(asked):
-                demands[index] += min(each, units) * rate
-        self._entitled = entitlements(self._weights, demands, self._capacity)
+        units, rate = self._sizes[machine]
+        asked, group = self._asked[machine], self.group(leaf)
+        before = min(asked[group], units)
+        asked[group] += more
+        if (change := min(asked[group], units) - before) != 0:
+            self._demands[group] += change * rate
+            self._have_asked = True
 
-    def _ask(self, job: Request, units: int) -> None:
-        self._asked[job.machine][self._top_of[self._tree.paths[job.leaf][0]]] += units
+    def _hold(self, job: Request) -> None:
+        top = self._tree.paths[job.leaf][0]
+        self._held[self._top_of[top]] = self._tree.held[top] * _MICRO
 
     def arrived(self, job: Request) -> None:
-        self._ask(job, job.units)
+        self._ask(job.machine, job.leaf, job.units)
         self._elders[job.machine].add(job)
         self._yardsticks[job.machine].arrived(job)
 
+    def loaded(self, jobs: Sequence[Request]) -> None:
+        for machine in {job.machine for job in jobs}:
+            its_own = [job for job in jobs if job.machine == machine]
+            units: Counter[int] = Counter()
+            for job in its_own:
+                units[job.leaf] += job.units
+            for leaf, more in units.items():
+                self._ask(machine, leaf, more)
+            self._elders[machine].load(its_own)
+            self._yardsticks[machine].load(its_own)
+
     def left(self, job: Request) -> None:
-        self._ask(job, -job.units)
+        self._ask(job.machine, job.leaf, -job.units)
         self._elders[job.machine].remove(job)
         self._yardsticks[job.machine].left(job)
 
     def started(self, job: Request, now_s: int) -> None:
+        self._hold(job)
         self._elders[job.machine].remove(job)
         self._yardsticks[job.machine].started(job, now_s)
 
     def ended(self, job: Request, now_s: int) -> None:
-        self._ask(job, -job.units)
+        self._ask(job.machine, job.leaf, -job.units)
+        self._hold(job)
         self._yardsticks[job.machine].ended(job, now_s)

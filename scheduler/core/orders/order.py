@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.core.pool import Room
 from scheduler.core.request import Request
 
 Turn = tuple[int, ...]
+Least = tuple[NDArray[np.floating[Any]], int]
+"""(of each group, scale): the first number of the turn of each of its lines is at least this × scale."""
 
 
 class Ahead(NamedTuple):
@@ -27,6 +32,10 @@ class Order:
     reservations: int = 0
     reservations_ahead: int = 0
     """Of those besides that go before the order."""
+
+    lines: int = 1
+    groups: int = 1
+    """Lines with the same first number of their turns: those of an organisation."""
 
     def line(self, job: Request) -> int:
         """The line in which it waits; lines are numbered from 0."""
@@ -48,6 +57,18 @@ class Order:
         del line
         return ()
 
+    def group(self, line: int) -> int:
+        """The group to which the line belongs; groups are numbered from 0."""
+        del line
+        return 0
+
+    def least(self) -> Least:
+        """Of all groups at once, so that only few turns need be looked at; it stays true until the pass ends.
+
+        Below the exact number by at least 1e-13 of it, so that rounding a turn makes no difference.
+        """
+        return np.zeros(self.groups), 1
+
     def ahead(self, machine: int, room: Room) -> Iterable[Ahead]:
         """Who goes before the order, in turn: asked after `tick`, and one by one as the ones before have started."""
         del machine, room
@@ -59,6 +80,11 @@ class Order:
 
     def arrived(self, job: Request) -> None:
         """It waits from job.submitted_s on."""
+
+    def loaded(self, jobs: Sequence[Request]) -> None:
+        """They all wait from now on."""
+        for job in jobs:
+            self.arrived(job)
 
     def left(self, job: Request) -> None:
         """It was withdrawn before it started."""

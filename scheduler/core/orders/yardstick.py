@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Iterable
+from operator import attrgetter
 
 from scheduler.core.request import Request
 
@@ -58,6 +60,12 @@ class Yardstick:
         while at and (job.submitted_s, job.number) < self._line[at - 1].age:
             at -= 1
         self._line.insert(at, virtual)
+
+    def load(self, jobs: Iterable[Request]) -> None:
+        """Many at once."""
+        virtuals = [_Virtual(job) for job in jobs]
+        self._jobs.update((virtual.job.number, virtual) for virtual in virtuals)
+        self._line = deque(sorted([*self._line, *virtuals], key=attrgetter("age")))
 
     def left(self, job: Request) -> None:
         """It was withdrawn: it takes no virtual time any more."""

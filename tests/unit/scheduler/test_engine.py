@@ -54,7 +54,7 @@ def oracle(name: str, small: Small) -> SlowEngine:
     weights = dict(enumerate(small.weights))
 
     def by_use(slow: SlowEngine, line: int) -> object:
-        return (1 << 20) * decayed_use(slow, line, growth) * RATE // weights[line]
+        return (1 << 20) * decayed_use(slow, (line,), growth) * RATE // weights[line]
 
     reservations = {"fifo": 0, "fifo-conservative-3": 3, "fairtree-2": 2}.get(name, 1)
     if name.startswith("fifo"):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import heapq
+from fractions import Fraction
+from math import floor
 from random import Random  # noqa: TID251  always seeded
 
+import numpy as np
 import pytest
 
+from scheduler.core.growth import Growth
 from scheduler.core.orders.elders import Elders
-from scheduler.core.orders.entitlement import Debts, entitlements
+from scheduler.core.orders.entitlement import Debts, Entitlements, whole_type
 from scheduler.core.orders.yardstick import Yardstick
 from scheduler.core.request import Request
 
@@ -88,22 +92,72 @@ def test_what_is_withdrawn_takes_no_virtual_time() -> None:
     assert yardstick.longest_s == 50
 
 
+def entitlements(weights: list[int], demands: list[int], capacity: int) -> list[int]:
+    return [int(each) for each in Entitlements(weights, capacity).of(np.array(demands))]
+
+
+def poured(weights: list[int], demands: list[int], capacity: int) -> list[int]:
+    """One by one, those content with least first."""
+    if sum(demands) <= capacity:
+        return demands
+    shares, left = [0] * len(weights), capacity
+    asking = sorted((Fraction(demand, weights[each]), each) for each, demand in enumerate(demands) if demand)
+    weight_left = sum(weights[each] for _, each in asking)
+    for level, each in asking:
+        if level <= Fraction(left, weight_left):
+            shares[each] = demands[each]
+            left, weight_left = left - demands[each], weight_left - weights[each]
+        else:
+            shares[each] = left * weights[each] // weight_left
+    return shares
+
+
 def test_entitlements_are_filled_like_water() -> None:
-    assert entitlements([1, 1], [3, 9], 8) == [3, 5]
-    assert entitlements([3, 1], [9, 9], 8) == [6, 2]
-    assert entitlements([1, 1, 2], [1, 0, 9], 8) == [1, 0, 7]
+    assert entitlements([1, 1], [3, 9], 9) == [3, 6]
+    assert entitlements([3, 1], [8, 8], 8) == [6, 2]
+    assert entitlements([1, 1, 2], [1, 0, 8], 8) == [1, 0, 7]
     assert entitlements([1, 1], [3, 4], 8) == [3, 4]
     assert entitlements([1, 1, 1], [9, 9, 9], 10) == [3, 3, 3]
 
 
+@pytest.mark.parametrize("capacity", [20, 10**9, 10**13, 10**20])
+def test_entitlements_are_those_poured_one_by_one_whatever_was_asked_before(capacity: int) -> None:
+    """Of 64 bits and of more."""
+    random = Random(5)
+    for organisations in [1, 2, 5, 30]:
+        weights = [random.choice([1, 2, 7, 10**6]) for _ in range(organisations)]
+        level = Entitlements(weights, capacity)
+        for _ in range(40):
+            demands = [random.choice([0, 1, capacity, random.randint(0, capacity)]) for _ in weights]
+            found = level.of(np.array(demands, dtype=whole_type(capacity, sum(weights))))
+            assert [int(each) for each in found] == poured(weights, demands, capacity)
+
+
 def test_debt_halves_each_half_life() -> None:
-    debts = Debts(2, 100)
-    debts.from_now([1_000_000, 0])
+    debts = Debts(2, 100, 1_000_000)
+    debts.from_now(np.array([1_000_000, 0]))
     debts.gone_by(100)
-    assert debts.of == [500_000, 0]
-    debts.from_now([0, -1_000_000])
+    assert debts.of.tolist() == [500_000, 0]
+    debts.from_now(np.array([0, -1_000_000]))
     debts.gone_by(200)
-    assert debts.of == [250_000, -500_000]
+    assert debts.of.tolist() == [250_000, -500_000]
+
+
+@pytest.mark.parametrize("capacity", [10, 10**12, 10**18])
+def test_debts_are_rounded_once_however_large_they_are(capacity: int) -> None:
+    random, growth = Random(6), Growth(100)
+    debts, expected, now_s = Debts(8, 100, capacity), [0] * 8, 0
+    for _ in range(200):
+        gaps = [random.randint(-capacity, capacity) for _ in expected]
+        debts.from_now(np.array(gaps, dtype=whole_type(capacity, 1)))
+        passed = random.choice([0, 1, 7, 150, 10_000])
+        now_s += passed
+        debts.gone_by(now_s)
+        kept = 2**80 // growth(passed)
+        if passed:
+            mixed = [debt * kept + gap * (2**40 - kept) for debt, gap in zip(expected, gaps, strict=True)]
+            expected = [floor(Fraction(each, 2**40) + Fraction(1, 2)) for each in mixed]
+        assert [int(each) for each in debts.of] == expected
 
 
 def test_elders_are_by_age_whatever_leaves_and_comes_late() -> None:

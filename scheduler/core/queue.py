@@ -1,0 +1,110 @@
+"""All that waits for one machine, in its lines, and which of them hold anything that fits. Pure.
+
+For each size there is a column with the shortest limit of each line: what fits now is found in one step a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.core.line import Line, Place, Sizes
+from scheduler.core.orders.order import Least, Order
+from scheduler.core.pool import Room
+from scheduler.core.turns import Turns
+
+_NEVER = 1 << 62
+
+
+class Queue:
+    """Lines are created when the first comes, and forgotten when the last has left."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self.lines: dict[int, Line] = {}
+        self.sizes = Sizes()
+        self._members: dict[int, set[int]] = {}
+        self._waits = np.zeros(order.groups, dtype=bool)
+        self._group_of = np.array([order.group(line) for line in range(order.lines)])
+        self._shortest: dict[int, NDArray[np.int64]] = {}
+
+    def add(self, line: int, place: Place) -> None:
+        units = place[2].units
+        self._line(line).add(place)
+        self.sizes.add(units)
+        column = self._column(units)
+        column[line] = min(column[line], place[2].limit_s)
+
+    def load(self, lines: Sequence[int], places: Sequence[Place]) -> None:
+        """Many at once: sorted together, and put on their shelves by the block."""
+        units = np.array([place[2].units for place in places])
+        ranks = np.array([place[0] for place in places])
+        numbers = np.array([place[1] for place in places])
+        order = np.lexsort((numbers, ranks, units, np.asarray(lines)))
+        keys = np.stack((np.asarray(lines)[order], units[order]))
+        cuts = np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1
+        ordered = [places[index] for index in order.tolist()]
+        starts = [0, *cuts.tolist(), len(ordered)]
+        for (line, size), begin, end in zip(keys[:, starts[:-1]].T.tolist(), starts[:-1], starts[1:], strict=True):
+            self._line(line).load(size, ordered[begin:end])
+            self.sizes.add(size, end - begin)
+            self._column(size)[line] = min(_NEVER, self.lines[line].shelf(size).shortest)
+
+    def remove(self, line: int, place: Place) -> None:
+        """KeyError: it is not here."""
+        units, waiting = place[2].units, self.lines[line]
+        waiting.remove(place)
+        self.sizes.remove(units)
+        column = self._shortest[units]
+        if place[2].limit_s <= column[line]:
+            column[line] = min(_NEVER, waiting.shelf(units).shortest) if waiting.has(units) else _NEVER
+        if not waiting:
+            self._forget(line)
+
+    def turns(self, least: Least) -> Turns:
+        """Of all lines."""
+        return Turns(self._order, self.lines, np.flatnonzero(self._waits), self._members.__getitem__, least)
+
+    def turns_of_fitting(self, room: Room, least: Least) -> Turns:
+        """Of those lines in which anything fits."""
+        fits = self._fitting(room)
+        groups = np.zeros(self._order.groups, dtype=bool)
+        groups[self._group_of[fits]] = True
+        return Turns(self._order, self.lines, np.flatnonzero(groups), self._chosen(fits), least)
+
+    def _chosen(self, chosen: NDArray[Any]) -> Callable[[int], Iterable[int]]:
+        return lambda group: [line for line in self._members[group] if chosen[line]]
+
+    def _fitting(self, room: Room) -> NDArray[Any]:
+        fits = np.zeros(self._order.lines, dtype=bool)
+        for units in self.sizes.sorted:
+            horizon = room.horizon(units)
+            if horizon < 0:
+                break
+            fits |= self._shortest[units] <= horizon
+        return fits
+
+    def _line(self, line: int) -> Line:
+        found = self.lines.get(line)
+        if found is None:
+            found = self.lines[line] = Line()
+            group = int(self._group_of[line])
+            self._members.setdefault(group, set()).add(line)
+            self._waits[group] = True
+        return found
+
+    def _forget(self, line: int) -> None:
+        del self.lines[line]
+        group = int(self._group_of[line])
+        self._members[group].remove(line)
+        if not self._members[group]:
+            self._waits[group] = False
+
+    def _column(self, units: int) -> NDArray[np.int64]:
+        column = self._shortest.get(units)
+        if column is None:
+            column = self._shortest[units] = np.full(self._order.lines, _NEVER, dtype=np.int64)
+        return column

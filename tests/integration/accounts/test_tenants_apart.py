@@ -64,7 +64,7 @@ class TenantTable:
         own = "NULL" if organisation is None else f"'{organisation}'"
         values = [own if column.name == self.key else column.expression for column in chosen]
         names = ", ".join(column.name for column in chosen)
-        return f"INSERT INTO {self.name} ({names}) VALUES ({', '.join(values)})"
+        return f"INSERT INTO {self.name} ({names}) OVERRIDING SYSTEM VALUE VALUES ({', '.join(values)})"
 
     @property
     def takes_rows_of_the_house(self) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from random import Random  # noqa: TID251  seeded
-from time import perf_counter, process_time
+from time import process_time
 
 import numpy as np
 import psutil
@@ -54,9 +55,11 @@ def _measured(jobs: int) -> Result:
             "jobs": jobs,
             "decide_p50_ms": p50,
             "decide_max_ms": round(max(took_ms), 2),
-            "load_s": round(loaded_s, 2),
+            "load_limit_s": 5,
+            "load_processor_s": round(loaded_s, 2),
             "first_decide_s": round(first_s, 2),
             "numpy_sort_ms": round(1000 * sorted_s, 1),
+            "resident_limit_mb": 2048,
             "resident_mb": round(resident / 2**20),
             "of_the_engine_mb": round((resident - before) / 2**20),
         },
@@ -85,16 +88,21 @@ def _nodes() -> list[Node]:
 
 
 def _loaded(columns: list[Columns]) -> tuple[Engine, float]:
-    began = perf_counter()
+    """As at the start of a process: the collector would walk again and again what is only being built."""
+    gc.disable()
+    began = process_time()
     tree = Tree(_nodes(), half_life_s=7 * _DAY_S)
     engine = Engine(Kyoyo(tree, _MACHINES), tree, [Machine(Pool(units), rate) for units, rate in _MACHINES])
     for machine, each in enumerate(columns):
         engine.loaded(each, machine)
-    return engine, perf_counter() - began
+    took_s = process_time() - began
+    gc.freeze()
+    gc.enable()
+    return engine, took_s
 
 
 def _events(engine: Engine, random: Random) -> Iterator[float]:
-    """An end and an arrival by turns, and the decision after each."""
+    """An end and an arrival by turns; processor seconds of the decision after each."""
     now_s, number = _NOW_S, 10**7
     for index in range(_EVENTS):
         now_s += random.randint(1, 60)

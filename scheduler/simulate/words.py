@@ -9,8 +9,8 @@ from typing import Final
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "title": ("スケジューリング方式の比較", "Scheduling policies compared"),
     "lead": (
-        "{source}：{jobs} 件のジョブ、{days} 日間、{organisations} 組織。本番の判断プログラムで再現した結果です。",
-        "{source}: {jobs} jobs, {days} days, {organisations} organisations, by the code that decides in production.",
+        "{source}：{jobs} 件のジョブ、{days} 日間、{organisations} 組織。スケジューラの中核部で再現しました。",
+        "{source}: {jobs} jobs, {days} days, {organisations} organisations, by the core of the scheduler.",
     ),
     "figures": ("指標", "Figures"),
     "run": ("実行", "Run"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -19,10 +18,8 @@ from accounts.errors import (
 )
 from accounts.model import CustomerClass, Eligibility, Organisation, Principal, Project, Scope
 from accounts.names import clean_corporate_number, clean_name, clean_slug
-from accounts.standing import refusal_of
 from accounts.trail import append_audit, person_of, require_for, require_operator
 from infra.db.connection import Conn
-from infra.refusal import Refusal
 
 DEFAULT_PROJECT = "default"
 _MIN_SLUG = 2
@@ -170,13 +167,6 @@ async def _require_open(conn: Conn, organisation_id: UUID, gate: store.Gate, *, 
         return gate.declared
     expiry = await store.last_expiry(conn, organisation_id, before=now)
     raise DeclarationExpired(valid_until=expiry) if expiry else DeclarationMissing
-
-
-async def ineligible(conn: Conn, organisation_ids: Collection[UUID], *, now: datetime) -> Mapping[UUID, Refusal]:
-    """Those of these organisations that may start nothing now, and what require_eligible() would say of each."""
-    standings = await store.standings_at(conn, organisation_ids, at=now)
-    refusals = {each.organisation_id: refusal_of(each) for each in standings}
-    return {organisation_id: refusal for organisation_id, refusal in refusals.items() if refusal is not None}
 
 
 # --- projects ---------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_i
 async def may_start(
     conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID, now: datetime
 ) -> tuple[Refusal | None, SiteUser | None]:
-    """In one look: as ineligible(), and as whom the member runs there; None: as nobody."""
+    """In one look: as outlooks(), and as whom the member runs there; None: as nobody."""
     standing, user = await sites.standing_and_user(
         conn, backend=backend, organisation_id=organisation_id, person_id=person_id, at=now
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -19,11 +19,9 @@ from accounts.model import (
     Principal,
     Project,
     StaffRole,
-    Standing,
     Token,
 )
 from accounts.scopes import scopes_of
-from accounts.store.standing import STANDING
 from infra.db.connection import Conn, savepoint
 
 _INSERTED = "INSERT 0 1"
@@ -93,16 +91,6 @@ async def last_expiry(conn: Conn, organisation_id: UUID, *, before: datetime) ->
         before,
     )
     return expiry
-
-
-async def standings_at(conn: Conn, organisation_ids: Collection[UUID], *, at: datetime) -> list[Standing]:
-    """What decides whether organisations may start anything, of many in one statement."""
-    rows = await conn.fetch(
-        f"SELECT {STANDING.format(at='$2')} FROM accounts.organisation o WHERE o.id = ANY($1)",  # noqa: S608
-        list(organisation_ids),
-        at,
-    )
-    return [Standing(**row) for row in rows]
 
 
 async def insert_declaration(

@@ -6,7 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts.model import SiteUser, Standing
-from accounts.store.standing import STANDING
 from infra.db.connection import Conn
 
 _NAMES = ("backend", "unix_user", "organisation_id", "person_id", "account", "created_at", "removed_at")
@@ -31,9 +30,12 @@ async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_i
 async def standing_and_user(
     conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID, at: datetime
 ) -> tuple[Standing, SiteUser | None]:
-    """standings_at() of one organisation that there is, and site_user(), in one statement."""
+    """Of an organisation that there is, with site_user(), in one statement."""
     row = await conn.fetchrow(
-        f"SELECT {STANDING.format(at='$4')}, u.* FROM accounts.organisation o "  # noqa: S608  no value is in it
+        "SELECT o.suspended_at, EXISTS (SELECT FROM accounts.declaration d "  # noqa: S608  no value is in it
+        "WHERE d.organisation_id = o.id AND d.valid_from <= $4 AND $4 < d.valid_until) AS is_declared, "
+        "(SELECT max(d.valid_until) FROM accounts.declaration d "
+        "WHERE d.organisation_id = o.id AND d.valid_until <= $4) AS expired_at, u.* FROM accounts.organisation o "
         f"LEFT JOIN LATERAL ({_OF_A_MEMBER}) u ON true WHERE o.id = $2",
         backend,
         organisation_id,

@@ -35,8 +35,8 @@ async def runner_of(
 ) -> Runner | None:
     """identity_of() at the moment of a start; None: its organisation may start nothing now. SiteUserMissing."""
     if not deps.backends[backend].capabilities().needs_identity:
-        is_barred = bool(await accounts.ineligible(conn, [organisation_id], now=now))
-        return None if is_barred else Runner(None)
+        [outlook] = (await accounts.outlooks(conn, [organisation_id], now=now)).values()
+        return None if outlook.refusal is not None else Runner(None)
     refusal, user = await accounts.may_start(
         conn, backend=backend, organisation_id=organisation_id, person_id=person_id, now=now
     )

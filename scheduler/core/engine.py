@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Protocol
 
 from scheduler.core.columns import Columns
 from scheduler.core.line import Line, Place
 from scheduler.core.orders.order import Least, Order
-from scheduler.core.pool import Room
+from scheduler.core.pool import FOREVER, Room
 from scheduler.core.queue import Queue
 from scheduler.core.request import Request
 from scheduler.core.tree import Tree
+
+Ran = tuple[int, int]
+"""When something really ran, as became known later: (since, until) in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +32,93 @@ class Machine:
     rate: int = 1000
 
 
+class Gate(Protocol):
+    """What may not start however much is free: limits of branches, closures. Asked anew at each look."""
+
+    def longest(self, line: int, machine: int, shape: int) -> int:
+        """A job of this shape and line may start if its limit is at most this; below 0: none may."""
+
+
+class Way(Enum):
+    """By which part of the rule a job starts."""
+
+    AHEAD = "ahead"
+    IN_ORDER = "in_order"
+    BEHIND = "behind"
+
+
+class Going(NamedTuple):
+    """What starts. is_seated: it does not fit yet, and waits in the machine's own queue."""
+
+    job: Request
+    way: Way
+    is_seated: bool
+
+
+class _Open:
+    """No limits."""
+
+    def longest(self, line: int, machine: int, shape: int) -> int:
+        del line, machine, shape
+        return FOREVER
+
+
 class Engine:
     """All that waits and runs. Times are whole seconds and never go back."""
 
-    def __init__(self, order: Order, tree: Tree, machines: Sequence[Machine]) -> None:
+    def __init__(
+        self,
+        order: Order,
+        tree: Tree,
+        machines: Sequence[Machine],
+        gate: Gate | None = None,
+        *,
+        most: int | None = None,
+    ) -> None:
         self._order = order
         self._tree = tree
         self._machines = machines
-        self._queues = [Queue(order) for _ in machines]
+        self._gate = gate or _Open()
+        self._most = FOREVER if most is None else most
+        """So many start in one decision; the others in the next."""
+        self._queues: list[dict[int, Queue]] = [{} for _ in machines]
         self._changed: set[int] = set()
+        self._since: dict[int, int] = {}
         self.running: dict[int, Request] = {}
         self.waiting: dict[int, Place] = {}
         self.reserved: dict[int, int] = {}
         """Of the last decision: when each job with a reservation starts at the latest, if all keep to their limits."""
+        self.going: list[Going] = []
+        """Of the last decision: what starts, in this order."""
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    def changed(self, machine: int) -> None:
+        """Something else has: what is free, or what is allowed, is not what it was."""
+        self._changed.add(machine)
 
     def arrived(self, job: Request) -> None:
         """It waits from now on. ValueError: the machine could never hold it."""
         machine = self._machines[job.machine]
-        if not machine.room.fits_ever(job.units):
+        if not machine.room.fits_ever(job.shape):
             raise ValueError(job)
-        place = (self._order.rank(job), job.number, job)
-        self._queues[job.machine].add(self._order.line(job), place)
-        self.waiting[job.number] = place
+        self._wait(job)
         self._tree.arrived(job.leaf, job.units * machine.rate)
         self._order.arrived(job)
-        self._changed.add(job.machine)
 
     def loaded(self, columns: Columns, machine: int = 0) -> None:
         """As if each had arrived, at a fraction of the cost. ValueError: the machine could never hold one."""
         if not len(columns.number):
             return
         room, jobs = self._machines[machine].room, columns.requests(machine)
-        if not room.fits_ever(int(columns.units.max())):
-            raise ValueError(max(jobs, key=lambda job: job.units))
+        for shape in {job.shape for job in jobs}:
+            if not room.fits_ever(shape):
+                raise ValueError(next(job for job in jobs if job.shape == shape))
         order = self._order
-        places = [(order.rank(job), job.number, job) for job in jobs]
-        self._queues[machine].load([order.line(job) for job in jobs], places)
-        self.waiting.update((place[1], place) for place in places)
+        for tier in sorted({job.tier for job in jobs}):
+            places = [(order.rank(job), job.number, job) for job in jobs if job.tier == tier]
+            self._queue(machine, tier).load([order.line(place[2]) for place in places], places)
+            self.waiting.update((place[1], place) for place in places)
         for leaf, units in columns.asked():
             self._tree.arrived(leaf, units * self._machines[machine].rate)
         order.loaded(jobs)
@@ -76,94 +131,136 @@ class Engine:
         self._order.left(job)
         self._changed.add(job.machine)
 
-    def ended(self, number: int, now_s: int) -> None:
-        """It runs no more. KeyError: it did not."""
-        job = self.running.pop(number)
-        self._machines[job.machine].room.give_back(job)
-        self._tree.ended(job.leaf, self._rate(job), now_s)
+    def ran_before(self, job: Request, since_s: int) -> None:
+        """It runs already, and its machine knows of it: as after a restart."""
+        self._tree.arrived(job.leaf, self._rate(job))
+        self._order.arrived(job)
+        self._run(job, since_s)
+
+    def ended(self, number: int, now_s: int, ran: Ran | None = None) -> None:
+        """It runs no more. ran: for what it is charged; None: from its start until now. KeyError: it did not run."""
+        job = self._leave_machine(number)
+        rate = self._rate(job)
+        self._tree.ended(job.leaf, rate, now_s)
+        if ran is not None:
+            self._tree.corrected(job.leaf, rate, (self._since[number], now_s), ran)
+        del self._since[number]
         self._order.ended(job, now_s)
-        self._changed.add(job.machine)
+
+    def returned(self, number: int, now_s: int) -> None:
+        """It did not start after all, and waits again where it did. KeyError: it was not started."""
+        job = self._leave_machine(number)
+        since_s = self._since.pop(number)
+        self._tree.ended(job.leaf, self._rate(job), now_s)
+        self._tree.corrected(job.leaf, self._rate(job), (since_s, now_s), (now_s, now_s))
+        self._tree.arrived(job.leaf, self._rate(job))
+        self._order.returned(job, now_s)
+        self._wait(job)
+
+    # -- what starts ---------------------------------------------------------------------------------------------------
 
     def decide(self, now_s: int) -> list[Request]:
         """What starts now, in this order: the README says the rule once more."""
-        starts: list[Request] = []
+        self.going = []
         self._order.tick(now_s)
-        for machine in sorted(self._changed):
+        changed, self._changed = sorted(self._changed), set()
+        for machine in changed:
             if self._anything_fits(machine):
-                self._pass(machine, now_s, starts)
-        self._changed.clear()
+                self._pass(machine, now_s)
+            if self._is_full():
+                self._changed.add(machine)
         self._order.settled()
-        return starts
+        return [going.job for going in self.going]
+
+    def _is_full(self) -> bool:
+        return len(self.going) >= self._most
+
+    def _tiers(self, machine: int) -> list[Queue]:
+        queues = self._queues[machine]
+        return [queues[tier] for tier in sorted(queues) if queues[tier].shapes]
 
     def _anything_fits(self, machine: int) -> bool:
         """Beside what runs, reservations aside."""
-        sizes = self._queues[machine].sizes
-        return bool(sizes) and self._machines[machine].room.fits_now(sizes.smallest)
+        room = self._machines[machine].room
+        return room.has_seats or any(queue.anything_fits(room) for queue in self._tiers(machine))
 
-    def _pass(self, machine: int, now_s: int, starts: list[Request]) -> None:
+    def _pass(self, machine: int, now_s: int) -> None:
         self._machines[machine].room.begin(now_s)
         self.reserved = {}
-        self._ahead(machine, now_s, starts)
-        least = self._order.least()
-        self._in_order(least, machine, now_s, starts)
+        self._ahead(machine, now_s)
+        least, kept = self._order.least(), 0
+        for queue in self._tiers(machine):
+            kept = self._in_order(queue, least, machine, now_s, kept)
+            if kept < 0:
+                break
         if self._order.reservations:
-            self._behind(least, machine, now_s, starts)
+            for queue in self._tiers(machine):
+                self._behind(queue, least, machine, now_s)
 
-    def _ahead(self, machine: int, now_s: int, starts: list[Request]) -> None:
+    def _ahead(self, machine: int, now_s: int) -> None:
         """Those that the policy lets go before its order."""
         room, kept = self._machines[machine].room, 0
         for job, keeps in self._order.ahead(machine, room):
-            if keeps and kept == self._order.reservations_ahead:
+            if self._is_full():
+                return
+            if (keeps and kept == self._order.reservations_ahead) or not self._may(job):
                 continue
-            if room.horizon(job.units) >= job.limit_s:
-                self._start(job, room, now_s, starts)
+            if room.horizon(job.shape) >= job.limit_s:
+                self._start(job, now_s, Way.AHEAD)
+            elif keeps and room.seat(job):
+                self._start(job, now_s, Way.AHEAD, is_seated=True)
             elif keeps:
                 self.reserved[job.number] = room.reserve(job)
                 kept += 1
 
-    def _in_order(self, least: Least, machine: int, now_s: int, starts: list[Request]) -> None:
-        """Down the order, one by one, until so many have a reservation as may."""
-        room, queue = self._machines[machine].room, self._queues[machine]
-        turns, widest, kept = queue.turns(least), self._order.widest(room), 0
-        while (line := turns.first()) is not None:
-            place = self._next(queue.lines[line], room, widest)
+    def _in_order(self, queue: Queue, least: Least, machine: int, now_s: int, kept: int) -> int:
+        """Down the order, one by one, until so many have a reservation as may: how many have; -1: no more may."""
+        room = self._machines[machine].room
+        turns = queue.turns(least)
+        while (line := turns.first()) is not None and not self._is_full():
+            place = self._next(line, queue.lines[line], machine)
             if place is None:
                 turns.done()
                 continue
             job = place[2]
-            if room.horizon(job.units) >= job.limit_s:
-                self._start(job, room, now_s, starts)
+            if room.horizon(job.shape) >= job.limit_s:
+                self._start(job, now_s, Way.IN_ORDER)
                 turns.started()
-                continue
-            if kept < self._order.reservations:
-                self.reserved[job.number] = room.reserve(job)
-                kept += 1
-            if kept == self._order.reservations:
-                return
+            elif room.seat(job):
+                self._start(job, now_s, Way.IN_ORDER, is_seated=True)
+                turns.started()
+            else:
+                if kept < self._order.reservations:
+                    self.reserved[job.number] = room.reserve(job)
+                    kept += 1
+                if kept == self._order.reservations:
+                    return -1
+        return kept
 
-    def _next(self, line: Line, room: Room, widest: int) -> Place | None:
-        """First of the line without a reservation; of those that are too wide to get one, only what fits now."""
+    def _may(self, job: Request) -> bool:
+        return self._gate.longest(self._order.line(job), job.machine, job.shape) >= job.limit_s
+
+    def _next(self, number: int, line: Line, machine: int) -> Place | None:
+        """The first of the line that may start, and has no reservation."""
         head = line.head
-        if head[2].units <= widest and head[1] not in self.reserved:
+        if head[1] not in self.reserved and self._gate.longest(number, machine, head[2].shape) >= head[2].limit_s:
             return head
         best: Place | None = None
-        for units in line.sizes:
-            shelf = line.shelf(units)
-            found: Place | None = shelf.head if units <= widest else shelf.first_within(room.horizon(units))
-            while found is not None and found[1] in self.reserved:
-                found = shelf.after(found)
+        for shape in line.shapes:
+            longest = self._gate.longest(number, machine, shape)
+            found = line.shelf(shape).first_within(longest, self.reserved) if longest >= 0 else None
             if found is not None and (best is None or found < best):
                 best = found
         return best
 
-    def _behind(self, least: Least, machine: int, now_s: int, starts: list[Request]) -> None:
+    def _behind(self, queue: Queue, least: Least, machine: int, now_s: int) -> None:
         """What fits without delaying a reservation, in the same order. Looks only at lines in which anything fits."""
-        room, queue = self._machines[machine].room, self._queues[machine]
+        room = self._machines[machine].room
         turns, is_stale = queue.turns_of_fitting(room, least), False
-        while self._anything_fits(machine) and (line := turns.first()) is not None:
-            found = _first_that_fits(queue.lines[line], room)
+        while queue.anything_fits(room) and not self._is_full() and (line := turns.first()) is not None:
+            found = self._first_that_fits(line, queue.lines[line], machine)
             if found is not None:
-                self._start(found[2], room, now_s, starts)
+                self._start(found[2], now_s, Way.BEHIND)
                 turns.started()
                 is_stale = True
             elif is_stale:
@@ -171,31 +268,55 @@ class Engine:
             else:
                 turns.done()
 
-    def _start(self, job: Request, room: Room, now_s: int, starts: list[Request]) -> None:
+    def _first_that_fits(self, number: int, line: Line, machine: int) -> Place | None:
+        room, best = self._machines[machine].room, None
+        for shape in line.shapes:
+            horizon = room.horizon(shape)
+            if horizon >= 0:
+                horizon = min(horizon, self._gate.longest(number, machine, shape))
+                found = line.shelf(shape).first_within(horizon)
+                if found is not None and (best is None or found < best):
+                    best = found
+        return best
+
+    def _start(self, job: Request, now_s: int, way: Way, *, is_seated: bool = False) -> None:
         self._leave_line(job.number)
-        room.take(job)
+        if not is_seated:
+            self._machines[job.machine].room.take(job)
+        self._run(job, now_s)
+        self.going.append(Going(job, way, is_seated))
+
+    # -- both ----------------------------------------------------------------------------------------------------------
+
+    def _queue(self, machine: int, tier: int) -> Queue:
+        queues = self._queues[machine]
+        if tier not in queues:
+            queues[tier] = Queue(self._order)
+        return queues[tier]
+
+    def _wait(self, job: Request) -> None:
+        place = (self._order.rank(job), job.number, job)
+        self._queue(job.machine, job.tier).add(self._order.line(job), place)
+        self.waiting[job.number] = place
+        self._changed.add(job.machine)
+
+    def _run(self, job: Request, since_s: int) -> None:
         self.running[job.number] = job
-        self._tree.started(job.leaf, self._rate(job), now_s)
-        self._order.started(job, now_s)
-        starts.append(job)
+        self._since[job.number] = since_s
+        self._tree.started(job.leaf, self._rate(job), since_s)
+        self._order.started(job, since_s)
 
     def _leave_line(self, number: int) -> Request:
         place = self.waiting.pop(number)
         job = place[2]
-        self._queues[job.machine].remove(self._order.line(job), place)
+        self._queues[job.machine][job.tier].remove(self._order.line(job), place)
+        return job
+
+    def _leave_machine(self, number: int) -> Request:
+        job = self.running.pop(number)
+        self._machines[job.machine].room.give_back(job)
+        self._changed.add(job.machine)
         return job
 
     def _rate(self, job: Request) -> int:
         return job.units * self._machines[job.machine].rate
-
-
-def _first_that_fits(line: Line, room: Room) -> Place | None:
-    best: Place | None = None
-    for units in line.sizes:
-        horizon = room.horizon(units)
-        if horizon < 0:
-            break
-        found = line.shelf(units).first_within(horizon)
-        if found is not None and (best is None or found < best):
-            best = found
-    return best

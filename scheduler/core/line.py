@@ -1,13 +1,14 @@
 """All that waits in one line: found by its place in line among what fits, without looking at what does not. Pure.
 
-Jobs of a line are kept on shelves, one for each number of units, each in the order of the line and cut into blocks
-that know their shortest limit. The first that fits is looked for only on shelves of sizes that fit, and only in
-blocks that hold a limit short enough. Adding, removing and looking cost O(√n), in practice a few steps.
+Jobs of a line are kept on shelves, one for each shape, each in the order of the line and cut into blocks that know
+their shortest limit. The first that fits is looked for only on shelves of shapes that fit, and only in blocks that
+hold a limit short enough. Adding, removing and looking cost O(√n), in practice a few steps.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Container
 
 from scheduler.core.request import Request
 
@@ -18,7 +19,7 @@ _BLOCK = 128
 
 
 class Shelf:
-    """Jobs of one size in the order of the line. Never empty between calls but at its birth."""
+    """Jobs of one shape in the order of the line. Never empty between calls but at its birth."""
 
     __slots__ = ("_blocks", "_shortest")
 
@@ -65,21 +66,14 @@ class Shelf:
         elif place[2].limit_s == self._shortest[index]:
             self._shortest[index] = _shortest(block)
 
-    def first_within(self, limit_s: int) -> Place | None:
-        """The first whose limit is at most this."""
-        for index, shortest in enumerate(self._shortest):
+    def first_within(self, limit_s: int, passing: Container[int] = ()) -> Place | None:
+        """The first whose limit is at most this. passing: numbers of those that are not meant."""
+        for block, shortest in zip(self._blocks, self._shortest, strict=True):
             if shortest <= limit_s:
-                return next(place for place in self._blocks[index] if place[2].limit_s <= limit_s)
+                for place in block:
+                    if place[2].limit_s <= limit_s and place[1] not in passing:
+                        return place
         return None
-
-    def after(self, place: Place) -> Place | None:
-        """The first one behind this place."""
-        index = self._block_of(place)
-        block = self._blocks[index]
-        at = bisect_right(block, place)
-        if at < len(block):
-            return block[at]
-        return self._blocks[index + 1][0] if index + 1 < len(self._blocks) else None
 
     def _block_of(self, place: Place) -> int:
         if place >= self._blocks[-1][0]:
@@ -102,22 +96,22 @@ def _shortest(block: list[Place]) -> int:
 
 
 class Line:
-    """Jobs of one leaf that wait for one machine."""
+    """Jobs of one leaf and tier that wait for one machine."""
 
-    __slots__ = ("_head", "_shelves", "_sizes")
+    __slots__ = ("_head", "_shapes", "_shelves")
 
     def __init__(self) -> None:
         self._shelves: dict[int, Shelf] = {}
-        self._sizes: list[int] = []
+        self._shapes: list[int] = []
         self._head: Place | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._sizes)
+        return bool(self._shapes)
 
     @property
-    def sizes(self) -> list[int]:
-        """Of what waits, smallest first."""
-        return self._sizes
+    def shapes(self) -> list[int]:
+        """Of what waits, in ascending order."""
+        return self._shapes
 
     @property
     def head(self) -> Place:
@@ -126,45 +120,45 @@ class Line:
             self._head = min(shelf.head for shelf in self._shelves.values())
         return self._head
 
-    def has(self, units: int) -> bool:
-        return units in self._shelves
+    def has(self, shape: int) -> bool:
+        return shape in self._shelves
 
-    def shelf(self, units: int) -> Shelf:
-        return self._shelves[units]
+    def shelf(self, shape: int) -> Shelf:
+        return self._shelves[shape]
 
     def add(self, place: Place) -> None:
-        units = place[2].units
-        shelf = self._shelves.get(units)
+        shape = place[2].shape
+        shelf = self._shelves.get(shape)
         if shelf is None:
-            shelf = self._shelves[units] = Shelf()
-            insort(self._sizes, units)
+            shelf = self._shelves[shape] = Shelf()
+            insort(self._shapes, shape)
         shelf.add(place)
         if self._head is not None and place < self._head:
             self._head = place
 
-    def load(self, units: int, ordered: list[Place]) -> None:
-        """Many of one size, in the order of the line."""
-        if units in self._shelves:
+    def load(self, shape: int, ordered: list[Place]) -> None:
+        """Many of one shape, in the order of the line."""
+        if shape in self._shelves:
             for place in ordered:
                 self.add(place)
         else:
-            self._shelves[units] = Shelf(ordered)
-            insort(self._sizes, units)
+            self._shelves[shape] = Shelf(ordered)
+            insort(self._shapes, shape)
             self._head = None
 
     def remove(self, place: Place) -> None:
-        units = place[2].units
-        shelf = self._shelves[units]
+        shape = place[2].shape
+        shelf = self._shelves[shape]
         shelf.remove(place)
         if not shelf:
-            del self._shelves[units]
-            self._sizes.remove(units)
+            del self._shelves[shape]
+            self._shapes.remove(shape)
         if self._head is not None and self._head[1] == place[1]:
             self._head = None
 
 
-class Sizes:
-    """How many jobs of each size wait: knows the smallest."""
+class Shapes:
+    """How many jobs of each shape wait."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
@@ -174,23 +168,19 @@ class Sizes:
         return bool(self._sorted)
 
     @property
-    def smallest(self) -> int:
-        return self._sorted[0]
-
-    @property
     def sorted(self) -> list[int]:
         return self._sorted
 
-    def add(self, units: int, jobs: int = 1) -> None:
-        count = self._counts.get(units, 0)
-        self._counts[units] = count + jobs
+    def add(self, shape: int, jobs: int = 1) -> None:
+        count = self._counts.get(shape, 0)
+        self._counts[shape] = count + jobs
         if not count:
-            insort(self._sorted, units)
+            insort(self._sorted, shape)
 
-    def remove(self, units: int) -> None:
-        count = self._counts[units] - 1
+    def remove(self, shape: int) -> None:
+        count = self._counts[shape] - 1
         if count:
-            self._counts[units] = count
+            self._counts[shape] = count
         else:
-            del self._counts[units]
-            self._sorted.remove(units)
+            del self._counts[shape]
+            self._sorted.remove(shape)

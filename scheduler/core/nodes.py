@@ -57,6 +57,8 @@ class View:
 class Nodes:
     """`count` nodes of `size` units."""
 
+    has_seats = False
+
     def __init__(self, count: int, size: int, *, overdue_s: int = 60) -> None:
         self.total = count * size
         self._size = size
@@ -113,6 +115,10 @@ class Nodes:
     def where(self, number: int) -> Taken:
         """On which nodes a job runs, and with how many units of each."""
         return self._holds[number][1]
+
+    def seat(self, job: Request) -> bool:
+        del job
+        return False
 
     def reserve(self, job: Request) -> int:
         at, then, during = self._earliest(job)

@@ -21,21 +21,23 @@ class Room(Protocol):
     """What the engine asks of a machine."""
 
     total: int
+    has_seats: bool
+    """Whether more may go and wait in its own queue."""
 
     @property
     def free(self) -> int:
         """Units that nobody holds."""
 
-    def fits_ever(self, units: int) -> bool:
+    def fits_ever(self, shape: int) -> bool:
         """On the empty machine."""
 
-    def fits_now(self, units: int) -> bool:
+    def fits_now(self, shape: int) -> bool:
         """Beside what runs, reservations aside."""
 
     def begin(self, now_s: int) -> None:
         """A new pass: forgets the reservations."""
 
-    def horizon(self, units: int) -> int:
+    def horizon(self, shape: int) -> int:
         """It delays no reservation if it takes no longer than this: ends before it. Below 0: it does not fit now."""
 
     def take(self, job: Request) -> None:
@@ -44,12 +46,17 @@ class Room(Protocol):
     def give_back(self, job: Request) -> None:
         """It has ended."""
 
+    def seat(self, job: Request) -> bool:
+        """It does not fit, and goes to wait in the machine's own queue. False: it has none, or enough wait there."""
+
     def reserve(self, job: Request) -> int:
         """Keeps its earliest start free of later ones; says when that is."""
 
 
 class Pool:
     """`total` equal units."""
+
+    has_seats = False
 
     def __init__(self, total: int, *, overdue_s: int = 60) -> None:
         self.total = total
@@ -96,6 +103,10 @@ class Pool:
         until = self._until.pop(job.number)
         self._free += job.units
         del self._ends[bisect_left(self._ends, (until, job.number))]
+
+    def seat(self, job: Request) -> bool:
+        del job
+        return False
 
     def reserve(self, job: Request) -> int:
         at, free = self._earliest(job)

@@ -1,6 +1,6 @@
-"""All that waits for one machine, in its lines, and which of them hold anything that fits. Pure.
+"""All of one tier that waits for one machine, in its lines, and which of them hold anything that fits. Pure.
 
-For each size there is a column with the shortest limit of each line: what fits now is found in one step a size.
+For each shape there is a column with the shortest limit of each line: what fits now is found in one step a shape.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.core.line import Line, Place, Sizes
+from scheduler.core.line import Line, Place, Shapes
 from scheduler.core.orders.order import Least, Order
 from scheduler.core.pool import Room
 from scheduler.core.turns import Turns
@@ -25,42 +25,46 @@ class Queue:
     def __init__(self, order: Order) -> None:
         self._order = order
         self.lines: dict[int, Line] = {}
-        self.sizes = Sizes()
+        self.shapes = Shapes()
         self._members: dict[int, set[int]] = {}
         self._waits = np.zeros(order.groups, dtype=bool)
-        self._group_of = np.array([order.group(line) for line in range(order.lines)])
+        self._group_of = np.zeros(order.lines, dtype=np.int64)
         self._shortest: dict[int, NDArray[np.int64]] = {}
 
+    def anything_fits(self, room: Room) -> bool:
+        """Beside what runs, reservations aside."""
+        return any(map(room.fits_now, self.shapes.sorted))
+
     def add(self, line: int, place: Place) -> None:
-        units = place[2].units
+        shape = place[2].shape
         self._line(line).add(place)
-        self.sizes.add(units)
-        column = self._column(units)
+        self.shapes.add(shape)
+        column = self._column(shape)
         column[line] = min(column[line], place[2].limit_s)
 
     def load(self, lines: Sequence[int], places: Sequence[Place]) -> None:
         """Many at once: sorted together, and put on their shelves by the block."""
-        units = np.array([place[2].units for place in places])
+        shapes = np.array([place[2].shape for place in places])
         ranks = np.array([place[0] for place in places])
         numbers = np.array([place[1] for place in places])
-        order = np.lexsort((numbers, ranks, units, np.asarray(lines)))
-        keys = np.stack((np.asarray(lines)[order], units[order]))
+        order = np.lexsort((numbers, ranks, shapes, np.asarray(lines)))
+        keys = np.stack((np.asarray(lines)[order], shapes[order]))
         cuts = np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1
         ordered = [places[index] for index in order.tolist()]
         starts = [0, *cuts.tolist(), len(ordered)]
-        for (line, size), begin, end in zip(keys[:, starts[:-1]].T.tolist(), starts[:-1], starts[1:], strict=True):
-            self._line(line).load(size, ordered[begin:end])
-            self.sizes.add(size, end - begin)
-            self._column(size)[line] = min(_NEVER, self.lines[line].shelf(size).shortest)
+        for (line, shape), begin, end in zip(keys[:, starts[:-1]].T.tolist(), starts[:-1], starts[1:], strict=True):
+            self._line(line).load(shape, ordered[begin:end])
+            self.shapes.add(shape, end - begin)
+            self._column(shape)[line] = min(_NEVER, self.lines[line].shelf(shape).shortest)
 
     def remove(self, line: int, place: Place) -> None:
         """KeyError: it is not here."""
-        units, waiting = place[2].units, self.lines[line]
+        shape, waiting = place[2].shape, self.lines[line]
         waiting.remove(place)
-        self.sizes.remove(units)
-        column = self._shortest[units]
+        self.shapes.remove(shape)
+        column = self._shortest[shape]
         if place[2].limit_s <= column[line]:
-            column[line] = min(_NEVER, waiting.shelf(units).shortest) if waiting.has(units) else _NEVER
+            column[line] = min(_NEVER, waiting.shelf(shape).shortest) if waiting.has(shape) else _NEVER
         if not waiting:
             self._forget(line)
 
@@ -80,18 +84,18 @@ class Queue:
 
     def _fitting(self, room: Room) -> NDArray[Any]:
         fits = np.zeros(self._order.lines, dtype=bool)
-        for units in self.sizes.sorted:
-            horizon = room.horizon(units)
-            if horizon < 0:
-                break
-            fits |= self._shortest[units] <= horizon
+        for shape in self.shapes.sorted:
+            horizon = room.horizon(shape)
+            if horizon >= 0:
+                fits |= self._shortest[shape] <= horizon
         return fits
 
     def _line(self, line: int) -> Line:
         found = self.lines.get(line)
         if found is None:
             found = self.lines[line] = Line()
-            group = int(self._group_of[line])
+            group = self._order.group(line)
+            self._group_of[line] = group
             self._members.setdefault(group, set()).add(line)
             self._waits[group] = True
         return found
@@ -103,8 +107,8 @@ class Queue:
         if not self._members[group]:
             self._waits[group] = False
 
-    def _column(self, units: int) -> NDArray[np.int64]:
-        column = self._shortest.get(units)
+    def _column(self, shape: int) -> NDArray[np.int64]:
+        column = self._shortest.get(shape)
         if column is None:
-            column = self._shortest[units] = np.full(self._order.lines, _NEVER, dtype=np.int64)
+            column = self._shortest[shape] = np.full(self._order.lines, _NEVER, dtype=np.int64)
         return column

@@ -21,6 +21,11 @@ class Node:
     parent: int | None = None
 
 
+_MICRO = 1_000_000
+_LN2_MICRO = 693_147
+"""ln 2: G(t) = 2^(t/H) grows by G(t)·ln 2 ÷ H in a second."""
+
+
 class Tree:
     """Running totals of every node. A start, an end or an arrival costs one step per level."""
 
@@ -31,6 +36,7 @@ class Tree:
         self.asked = [0] * len(nodes)
         self._used = [0] * len(nodes)
         self._growth = Growth(half_life_s)
+        self._half_life_s = half_life_s
         self.paths: list[tuple[int, ...]] = []
         for index, node in enumerate(nodes):
             above = () if node.parent is None else self.paths[node.parent]
@@ -56,6 +62,22 @@ class Tree:
         for node in self.paths[leaf]:
             self.held[node] -= rate
             self._used[node] += until
+
+    def corrected(self, leaf: int, rate: int, told: tuple[int, int], ran: tuple[int, int]) -> None:
+        """What has ended was said to have run at one time, (since, until), and really ran at another."""
+        more = self._between(ran) - self._between(told)
+        for node in self.paths[leaf]:
+            self._used[node] += rate * more
+
+    def used_before(self, leaf: int, amount: int, now_s: int) -> None:
+        """Use of the past, in milli-NU-seconds as decayed to now: as if it had been used at this instant."""
+        worth = amount * self._growth(now_s) * _LN2_MICRO // (_MICRO * self._half_life_s)
+        for node in self.paths[leaf]:
+            self._used[node] += worth
+
+    def _between(self, span: tuple[int, int]) -> int:
+        since_s, until_s = span
+        return self._growth(until_s) - self._growth(since_s)
 
     def used(self, node: int, now_s: int) -> int:
         """Decayed use up to now, in units that are the same for all nodes at this moment."""

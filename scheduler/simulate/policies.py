@@ -52,7 +52,7 @@ def suited(workload: Workload, policy: str) -> Workload:
             organisation = workload.organisations[job.leaf]
             units = min(job.units, parts[organisation])
             limit_s = -(-job.limit_s * job.units // units)
-            requests[index] = job._replace(machine=after + organisation, units=units, limit_s=limit_s)
+            requests[index] = job.of_units(units)._replace(limit_s=limit_s, machine=after + organisation)
             durations[index] = -(-durations[index] * job.units // units)
     return replace(workload, places=places, requests=requests, durations=durations)
 

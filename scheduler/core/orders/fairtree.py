@@ -63,6 +63,10 @@ class FairTree(Order):
         del now_s
         self._note(self._tree.paths[job.leaf][0])
 
+    def returned(self, job: Request, now_s: int) -> None:
+        del now_s
+        self._note(self._tree.paths[job.leaf][0])
+
     def _note(self, top: int) -> None:
         self._held[self._top_of[top]] = self._tree.held[top]
         self._past[self._top_of[top]] = self._tree.past(top) / self._scale

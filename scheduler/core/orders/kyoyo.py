@@ -168,6 +168,12 @@ class Kyoyo(Order):
         self._elders[job.machine].remove(job)
         self._yardsticks[job.machine].started(job, now_s)
 
+    def returned(self, job: Request, now_s: int) -> None:
+        del now_s
+        self._hold(job)
+        self._elders[job.machine].add(job)
+        self._yardsticks[job.machine].returned(job)
+
     def ended(self, job: Request, now_s: int) -> None:
         self._ask(job.machine, job.leaf, -job.units)
         self._hold(job)

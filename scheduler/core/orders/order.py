@@ -74,10 +74,6 @@ class Order:
         del machine, room
         return ()
 
-    def widest(self, room: Room) -> int:
-        """Only jobs of at most so many units keep their earliest start when they do not fit at their turn."""
-        return room.total
-
     def arrived(self, job: Request) -> None:
         """It waits from job.submitted_s on."""
 
@@ -94,3 +90,6 @@ class Order:
 
     def ended(self, job: Request, now_s: int) -> None:
         """It runs no more."""
+
+    def returned(self, job: Request, now_s: int) -> None:
+        """It did not run after all, and waits again."""

@@ -77,6 +77,10 @@ class Yardstick:
     def started(self, job: Request, now_s: int) -> None:
         self._jobs[job.number].real_start_s = now_s
 
+    def returned(self, job: Request) -> None:
+        """It did not start after all."""
+        self._jobs[job.number].real_start_s = None
+
     def ended(self, job: Request, now_s: int) -> None:
         """How long it ran is known now."""
         virtual = self._jobs[job.number]

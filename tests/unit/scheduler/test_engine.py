@@ -102,7 +102,7 @@ def test_the_order_of_what_it_is_told_at_one_instant_changes_nothing(name: str, 
 def test_units_and_weights_of_another_scale_change_nothing(name: str, small: Small, scale: int) -> None:
     larger = Small(
         tuple(weight * scale for weight in small.weights),
-        tuple(job._replace(units=job.units * scale) for job in small.jobs),
+        tuple(job.of_units(job.units * scale) for job in small.jobs),
         small.durations,
     )
     engine = engine_for(larger, ORDERS[name], TOTAL * scale)
@@ -189,7 +189,7 @@ def test_what_is_withdrawn_leaves_no_trace(name: str, small: Small, seed: int) -
     random = Random(seed)
 
     def arrive(job: Request) -> None:
-        ghost = job._replace(number=10_000 + job.number, units=random.randint(1, TOTAL))
+        ghost = job.of_units(random.randint(1, TOTAL))._replace(number=10_000 + job.number)
         engine.arrived(ghost)
         engine.arrived(job)
         engine.withdrawn(ghost.number)

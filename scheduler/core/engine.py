@@ -7,7 +7,7 @@ line finds the first job that fits without looking at those that do not (line.py
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -38,6 +38,15 @@ class Gate(Protocol):
     def longest(self, line: int, machine: int, shape: int) -> int:
         """A job of this shape and line may start if its limit is at most this; below 0: none may."""
 
+    def allows(self, job: Request) -> bool:
+        """Whether this very one may."""
+
+    def started(self, job: Request) -> None:
+        """It runs from now on."""
+
+    def ended(self, job: Request) -> None:
+        """It runs no more."""
+
 
 class Way(Enum):
     """By which part of the rule a job starts."""
@@ -61,6 +70,16 @@ class _Open:
     def longest(self, line: int, machine: int, shape: int) -> int:
         del line, machine, shape
         return FOREVER
+
+    def allows(self, job: Request) -> bool:
+        del job
+        return True
+
+    def started(self, job: Request) -> None:
+        del job
+
+    def ended(self, job: Request) -> None:
+        del job
 
 
 class Engine:
@@ -86,6 +105,8 @@ class Engine:
         self._since: dict[int, int] = {}
         self.running: dict[int, Request] = {}
         self.waiting: dict[int, Place] = {}
+        self._passed: set[int] = set()
+        """In this pass: those with a reservation, and those that the gate does not allow."""
         self.reserved: dict[int, int] = {}
         """Of the last decision: when each job with a reservation starts at the latest, if all keep to their limits."""
         self.going: list[Going] = []
@@ -186,7 +207,7 @@ class Engine:
 
     def _pass(self, machine: int, now_s: int) -> None:
         self._machines[machine].room.begin(now_s)
-        self.reserved = {}
+        self.reserved, self._passed = {}, set()
         self._ahead(machine, now_s)
         least, kept = self._order.least(), 0
         for queue in self._tiers(machine):
@@ -210,7 +231,7 @@ class Engine:
             elif keeps and room.seat(job):
                 self._start(job, now_s, Way.AHEAD, is_seated=True)
             elif keeps:
-                self.reserved[job.number] = room.reserve(job)
+                self._reserve(job)
                 kept += 1
 
     def _in_order(self, queue: Queue, least: Least, machine: int, now_s: int, kept: int) -> int:
@@ -231,27 +252,39 @@ class Engine:
                 turns.started()
             else:
                 if kept < self._order.reservations:
-                    self.reserved[job.number] = room.reserve(job)
+                    self._reserve(job)
                     kept += 1
                 if kept == self._order.reservations:
                     return -1
         return kept
 
     def _may(self, job: Request) -> bool:
-        return self._gate.longest(self._order.line(job), job.machine, job.shape) >= job.limit_s
+        longest = self._gate.longest(self._order.line(job), job.machine, job.shape)
+        return longest >= job.limit_s and self._gate.allows(job)
+
+    def _reserve(self, job: Request) -> None:
+        self.reserved[job.number] = self._machines[job.machine].room.reserve(job)
+        self._passed.add(job.number)
 
     def _next(self, number: int, line: Line, machine: int) -> Place | None:
         """The first of the line that may start, and has no reservation."""
         head = line.head
-        if head[1] not in self.reserved and self._gate.longest(number, machine, head[2].shape) >= head[2].limit_s:
+        if head[1] not in self._passed and self._may(head[2]):
             return head
-        best: Place | None = None
-        for shape in line.shapes:
-            longest = self._gate.longest(number, machine, shape)
-            found = line.shelf(shape).first_within(longest, self.reserved) if longest >= 0 else None
-            if found is not None and (best is None or found < best):
-                best = found
-        return best
+        return self._first(line, lambda shape: self._gate.longest(number, machine, shape))
+
+    def _first(self, line: Line, longest: Callable[[int], int]) -> Place | None:
+        """The first that is not passed over and allowed, with a limit of at most `longest` of its shape."""
+        while True:
+            best: Place | None = None
+            for shape in line.shapes:
+                most = longest(shape)
+                found = line.shelf(shape).first_within(most, self._passed) if most >= 0 else None
+                if found is not None and (best is None or found < best):
+                    best = found
+            if best is None or self._gate.allows(best[2]):
+                return best
+            self._passed.add(best[1])
 
     def _behind(self, queue: Queue, least: Least, machine: int, now_s: int) -> None:
         """What fits without delaying a reservation, in the same order. Looks only at lines in which anything fits."""
@@ -269,15 +302,13 @@ class Engine:
                 turns.done()
 
     def _first_that_fits(self, number: int, line: Line, machine: int) -> Place | None:
-        room, best = self._machines[machine].room, None
-        for shape in line.shapes:
+        room, gate = self._machines[machine].room, self._gate
+
+        def longest(shape: int) -> int:
             horizon = room.horizon(shape)
-            if horizon >= 0:
-                horizon = min(horizon, self._gate.longest(number, machine, shape))
-                found = line.shelf(shape).first_within(horizon)
-                if found is not None and (best is None or found < best):
-                    best = found
-        return best
+            return horizon if horizon < 0 else min(horizon, gate.longest(number, machine, shape))
+
+        return self._first(line, longest)
 
     def _start(self, job: Request, now_s: int, way: Way, *, is_seated: bool = False) -> None:
         self._leave_line(job.number)
@@ -305,6 +336,7 @@ class Engine:
         self._since[job.number] = since_s
         self._tree.started(job.leaf, self._rate(job), since_s)
         self._order.started(job, since_s)
+        self._gate.started(job)
 
     def _leave_line(self, number: int) -> Request:
         place = self.waiting.pop(number)
@@ -315,6 +347,7 @@ class Engine:
     def _leave_machine(self, number: int) -> Request:
         job = self.running.pop(number)
         self._machines[job.machine].room.give_back(job)
+        self._gate.ended(job)
         self._changed.add(job.machine)
         return job
 

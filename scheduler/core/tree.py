@@ -14,7 +14,10 @@ from scheduler.core.growth import Growth
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the tree as it is configured. parent: index of a node before it; None: at the top. weight: above 0."""
+    """A node of the tree as it is configured. parent: index of a node before it; None: at the top.
+
+    weight: above 0; below the top, 0 is for who goes before all its siblings.
+    """
 
     name: str
     weight: int = 1
@@ -30,17 +33,28 @@ class Tree:
     """Running totals of every node. A start, an end or an arrival costs one step per level."""
 
     def __init__(self, nodes: Sequence[Node], *, half_life_s: int) -> None:
-        self.weights = [node.weight for node in nodes]
-        self.tops = [index for index, node in enumerate(nodes) if node.parent is None]
-        self.held = [0] * len(nodes)
-        self.asked = [0] * len(nodes)
-        self._used = [0] * len(nodes)
+        self.weights: list[int] = []
+        self.tops: list[int] = []
+        self.held: list[int] = []
+        self.asked: list[int] = []
+        self._used: list[int] = []
         self._growth = Growth(half_life_s)
         self._half_life_s = half_life_s
         self.paths: list[tuple[int, ...]] = []
-        for index, node in enumerate(nodes):
-            above = () if node.parent is None else self.paths[node.parent]
-            self.paths.append((*above, index))
+        for node in nodes:
+            self.add(node)
+
+    def add(self, node: Node) -> int:
+        """Its index. It has held and used nothing."""
+        index = len(self.paths)
+        above = () if node.parent is None else self.paths[node.parent]
+        self.paths.append((*above, index))
+        if node.parent is None:
+            self.tops.append(index)
+        self.weights.append(node.weight)
+        for amounts in (self.held, self.asked, self._used):
+            amounts.append(0)
+        return index
 
     def arrived(self, leaf: int, rate: int) -> None:
         for node in self.paths[leaf]:
@@ -68,6 +82,13 @@ class Tree:
         more = self._between(ran) - self._between(told)
         for node in self.paths[leaf]:
             self._used[node] += rate * more
+
+    def supposed(self, leaf: int, rate: int, now_s: int) -> None:
+        """As if so much more were held from now on; less, to take a supposition back."""
+        since = rate * self._growth(now_s)
+        for node in self.paths[leaf]:
+            self.held[node] += rate
+            self._used[node] -= since
 
     def used_before(self, leaf: int, amount: int, now_s: int) -> None:
         """Use of the past, in milli-NU-seconds as decayed to now: as if it had been used at this instant."""

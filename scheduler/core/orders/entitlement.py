@@ -37,6 +37,14 @@ class Entitlements:
         self._content = np.zeros(len(weights), dtype=bool)
         """Who got all they asked for when it was last asked: where the search begins."""
 
+    def weigh(self, index: int, weight: int) -> bool:
+        """It weighs so much from now on. False: numbers of this kind are too small for that."""
+        total = int(self._weights.sum()) - int(self._weights[index]) + weight
+        if whole_type(self._capacity, total) is not self._weights.dtype.type and self._weights.dtype != object:
+            return False
+        self._weights[index] = weight
+        return True
+
     def of(self, demands: Whole) -> Whole:
         """Of each; rounded down. They add up to the capacity where the demands do not fit, else to the demands.
 

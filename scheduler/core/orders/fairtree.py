@@ -19,17 +19,29 @@ _FAR_BITS = 64
 class FairTree(Order):
     """A line per leaf, in the order of submission; its turn: use ÷ weight of each level of its path."""
 
-    def __init__(self, tree: Tree, reservations: int = 1) -> None:
+    def __init__(self, tree: Tree, reservations: int = 1, *, spare: int = 0) -> None:
         self.reservations = reservations
         self._tree = tree
         self._now_s = 0
-        self.lines, self.groups = len(tree.paths), len(tree.tops)
+        self.lines, self.groups = len(tree.paths) + spare, len(tree.tops) + spare
         self._top_of = {top: index for index, top in enumerate(tree.tops)}
-        self._weights = np.array([tree.weights[top] for top in tree.tops], dtype=float)
+        self._weights = np.array([tree.weights[top] for top in tree.tops] + [1] * spare, dtype=float)
         self._held = np.zeros(self.groups)
         self._past = np.zeros(self.groups)
         self._scale = tree.worth(0)
         """Of `_past`, which is the part of the use that does not grow by itself."""
+
+    def grown(self, node: int) -> bool:
+        path = self._tree.paths[node]
+        if node >= self.lines or (len(path) == 1 and len(self._top_of) == self.groups):
+            return False
+        if len(path) == 1:
+            self._weights[len(self._top_of)] = self._tree.weights[node]
+            self._top_of[node] = len(self._top_of)
+        return True
+
+    def supposed(self, leaf: int) -> None:
+        self._note(self._tree.paths[leaf][0])
 
     def line(self, job: Request) -> int:
         return job.leaf
@@ -47,7 +59,10 @@ class FairTree(Order):
 
     def turn(self, line: int) -> Turn:
         tree, now_s = self._tree, self._now_s
-        return tuple(_FINE * tree.used(node, now_s) // tree.weights[node] for node in tree.paths[line])
+        return tuple(
+            _FINE * tree.used(node, now_s) // tree.weights[node] if tree.weights[node] else -_FINE
+            for node in tree.paths[line]
+        )
 
     def least(self) -> Least:
         present = self._tree.worth(self._now_s)

@@ -37,9 +37,12 @@ _SLACK: Final = 1e-12
 
 
 class Kyoyo(Order):
-    """sizes: (units, rate) of each machine. floor_s: nobody is due earlier, however short the queue has been."""
+    """sizes: (units, rate) of each machine. floor_s: nobody is due earlier, however short the queue has been.
 
-    def __init__(self, tree: Tree, sizes: Sequence[tuple[int, int]], *, floor_s: int = 3600) -> None:
+    spare: so many nodes may be added to the tree before this must be built anew.
+    """
+
+    def __init__(self, tree: Tree, sizes: Sequence[tuple[int, int]], *, floor_s: int = 3600, spare: int = 0) -> None:
         self.reservations = 1
         self.reservations_ahead = _AHEAD
         self._tree = tree
@@ -47,15 +50,15 @@ class Kyoyo(Order):
         self._sizes = [(units, rate * _MICRO) for units, rate in sizes]
         self._capacity = sum(units * rate for units, rate in self._sizes)
         self._top_of = {top: index for index, top in enumerate(tree.tops)}
-        self.lines, self.groups = len(tree.paths), len(tree.tops)
+        self.lines, self.groups = len(tree.paths) + spare, len(tree.tops) + spare
         self._asked = [[0] * self.groups for _ in sizes]
-        self._entitle([tree.weights[top] for top in tree.tops])
+        self._entitle([tree.weights[top] for top in tree.tops] + [1] * spare)
         self._elders = [Elders(max(1, units // _WIDE)) for units, _ in sizes]
         self._yardsticks = [Yardstick(units) for units, _ in sizes]
         self._due_s = [-1 for _ in sizes]
         """What was submitted until then is due. It never falls: once due, always due."""
-        common = min(math.lcm(*tree.weights), _FINE)
-        self._per_weight = [common // weight for weight in tree.weights]
+        self._common = min(math.lcm(*(weight for weight in tree.weights if weight)), _FINE)
+        self._per_weight = [self._common // weight if weight else 0 for weight in tree.weights]
         self._now_s = 0
 
     def _entitle(self, weights: list[int]) -> None:
@@ -67,6 +70,21 @@ class Kyoyo(Order):
         self._entitled: Whole = np.zeros(self.groups, dtype=whole)
         self._have_asked = False
         """Whether the demands are others than when entitlements were last found."""
+
+    def grown(self, node: int) -> bool:
+        path, weight = self._tree.paths[node], self._tree.weights[node]
+        is_top, tops = len(path) == 1, len(self._top_of)
+        if node >= self.lines or (is_top and tops == self.groups) or (weight and self._common % weight):
+            return False
+        if is_top and not self._entitlements.weigh(tops, weight):
+            return False
+        if is_top:
+            self._top_of[node] = tops
+        self._per_weight.append(self._common // weight if weight else 0)
+        return True
+
+    def supposed(self, leaf: int) -> None:
+        self._hold_of(leaf)
 
     def line(self, job: Request) -> int:
         return job.leaf
@@ -101,6 +119,14 @@ class Kyoyo(Order):
         entitled = np.maximum(self._entitled, 1).astype(float)
         lead = float(_FINE) * beyond * np.abs(beyond) / entitled
         return lead - _SLACK * np.abs(lead) - 2, 1
+
+    def owes(self, top: int, debt: int) -> None:
+        """It has held so much beyond its entitlement lately, in micro-NU per hour: as known from before."""
+        self._debts.of[self._top_of[top]] = max(-self._capacity, min(self._capacity, debt))
+
+    def debt(self, top: int) -> int:
+        """What `owes` would have to be told."""
+        return int(self._debts.of[self._top_of[top]])
 
     def is_due(self, job: Request) -> bool:
         """Whether it has waited so long that it goes before the order."""
@@ -139,7 +165,10 @@ class Kyoyo(Order):
             self._have_asked = True
 
     def _hold(self, job: Request) -> None:
-        top = self._tree.paths[job.leaf][0]
+        self._hold_of(job.leaf)
+
+    def _hold_of(self, leaf: int) -> None:
+        top = self._tree.paths[leaf][0]
         self._held[self._top_of[top]] = self._tree.held[top] * _MICRO
 
     def arrived(self, job: Request) -> None:

@@ -46,6 +46,14 @@ class Order:
         """Its place in that line: lower first, then by number. It never changes."""
         return job.submitted_s
 
+    def grown(self, node: int) -> bool:
+        """The tree has one more node, the last. False: there is no room for it here; build this anew."""
+        del node
+        return True
+
+    def supposed(self, leaf: int) -> None:
+        """The tree was told to suppose that this leaf held more, or no longer to suppose it."""
+
     def tick(self, now_s: int) -> None:
         """Time has come to decide: all that has happened until now was told."""
 

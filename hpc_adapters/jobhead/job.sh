@@ -184,6 +184,19 @@ if [[ -r .sampler.py ]]; then
     fi
 fi
 
+# The end is written down by us and one more process, which is as old as we are and lies as deep as the program's own.
+# Who kills a job kills one process after the other, the eldest or the deepest first, and a program of which only a part
+# has been killed may still go on and end: by then one of us two is dead, and no such end is taken for the program's own.
+exec {ky_recorder}> >(
+    trap '' TERM INT HUP QUIT USR1 USR2 ALRM
+    unset ky_secret
+    (
+        IFS= read -r ky_end && ky_record end.json "$ky_end"
+    )
+    exit "$?" # a process in between, so that the one within lies deep enough
+)
+ky_recording=$!
+
 # Its exit code is written down by a shell in between, deaf to signals: where bash 5.2 is called from `wait` by a signal
 # and the end comes at that moment, the next `wait` says 255 and `read` fails (one of five did).
 set -m # a process group of its own
@@ -192,6 +205,7 @@ set -m # a process group of its own
     umask 022
     for ky_each in "${ky_secret[@]}"; do export "${ky_each?}"; done
     if [[ -n $ky_sampling ]]; then exec {ky_sampled}<&-; fi
+    exec {ky_recorder}>&-
     exec {ky_stderr}>&2 2>/dev/null # its own "Killed" is not the program's word
     env "${ky_base[@]}" "${ky_variables[@]}" "${ky_command[@]}" 2>&"$ky_stderr" {ky_stderr}>&-
     ky_record .exit-code "$?"
@@ -214,7 +228,15 @@ while [[ $ky_told == true ]] && kill -0 -- "-$ky_child" 2>/dev/null; do sleep 0.
 
 if [[ $ky_told == true ]]; then ky_itself=false; else ky_itself=true; fi
 printf -v ky_now '%(%s)T' -1
-ky_record end.json "{\"exit_code\": $ky_code, \"by_itself\": $ky_itself, \"head\": false, \"at\": $ky_now}"
+trap '' PIPE # it may be gone
+printf '%s\n' "{\"exit_code\": $ky_code, \"by_itself\": $ky_itself, \"head\": false, \"at\": $ky_now}" 1>&"$ky_recorder" 2>/dev/null
+exec {ky_recorder}>&-
+while :; do
+    wait "$ky_recording"
+    ky_recorded=$?
+    kill -0 "$ky_recording" 2>/dev/null || break
+done
+if ((ky_recorded == 137)); then ky_code=137; fi # so has it been, and we are next
 if [[ -n $ky_sampling ]]; then
     kill -s TERM "$ky_sampling" 2>/dev/null
     IFS= read -r -t 2 -u "$ky_sampled" _

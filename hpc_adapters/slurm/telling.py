@@ -31,7 +31,8 @@ ENDING_TAKES_S: Final = 60
 """Longer Slurm does not take to end a job: its KillWait is 30 s as it comes."""
 NAMESAKE_WITHIN: Final = timedelta(hours=1)
 """An id comes again so soon only where slurmctld has lost the job that bore it."""
-KILLED: Final = "signal-9"
+KILLED: Final = 128 + 9
+"""The exit code of what SIGKILL has ended, by its head's word and by Slurm's."""
 SAME_START_S: Final = 2
 SUPERSEDED_BY_ANOTHER: Final = "superseded"
 ENDS_OF_FORGETTING: Final = frozenset({Seen.TIMED_OUT, Seen.NODE_FAILED})
@@ -208,9 +209,9 @@ def _was_refused_by_node(job: Job, told: Verdict) -> bool:
 def _was_ended_with_namesake(job: Job, told: Verdict, known: Known) -> bool:
     """Whether slurmd killed it while it cleared up after the forgotten job of the same id, which it still ran.
 
-    It kills by id until nothing of that id is left, all processes at once: the head could write no end.
+    It kills by id until nothing of that id is left, one process after the other: the head could write no end.
     """
-    was_killed = told.seen is Seen.FAILED and told.detail == KILLED and known.end is None
+    was_killed = told.seen is Seen.FAILED and told.exit_code == KILLED and known.end is None
     return was_killed and known.has_namesake and length_s(job) <= HEAD_S
 
 
@@ -262,6 +263,8 @@ def _of_winner(winner: Job, told: Verdict, known: Known) -> Verdict:
         return Verdict(Seen.CANCELLED, BY_OWNER)
     if may_be_of_head(winner, told) and known.end is not None and known.end.head:
         return Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code)
+    if may_be_of_head(winner, told) and told.exit_code == SUPERSEDED and known.end is None:  # a copy of the same second
+        return Verdict(Seen.NODE_FAILED, SUPERSEDED_BY_ANOTHER, told.exit_code)
     if _was_ended_with_namesake(winner, told, known):
         return Verdict(Seen.NODE_FAILED, ENDED_WITH_NAMESAKE, told.exit_code)
     if told.seen in ENDS_OF_FORGETTING and known.end is not None and _ended_long_before(winner, known.end):
@@ -288,11 +291,11 @@ def _without_gate(job: Job, told: Verdict, known: Known) -> Verdict:
     """Of a short failure that did not pass the gate. Nobody did: the head, or Slurm itself, could not begin.
 
     Another run did, and is in nobody's records: the crash that made this copy has killed it. A copy that repeats its
-    recorded end says what became of the program.
+    recorded end says what became of the program, but for one that was killed: slurmd kills what slurmctld has lost.
     """
     if known.start is None and told.exit_code != SUPERSEDED:
         return Verdict(Seen.NODE_FAILED, "head-failed", told.exit_code)
     repeats = known.end is not None and known.end.by_itself and known.end.exit_code == told.exit_code
-    if repeats or length_s(job) > TURNED_AWAY_S:
+    if (repeats and told.exit_code != KILLED) or length_s(job) > TURNED_AWAY_S:
         return told
     return Verdict(Seen.NODE_FAILED, SUPERSEDED_BY_ANOTHER, told.exit_code)

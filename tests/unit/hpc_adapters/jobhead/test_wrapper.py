@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -242,6 +243,51 @@ def test_the_end_reaches_every_process_and_is_recorded_as_forced(work: Path) -> 
         out, _ = process.communicate(timeout=30)
         assert (out, process.returncode) == (b"", 143)
     assert ended(work) == {"exit_code": 143, "by_itself": False, "head": False}
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+
+
+def deepest_first(top: int) -> list[int]:
+    """Everything below one process in the order in which Slurm's linuxproc ends it: of two families the elder first."""
+    below = sorted(children(top))
+    return [each for child in below for each in deepest_first(child)] + below
+
+
+def eldest_first(top: int) -> list[int]:
+    """The same as a control group lists it."""
+    return [top, *sorted(deepest_first(top))]
+
+
+@pytest.mark.parametrize(("order", "said"), [(deepest_first, b"done\n"), (eldest_first, b"")])
+def test_a_program_of_which_the_site_has_killed_a_part_has_no_end_of_its_own(
+    work: Path, order: Callable[[int], list[int]], said: bytes
+) -> None:
+    """Slurm, which has forgotten the job, kills it process by process; a slow one lets what lives go on meanwhile."""
+    with start(work, sh(work, "echo ready; sleep 600; echo done; exit 0")) as process:
+        assert await_line(process) == b"ready\n"
+        while not (asleep := [pid for pid in deepest_first(process.pid) if name_of(pid) == "sleep"]):
+            pass
+        found = order(process.pid)
+        for pid in found[: found.index(asleep[0]) + 1]:
+            with suppress(ProcessLookupError):  # it ended with the one before
+                os.kill(pid, signal.SIGKILL)
+        assert process.communicate(timeout=30)[0] == said  # the deepest first: as if nothing had happened
+        assert process.returncode in {137, -signal.SIGKILL}
+    assert not (work / "end.json").exists()
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def test_a_program_that_is_killed_alone_has_an_end_of_its_own(work: Path) -> None:
+    assert run(work, sh(work, "kill -9 $$"))[0] == 137
+    assert ended(work) == {"exit_code": 137, "by_itself": True, "head": False}
 
 
 def test_what_the_program_left_behind_may_save_its_work_before_we_go(work: Path) -> None:

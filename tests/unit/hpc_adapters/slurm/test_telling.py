@@ -110,6 +110,23 @@ def test_a_copy_may_repeat_how_the_program_ended() -> None:
     assert said(forced) == (Seen.NODE_FAILED, "superseded")
 
 
+def test_a_lost_run_that_was_killed_is_our_fault_and_one_that_slurm_knows_is_not() -> None:
+    """Seen on 26.05: the first start's program died by slurmd, its head wrote that down, and the copy repeated it."""
+    killed = End(137, by_itself=True, head=False)
+    again = recorded(1, "FAILED", start=5, length=1, exit_code=137)
+    assert said(Known(recorded=[again], start=start(1, 0), end=killed)) == (Seen.NODE_FAILED, "superseded")
+    own = recorded(1, "FAILED", start=0, length=5, exit_code=137)
+    assert said(Known(recorded=[own], start=start(1, 0), end=killed)) == (Seen.FAILED, "")
+    assert said(Known(recorded=[own, again], start=start(1, 0), end=killed)) == (Seen.FAILED, "")
+
+
+def test_a_copy_that_starts_in_the_second_of_the_first_is_told_by_its_code_and_the_missing_end() -> None:
+    copy = recorded(1, "FAILED", start=2, length=6, exit_code=75)
+    assert said(Known(recorded=[copy], start=start(1, 0))) == (Seen.NODE_FAILED, "superseded")
+    own = End(75, by_itself=True, head=False)
+    assert said(Known(recorded=[copy], start=start(1, 0), end=own)) == (Seen.FAILED, "")
+
+
 def test_a_program_that_fails_at_once_has_failed_by_itself() -> None:
     job = live(1, "FAILED", length=0, exit_code=1)
     assert said(Known(live=[job], start=start(1, 0), end=End(1, by_itself=True, head=False))) == (Seen.FAILED, "")
@@ -148,6 +165,7 @@ def test_a_run_that_died_with_a_forgotten_bearer_of_its_id_is_no_failure_of_its_
     killed = recorded(1, "FAILED", length=2, signal=9)
     passed = Known(recorded=[killed], start=start(1, 0), has_namesake=True)
     assert said(passed) == (Seen.NODE_FAILED, "ended-with-namesake")
+    assert said(replace(passed, recorded=[recorded(1, "FAILED", length=2, exit_code=137)])) == said(passed)
     own_end = End(137, by_itself=True, head=False)
     for plain in (
         replace(passed, has_namesake=False),

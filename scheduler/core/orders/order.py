@@ -82,6 +82,11 @@ class Order:
         del machine, room
         return ()
 
+    def is_due(self, job: Request) -> bool:
+        """Whether it has waited so long that it goes before the order."""
+        del job
+        return False
+
     def arrived(self, job: Request) -> None:
         """It waits from job.submitted_s on."""
 

@@ -1,0 +1,140 @@
+"""When each waiting job will start: the engine is run ahead, on copies, through several possible futures. Pure.
+
+In each future every job runs for a time drawn from what is known of run times (runtimes.py), and new jobs arrive as
+they did on an earlier day (arrivals.py). Chance is an argument: the levels at which run times are drawn are stratified
+over the futures (McKay, Beckman & Conover 1979), in an order that comes from the seed alone. The same question has the
+same answer.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import pickle
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.core.engine import Engine
+from scheduler.core.request import Request
+from scheduler.core.runtimes import Lasting
+
+NEVER: Final = 1 << 62
+"""Does not start within the horizon."""
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIXES: Final = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What is known now. engine: only copied. started_s: of all that runs. after: of each future, what will arrive."""
+
+    engine: Engine
+    now_s: int
+    started_s: Mapping[int, int]
+    lasting: Lasting
+    after: Sequence[Iterator[Request]]
+    seed: int = 0
+
+
+def futures(scene: Scene, horizon_s: int, wanted: Collection[int] | None = None) -> Iterator[dict[int, int]]:
+    """One after the other: when each of `wanted` (else all that waits now) starts. Whoever asks may pause between."""
+    frozen = pickle.dumps(scene.engine, pickle.HIGHEST_PROTOCOL)
+    running, waiting = list(scene.engine.running.values()), [place[2] for place in scene.engine.waiting.values()]
+    jobs = sorted([*running, *waiting], key=lambda job: job.number)
+    lasts = _drawn(jobs, scene)
+    names = frozenset(scene.engine.waiting if wanted is None else wanted)
+    for index, arriving in enumerate(scene.after):
+        engine: Engine = pickle.loads(frozen)  # noqa: S301  our own bytes of a moment ago
+        known = {number: each[index] for number, each in lasts.items()}
+        yield _Future(engine, scene, index, known).run(arriving, names, horizon_s)
+
+
+class _Future:
+    """One of them, as it unfolds."""
+
+    def __init__(self, engine: Engine, scene: Scene, index: int, lasts: dict[int, int]) -> None:
+        self._engine, self._scene, self._lasts = engine, scene, lasts
+        self._index = index
+        self._ends = [(scene.started_s[number] + lasts[number], number) for number in engine.running]
+        heapq.heapify(self._ends)
+
+    def run(self, arriving: Iterator[Request], wanted: frozenset[int], horizon_s: int) -> dict[int, int]:
+        """At one instant: ends, then arrivals, then one pass, as in reality."""
+        engine, ends, now_s = self._engine, self._ends, self._scene.now_s
+        until_s, starts = now_s + horizon_s, dict.fromkeys(sorted(wanted), NEVER)
+        left, coming = len(wanted), next(arriving, None)
+        while True:
+            for job in engine.decide(now_s):
+                heapq.heappush(ends, (now_s + self._lasting(job), job.number))
+                if job.number in wanted:
+                    starts[job.number], left = now_s, left - 1
+            now_s = min(ends[0][0] if ends else NEVER, coming.submitted_s if coming else NEVER)
+            if left == 0 or now_s > until_s:
+                return starts
+            while ends and ends[0][0] == now_s:
+                engine.ended(heapq.heappop(ends)[1], now_s)
+            while coming is not None and coming.submitted_s == now_s:
+                engine.arrived(coming)
+                coming = next(arriving, None)
+
+    def _lasting(self, job: Request) -> int:
+        known = self._lasts.get(job.number)
+        if known is None:
+            level = _levels(np.array([job.number]), 1, self._scene.seed + 1 + self._index)[0]
+            known = self._scene.lasting.quantiles(job, 0, level)[0]
+        return known
+
+
+def _drawn(jobs: Sequence[Request], scene: Scene) -> dict[int, Sequence[int]]:
+    """How long each of them lasts in all, in each future."""
+    levels = _levels(np.array([job.number for job in jobs]), len(scene.after), scene.seed)
+    ran = [scene.now_s - scene.started_s.get(job.number, scene.now_s) for job in jobs]
+    drawn = (scene.lasting.quantiles(job, so_far, level) for job, so_far, level in zip(jobs, ran, levels, strict=True))
+    return {job.number: each for job, each in zip(jobs, drawn, strict=True)}
+
+
+def _levels(numbers: NDArray[Any], futures: int, seed: int) -> NDArray[np.float64]:
+    """For each job one level of each of so many equal parts of 0 … 1, in an order of its own."""
+    names = numbers.astype(np.uint64)[:, None] * np.uint64(2 * futures) + np.arange(2 * futures, dtype=np.uint64)
+    mixed = _mixed(names.astype(np.uint64), seed)
+    order = np.argsort(mixed[:, :futures], axis=1, kind="stable")
+    within = (mixed[:, futures:] >> np.uint64(11)).astype(np.float64) / (1 << 53)
+    return (order + within) / futures
+
+
+def _mixed(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """splitmix64 (Steele, Lea & Flood 2014): the same on every machine."""
+    values = (values + np.uint64(seed % (1 << 32)) * np.uint64(1_000_003)) * _MIX
+    for shift, factor in _MIXES:
+        values = (values ^ (values >> np.uint64(shift))) * factor
+    return values ^ (values >> np.uint64(31))
+
+
+def at_level(starts_s: Sequence[int], level: float) -> int | None:
+    """The time by which it has started in so large a part of the futures; None: not within the horizon.
+
+    The k-th of n with k = ⌈level·(n + 1)⌉: the n + 1st, the real one, is then no later with a chance of `level` at
+    least, if it is one of them.
+    """
+    ordered = sorted(starts_s)
+    rank = min(len(ordered), math.ceil(level * (len(ordered) + 1)))
+    found = ordered[rank - 1]
+    return None if found == NEVER else found
+
+
+def positions(jobs: Sequence[Request], seen: Sequence[Mapping[int, int]]) -> dict[int, int]:
+    """Rank of starting of each, for each machine, 1 is next: by the mean rank over the futures, then by age."""
+    ranks: Counter[int] = Counter()
+    for future in seen:
+        for rank, (_, number) in enumerate(sorted((future[job.number], job.number) for job in jobs)):
+            ranks[number] += rank
+    found, last = {}, Counter[int]()
+    for job in sorted(jobs, key=lambda job: (ranks[job.number], job.submitted_s, job.number)):
+        last[job.machine] += 1
+        found[job.number] = last[job.machine]
+    return found

@@ -113,6 +113,8 @@ class Waiting:
     person_id: UUID | None = None
     calls_micro_nu: int = 0
     """What all its calls may use on top, at most."""
+    seq: int = 0
+    """Its number, in the order in which attempts came."""
 
     @property
     def leaf(self) -> Leaf:
@@ -145,6 +147,7 @@ class Holding:
     """Its full size, until its real use is known."""
     calls: str | None = None
     calls_micro_nu: int = 0
+    seq: int = 0
     """As those of Waiting."""
 
     @property

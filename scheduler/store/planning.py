@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from scheduler.core.dependencies import READY, DependencyKind, Outlook, Prerequi
 from scheduler.core.model import State
 from scheduler.core.quotas import Share
 from scheduler.core.reasons import Why
-from scheduler.core.snapshot import Holding, Task, Wait, Waiting
+from scheduler.core.snapshot import Holding, Inside, Task, Wait, Waiting
 from scheduler.store import tree
 from scheduler.store.attempts import resources_of
 from scheduler.store.calls import CANCEL_WANTED
@@ -27,57 +27,93 @@ Reason = tuple[str | None, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """An attempt that is over. micro_nu: what was charged to the fair share for it, at that instant; None: nothing."""
+
+    seq: int
+    micro_nu: int | None = None
+    charged_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """All that waits, with the reasons that the last plan left, and all that a backend has."""
 
     waiting: Sequence[Waiting]
     reasons: Mapping[UUID, Reason]
     held: Sequence[Holding]
+    gone: Mapping[UUID, Gone] = field(default_factory=dict)
+    """Of attempts that were asked for by name: those that are over. One that never was is nowhere."""
 
 
-async def live(conn: Conn) -> Live:
-    """At one instant. What the tasks of an array wait for is noted with the first of them (head)."""
-    rows = await conn.fetch(
-        "SELECT a.id, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, a.gpus, a.cpus, "  # noqa: S608  our own words
-        "a.memory_mb, a.qpus, a.walltime_s, a.nu, a.state = 'QUEUED' AS is_queued, a.backend_ref, a.started_at, "
-        "a.dispatched_at, coalesce(a.started_at, a.dispatched_at) AS since, "
-        "j.submitted_at, j.service_class, j.begin_at, j.project_id, j.person_id, "
-        "j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head, "
-        "j.session_job_id IS NOT NULL OR "
-        "EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends, "
-        f"CASE WHEN {LACKS_ITS_START} OR (f.staged_at IS NULL AND {HAS_INPUTS}) "
-        "THEN coalesce(f.problem, '') END AS staging, "
-        "a.caller_id, CASE WHEN a.caller_id IS NULL THEN u.backend END AS calls, u.calls AS max_calls, "
-        "u.shots AS call_shots, u.max_shots, u.idle_s, u.base_us, u.per_kshot_us, u.nu_per_hour, "
-        f"{CANCEL_WANTED} AS cancel_wanted FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
-        "LEFT JOIN scheduler.job_array r ON r.id = j.array_id "
-        "LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id "
-        "LEFT JOIN scheduler.job_qpu u ON u.job_id = j.id "
-        "LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id "
-        "WHERE a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING')"
-    )
+LIVE = "('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING')"
+COLUMNS = f"""a.id, a.seq, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, a.gpus, a.cpus,
+    a.memory_mb, a.qpus, a.walltime_s, a.nu, a.state = 'QUEUED' AS is_queued, a.state IN {LIVE} AS is_live,
+    a.backend_ref, a.started_at, a.dispatched_at, coalesce(a.started_at, a.dispatched_at) AS since,
+    j.submitted_at, j.service_class, j.begin_at, j.project_id, j.person_id,
+    j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head,
+    j.session_job_id IS NOT NULL OR
+        EXISTS (SELECT FROM scheduler.dependency d WHERE d.job_id = coalesce(j.array_id, j.id)) AS depends,
+    CASE WHEN {LACKS_ITS_START} OR (f.staged_at IS NULL AND {HAS_INPUTS})
+        THEN coalesce(f.problem, '') END AS staging,
+    a.caller_id, CASE WHEN a.caller_id IS NULL THEN u.backend END AS calls, u.calls AS max_calls,
+    u.shots AS call_shots, u.max_shots, u.idle_s, u.base_us, u.per_kshot_us, u.nu_per_hour,
+    {CANCEL_WANTED} AS cancel_wanted, v.id AS reservation_id, v.number AS reservation, v.since AS inside_since,
+    v.until AS inside_until, b.shorten,
+    EXISTS (SELECT FROM scheduler.reservation_cancelled x WHERE x.reservation_id = v.id) AS reservation_cancelled"""  # noqa: S608  our own words
+CHARGE = "g.nu AS charged_nu, g.charged_at"
+JOINS = """LEFT JOIN scheduler.job j ON j.id = a.job_id
+    LEFT JOIN scheduler.job_array r ON r.id = j.array_id
+    LEFT JOIN scheduler.attempt_files f ON f.attempt_id = a.id
+    LEFT JOIN scheduler.job_qpu u ON u.job_id = j.id
+    LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id
+    LEFT JOIN scheduler.reservation_job b ON b.job_id = a.job_id AND a.caller_id IS NULL
+    LEFT JOIN scheduler.reservation v ON v.id = b.reservation_id"""
+JOIN_CHARGE = "LEFT JOIN scheduler.fairshare_charge g ON g.attempt_id = a.id AND a.ended_at IS NOT NULL"
+"""What is read of an attempt `a`, of all that live and of those that are named alike."""
+
+ALL = f"SELECT {COLUMNS} FROM scheduler.attempt a {JOINS} WHERE a.state IN {LIVE}"  # noqa: S608  our own words
+_NAMED = (
+    f"SELECT {COLUMNS}, {CHARGE} FROM unnest($1::uuid[]) AS named (id) "  # noqa: S608  our own words
+    f"JOIN scheduler.attempt a ON a.id = named.id {JOINS} {JOIN_CHARGE}"
+)
+
+
+async def live(conn: Conn, ids: Collection[UUID] | None = None) -> Live:
+    """At one instant; of all, or of these attempts and what has become of those of them that are over.
+
+    What the tasks of an array wait for is noted with the first of them (head).
+    """
+    return await told(conn, await (conn.fetch(ALL) if ids is None else conn.fetch(_NAMED, list(set(ids)))))
+
+
+async def told(conn: Conn, rows: Sequence[asyncpg.Record]) -> Live:
+    """Rows of COLUMNS. Only what waits for other jobs makes a second look necessary."""
     queued = [row for row in rows if row["is_queued"]]
-    outlooks = await _outlooks(conn) if any(row["depends"] for row in queued) else {}
+    heads = {row["head"] for row in queued if row["depends"]}
+    outlooks = await _outlooks(conn, heads) if heads else {}
     return Live(
         waiting=[_waiting(row, outlooks.get(row["head"], READY)) for row in queued],
         reasons={row["id"]: (row["wait_reason"], row["wait_facts"]) for row in queued},
-        held=[_holding(row) for row in rows if not row["is_queued"]],
+        held=[_holding(row) for row in rows if row["is_live"] and not row["is_queued"]],
+        gone={row["id"]: _gone(row) for row in rows if not row["is_live"]},
     )
 
 
-async def _outlooks(conn: Conn) -> dict[UUID, Outlook]:
-    """Of everything that waits and was asked to wait for other jobs."""
-    rows = await conn.fetch(
-        "SELECT d.job_id AS head, d.kind, coalesce(o.number::text, o.id::text) AS job, n.state, n.started "
-        "FROM (SELECT job_id, on_job_id, kind::text AS kind FROM scheduler.dependency UNION ALL "
-        "SELECT coalesce(array_id, id), session_job_id, NULL FROM scheduler.job "
-        "WHERE session_job_id IS NOT NULL AND (array_id IS NULL OR array_id = id)) d "
-        "JOIN scheduler.job o ON o.id = d.on_job_id "
-        "JOIN LATERAL (SELECT (array_agg(a.state ORDER BY a.ordinal DESC))[1] AS state, "
-        "bool_or(a.started_at IS NOT NULL) AS started FROM scheduler.attempt a WHERE a.job_id = o.id) n ON true "
-        "WHERE d.job_id IN (SELECT coalesce(j.array_id, j.id) FROM scheduler.attempt w "
-        "JOIN scheduler.job j ON j.id = w.job_id WHERE w.state = 'QUEUED') ORDER BY d.job_id, o.number, o.id"
-    )
+OUTLOOKS = """
+    SELECT d.job_id AS head, d.kind, coalesce(o.number::text, o.id::text) AS job, n.state, n.started
+    FROM (SELECT job_id, on_job_id, kind::text AS kind FROM scheduler.dependency WHERE job_id = ANY($1) UNION ALL
+        SELECT id, session_job_id, NULL FROM scheduler.job WHERE session_job_id IS NOT NULL AND id = ANY($1)) d
+    JOIN scheduler.job o ON o.id = d.on_job_id
+    JOIN LATERAL (SELECT (array_agg(a.state ORDER BY a.ordinal DESC))[1] AS state,
+        bool_or(a.started_at IS NOT NULL) AS started FROM scheduler.attempt a WHERE a.job_id = o.id) n ON true
+    ORDER BY d.job_id, o.number, o.id
+"""
+
+
+async def _outlooks(conn: Conn, heads: Collection[UUID]) -> dict[UUID, Outlook]:
+    """Of jobs that were asked to wait for other jobs."""
+    rows = await conn.fetch(OUTLOOKS, list(heads))
     conditions: dict[UUID, list[Prerequisite]] = {}
     for row in rows:
         kind = None if row["kind"] is None else DependencyKind(row["kind"])
@@ -126,7 +162,7 @@ async def write_reasons(conn: Conn, waits: Sequence[Wait]) -> None:
 
 
 def _waiting(row: asyncpg.Record, of_others: Outlook) -> Waiting:
-    facts = row["wait_facts"]
+    facts = row["wait_facts"] if row["not_before"] is not None else {}  # only while it is set aside
     parked = facts.get("problem") if row["wait_reason"] == Why.PARKED else None
     refused = facts.get("code") if row["wait_reason"] == Why.NOT_ELIGIBLE else None
     return Waiting(
@@ -148,29 +184,53 @@ def _waiting(row: asyncpg.Record, of_others: Outlook) -> Waiting:
         parked=parked,
         calls=row["calls"],
         is_call=row["caller_id"] is not None,
+        inside=_inside(row),
         project_id=row["project_id"],
         person_id=row["person_id"],
         calls_micro_nu=_calls_micro_nu(row),
+        seq=row["seq"],
     )
 
 
 def _holding(row: asyncpg.Record) -> Holding:
+    until = row["since"] + timedelta(seconds=row["walltime_s"])
     return Holding(
         attempt_id=row["id"],
         organisation_id=row["organisation_id"],
         backend=row["backend"],
         needs=resources_of(row),
-        until=row["since"] + timedelta(seconds=row["walltime_s"]),
+        until=until if row["inside_until"] is None else min(until, row["inside_until"]),
         accepted=row["backend_ref"] is not None,
         started=row["started_at"] is not None,
         sent_at=row["dispatched_at"],
         array_id=row["array_id"],
         is_call=row["caller_id"] is not None,
+        reservation_id=row["reservation_id"],
         project_id=row["project_id"],
         person_id=row["person_id"],
         micro_nu=micro(row["nu"]),
         calls=row["calls"],
         calls_micro_nu=_calls_micro_nu(row),
+        seq=row["seq"],
+    )
+
+
+def _gone(row: asyncpg.Record) -> Gone:
+    charged = row["charged_nu"]
+    return Gone(row["seq"]) if charged is None else Gone(row["seq"], micro(charged), row["charged_at"])
+
+
+def _inside(row: asyncpg.Record) -> Inside | None:
+    """What a job calls while it runs is not in its reservation."""
+    if row["reservation_id"] is None:
+        return None
+    return Inside(
+        reservation_id=row["reservation_id"],
+        name=f"R{row['reservation']}",
+        since=row["inside_since"],
+        until=row["inside_until"],
+        shorten=row["shorten"],
+        is_cancelled=row["reservation_cancelled"],
     )
 
 

@@ -2,68 +2,89 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
 import typer
 
+from infra.clock import utc_now
+from infra.db.connection import Pool, transaction
 from infra.refusal import Refusal
-from scheduler.simulate import options
+from scheduler.simulate import export, options
+from scheduler.simulate.errors import ExperimentRefused, TraceUnreadable
+from scheduler.simulate.history import source_of
 from scheduler.simulate.metrics import measured
 from scheduler.simulate.replay import Progress, replay
 from scheduler.simulate.report import Run, report
 from scheduler.simulate.rows import TraceJob
 from scheduler.simulate.sampling import sampled
-from scheduler.simulate.scenarios import scenarios
+from scheduler.simulate.scenarios import grown, scenarios
 from scheduler.simulate.shares import Share, equal_shares, read_shares
+from scheduler.simulate.sources import Source, with_machines
 from scheduler.simulate.trace import read_jobs
 from scheduler.simulate.wording import said
 from scheduler.simulate.words import Words
-from scheduler.simulate.workload import Setting, prepared
+from scheduler.simulate.workload import UNNAMED, Setting, prepared
+from scheduler.store.history import history as history_in
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Try a scheduling policy on a recorded workload.")
 _REFUSED = 2
 
-Jobs = Annotated[Path, typer.Option("--jobs", help="jobs.csv, jobs.csv.gz, or SWF by the ending .swf.")]
+OpenDatabase = Callable[[], AbstractAsyncContextManager[Pool]]
+"""How the lab reaches this installation: whoever starts it hands this over as the context's object."""
+
+Jobs = Annotated[Path | None, typer.Option("--jobs", help="jobs.csv, jobs.csv.gz, or SWF by the ending .swf.")]
+Own = Annotated[bool, typer.Option("--history", help="Instead: what ran on this installation.")]
+Since = Annotated[str | None, typer.Option("--from", help="Of the history: submitted on this day (Japan) or later.")]
+Until = Annotated[str | None, typer.Option("--to", help="Of the history: submitted before this day.")]
 Shares = Annotated[Path | None, typer.Option("--shares", help="org,share[,parent]; without it all weigh the same.")]
+Gpus = Annotated[
+    list[str] | None,
+    typer.Option("--gpus", help="GPUs of the machine (N), of each by name (NAME=N), or so many more (+M)."),
+]
+Qpus = Annotated[list[str] | None, typer.Option("--qpus", help="QPU=N: how many there are of it, if not one.")]
 EstimateWord = Annotated[str, typer.Option("--estimate", help="What the policy believes: exact, limit or x2.")]
 Days = Annotated[str | None, typer.Option("--days", help="A-B: only what was submitted from day A until before day B.")]
 NodesOf = Annotated[int, typer.Option("--nodes-of", help="GPUs of a node, packed for real; 0: a plain pool.")]
-Rates = Annotated[list[str] | None, typer.Option("--rate", help="QPU=NU: what an hour of it is worth.")]
+Rates = Annotated[list[str] | None, typer.Option("--rate", help="NAME=NU: what an hour of this QPU, or GPU, is worth.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")]
 
 
 @app.command(name="replay")
 def replay_command(
-    jobs: Jobs,
-    gpus: Annotated[int, typer.Option("--gpus", help="GPUs of the machine.")],
+    ctx: typer.Context,
+    *,
+    jobs: Jobs = None,
+    history: Own = False,
+    since: Since = None,
+    until: Until = None,
+    gpus: Gpus = None,
     shares: Shares = None,
     policy: Annotated[str, typer.Option("--policy", help="kyoyo, fifo, fifo-easy, fairtree-easy, static.")] = "kyoyo",
     estimate: EstimateWord = "limit",
     days: Days = None,
     nodes_of: NodesOf = 0,
+    qpus: Qpus = None,
     rate: Rates = None,
     to_json: Json = None,
 ) -> None:
     """Replays a workload through the production core and tells how good the schedule is."""
     with refusals_told():
-        setting = Setting(
-            gpus=options.gpus(gpus),
-            policy=options.policy(policy),
-            estimate=options.estimate(estimate),
-            days=options.days(days),
-            nodes_of=options.nodes_of(nodes_of, gpus=gpus),
-            rates=options.rates(rate or []),
-        )
-        trace, weights = read(jobs, shares)
-        told = json.dumps(asdict(run(trace, weights, setting, source=jobs.name).figures), indent=2)
+        sizes, asked = options.sizes(gpus or []), _asked(estimate, days, qpus, rate)
+        asked = replace(asked, policy=options.policy(policy))
+        source = read(ctx.obj, jobs, shares, history=history, since=since, until=until)
+        setting = with_machines(asked, source, sizes, nodes_of=nodes_of)
+        setting = grown(setting, {UNNAMED: sizes.more} if sizes.more else {})
+        told = json.dumps(asdict(run(source.jobs, source.shares, setting, source=source.name).figures), indent=2)
         if to_json is not None:
             to_json.write_text(told + "\n", encoding="utf-8")
         typer.echo(told)
@@ -71,8 +92,13 @@ def replay_command(
 
 @app.command(name="compare")
 def compare_command(
-    jobs: Jobs,
-    gpus: Annotated[list[str], typer.Option("--gpus", help="GPUs of the machine; and +M: also with so many more.")],
+    ctx: typer.Context,
+    *,
+    jobs: Jobs = None,
+    history: Own = False,
+    since: Since = None,
+    until: Until = None,
+    gpus: Gpus = None,
     html: Annotated[Path, typer.Option("--html", help="Where the report goes.")] = Path("comparison.html"),
     shares: Shares = None,
     policy: Annotated[str, typer.Option("--policy", help="Names with commas between.")] = "kyoyo",
@@ -82,38 +108,91 @@ def compare_command(
     estimate: EstimateWord = "limit",
     days: Days = None,
     nodes_of: NodesOf = 0,
+    qpus: Qpus = None,
     rate: Rates = None,
     to_json: Json = None,
     language: Annotated[str | None, typer.Option("--language", help="ja or en; else the terminal's.")] = None,
 ) -> None:
     """Replays the same history under several policies and scenarios, and draws the answers on one page."""
     with refusals_told():
-        size, more = options.sizes(gpus)
-        base = Setting(
-            gpus=size,
-            estimate=options.estimate(estimate),
-            days=options.days(days),
-            nodes_of=options.nodes_of(nodes_of, gpus=size),
-            rates=options.rates(rate or []),
-        )
-        words = Words(options.language(language) if language else "ja" if is_japanese() else "en")
-        settings = scenarios(base, options.policies(policy), what_if or [], more, as_it_is=words.text("base"))
-        trace, weights = read(jobs, shares)
-        runs = [run(trace, weights, setting, source=jobs.name) for setting in settings]
-        html.write_text(report(runs, words, source=jobs.name), encoding="utf-8")
+        sizes, asked, policies = options.sizes(gpus or []), _asked(estimate, days, qpus, rate), options.policies(policy)
+        words = Words(options.language(language) if language else terminal_language())
+        source = read(ctx.obj, jobs, shares, history=history, since=since, until=until)
+        base = with_machines(asked, source, sizes, nodes_of=nodes_of)
+        settings = scenarios(base, policies, what_if or [], sizes.more, as_it_is=words.text("base"))
+        runs = [run(source.jobs, source.shares, setting, source=source.name) for setting in settings]
+        html.write_text(report(runs, words, source=source.name), encoding="utf-8")
         if to_json is not None:
             told = {each.name: asdict(each.figures) for each in runs}
             to_json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         typer.echo(str(html))
 
 
-def read(jobs: Path, shares: Path | None) -> tuple[list[TraceJob], list[Share]]:
-    """Both files, checked."""
-    trace = read_jobs(jobs)
-    return trace, equal_shares(trace) if shares is None else read_shares(shares)
+@app.command(name="export")
+def export_command(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option("--out", help="A folder for jobs.csv.gz and shares.csv.")],
+    *,
+    since: Since = None,
+    until: Until = None,
+    pseudonyms: Annotated[bool, typer.Option("--pseudonyms", help="Numbers instead of names and addresses.")] = False,
+) -> None:
+    """Writes what ran on this installation as a trace, and tells the command that replays it."""
+    with refusals_told():
+        source = read(ctx.obj, None, None, history=True, since=since, until=until)
+        if pseudonyms:
+            source = export.pseudonymous(source)
+        export.write(source, out)
+        typer.echo(export.how_to_replay(source, out))
 
 
-def run(trace: list[TraceJob], shares: list[Share], setting: Setting, *, source: str) -> Run:
+def _asked(estimate: str, days: str | None, qpus: Sequence[str] | None, rate: Sequence[str] | None) -> Setting:
+    return Setting(
+        gpus=0,
+        estimate=options.estimate(estimate),
+        days=options.days(days),
+        qpus=options.qpus(qpus or []),
+        rates=options.rates(rate or []),
+    )
+
+
+def read(
+    open_database: OpenDatabase | None,
+    jobs: Path | None,
+    shares: Path | None,
+    *,
+    history: bool,
+    since: str | None,
+    until: str | None,
+) -> Source:
+    """The files, or the history of this installation: one of the two, checked."""
+    if history == (jobs is not None):
+        raise ExperimentRefused(option="--jobs", value="", problem="one_source", known="--jobs | --history")
+    if jobs is not None:
+        for option, value in (("--from", since), ("--to", until)):
+            if value is not None:
+                raise ExperimentRefused(option=option, value=value, problem="one_source", known="--history")
+        trace = read_jobs(jobs)
+        weights = equal_shares(trace) if shares is None else read_shares(shares)
+        return Source(name=jobs.name, jobs=trace, shares=weights)
+    if shares is not None:
+        raise ExperimentRefused(option="--shares", value=shares.name, problem="one_source", known="--jobs")
+    return asyncio.run(own_history(open_database, *options.span(since, until, now=utc_now())))
+
+
+async def own_history(open_database: OpenDatabase | None, since: datetime, until: datetime) -> Source:
+    """What was submitted in [since, until), read at one instant; what is not in it is told on the error stream."""
+    if open_database is None:
+        raise TraceUnreadable(source="", problem="no_database", columns=[])
+    async with open_database() as pool, transaction(pool, snapshot=True) as conn:
+        source = source_of(await history_in(conn, since=since, until=until))
+    words = Words(terminal_language())
+    if source.left_out:
+        typer.echo(words.text("history.left_out", jobs=source.left_out), err=True)
+    return replace(source, name=words.text("history", span=source.name))
+
+
+def run(trace: Sequence[TraceJob], shares: Sequence[Share], setting: Setting, *, source: str) -> Run:
     """One replay, with its progress on the terminal."""
     workload = prepared(trace, shares, setting, source=source)
     name = setting.name or setting.policy
@@ -145,11 +224,11 @@ def refusals_told() -> Iterator[None]:
     try:
         yield
     except Refusal as refused:
-        typer.echo(said(refused, japanese=is_japanese()), err=True)
+        typer.echo(said(refused, japanese=terminal_language() == "ja"), err=True)
         raise typer.Exit(_REFUSED) from None
 
 
-def is_japanese() -> bool:
-    """The terminal's language, by the variables in the order that POSIX gives."""
+def terminal_language() -> str:
+    """'ja' or 'en', by the variables in the order that POSIX gives."""
     named = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    return next(filter(None, named), "").startswith("ja")
+    return "ja" if next(filter(None, named), "").startswith("ja") else "en"

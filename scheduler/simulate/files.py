@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scheduler.simulate.errors import TraceUnreadable
+from scheduler.simulate.numbers import Where
 
 
 def text_of(path: Path) -> str:
@@ -26,9 +27,22 @@ def text_of(path: Path) -> str:
 
 def rows_of(source: str, text: str, required: Sequence[str]) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Names of the columns, and each row with its number (the header is 1); empty lines are passed over."""
-    reader = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(reader, [])]
+    reader = _numbered(source, text)
+    _, first = next(reader, (1, []))
+    header = [name.strip() for name in first]
     missing = [name for name in required if name not in header]
     if missing:
         raise TraceUnreadable(source=source, problem="missing_columns", columns=missing)
-    return header, ((reader.line_num, row) for row in reader if any(row))
+    twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
+    if twice:
+        raise TraceUnreadable(source=source, problem="repeated_columns", columns=twice)
+    return header, ((number, row) for number, row in reader if any(row))
+
+
+def _numbered(source: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error:  # a field without an end
+        Where(source, reader.line_num).require(False, "", "not_read")  # noqa: FBT003

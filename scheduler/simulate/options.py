@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 
+from infra.tokyo import TOKYO
 from scheduler.simulate.errors import ExperimentRefused
 from scheduler.simulate.policies import POLICIES
 from scheduler.simulate.rows import MAX_GPUS
 from scheduler.simulate.shares import MAX_WEIGHT
-from scheduler.simulate.workload import Estimate
+from scheduler.simulate.workload import UNNAMED, Estimate
 
 _DAYS = re.compile(r"(\d{1,6})-(\d{1,6})")
-_CHANGE = re.compile(r"(.+)=(\+?\d{1,9})")
+_CHANGE = re.compile(r"(.+)=(\+?\d{1,9})", re.ASCII)
+_SIZE = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<plus>\+)?(?P<count>\d{1,8})", re.ASCII)
 _MILLI = 1000
 
 
@@ -35,11 +39,14 @@ def gpus(value: int) -> int:
     return in_range("--gpus", value, 1, MAX_GPUS)
 
 
-def nodes_of(value: int, *, gpus: int) -> int:
-    """GPUs of a node; 0: a plain pool. The machine is whole nodes."""
-    in_range("--nodes-of", value, 0, gpus)
-    if value and gpus % value:
-        raise ExperimentRefused(option="--nodes-of", value=value, problem="out_of_range", known=f"divisors of {gpus}")
+def nodes_of(value: int, *, pools: Iterable[int]) -> int:
+    """GPUs of a node; 0: plain pools. Every pool, of so many GPUs, is whole nodes."""
+    for units in pools:
+        in_range("--nodes-of", value, 0, units)
+        if value and units % value:
+            raise ExperimentRefused(
+                option="--nodes-of", value=value, problem="out_of_range", known=f"divisors of {units}"
+            )
     return value
 
 
@@ -80,28 +87,71 @@ def rates(words: Sequence[str]) -> dict[str, int]:
     return table
 
 
-def changes(words: str) -> tuple[dict[str, int], int | None]:
-    """'org03=2,gpus=+8': weights, and how many GPUs more; None: as many as before."""
+def qpus(words: Sequence[str]) -> dict[str, int]:
+    """'helmi=2': there are two of this name."""
+    table: dict[str, int] = {}
+    for word in words:
+        found = _SIZE.fullmatch(word)
+        if found is None or not found["name"] or found["plus"]:
+            raise ExperimentRefused(option="--qpus", value=word, problem="not_read", known="QPU=N")
+        table[found["name"]] = in_range("--qpus", int(found["count"]), 1, MAX_GPUS)
+    return table
+
+
+def changes(words: str) -> tuple[dict[str, int], dict[str, int]]:
+    """'org03=2,gpus=+8': weights, and how many units of which machine more ('gpus': of the only one)."""
     weights: dict[str, int] = {}
-    more: int | None = None
+    more: dict[str, int] = {}
     for word in filter(None, (each.strip() for each in words.split(","))):
         found = _CHANGE.fullmatch(word)
-        if found is None or (found[2].startswith("+") != (found[1] == "gpus")):
+        if found is None or (found[1] == UNNAMED and not found[2].startswith("+")):
             raise ExperimentRefused(option="--what-if", value=word, problem="not_read", known="ORG=2,gpus=+8")
-        if found[1] == "gpus":
-            more = int(found[2])
+        if found[2].startswith("+"):
+            more[found[1]] = in_range("--what-if", int(found[2]), 0, MAX_GPUS)
         else:
             weights[found[1]] = in_range("--what-if", int(found[2]), 1, MAX_WEIGHT)
     return weights, more
 
 
-def sizes(words: Sequence[str]) -> tuple[int, int]:
-    """'--gpus 576 --gpus +8': the machine, and so many more to try (0: none)."""
-    base = [word for word in words if word.isdecimal() and len(word) <= len(str(MAX_GPUS))]
-    more = [word for word in words if re.fullmatch(r"\+\d{1,8}", word)]
-    if len(base) != 1 or len(more) > 1 or len(base) + len(more) != len(words):
-        raise ExperimentRefused(option="--gpus", value=" ".join(words), problem="not_read", known="N, or N and +M")
-    return gpus(int(base[0])), int(more[0]) if more else 0
+class Sizes(NamedTuple):
+    """GPUs of the machine without a name (None: not told), of those that have one, and so many more to try."""
+
+    gpus: int | None
+    pools: Mapping[str, int]
+    more: int = 0
+
+
+def sizes(words: Sequence[str]) -> Sizes:
+    """'--gpus 576 --gpus +8': one machine; '--gpus north=64 --gpus south=32': several."""
+    plain, more, pools = list[int](), list[int](), dict[str, int]()
+    for word in words:
+        found = _SIZE.fullmatch(word)
+        is_again = found is not None and found["name"] in pools
+        if found is None or is_again or (found["name"] and found["plus"]):
+            raise ExperimentRefused(option="--gpus", value=word, problem="not_read", known="N | NAME=N | +M")
+        if found["name"]:
+            pools[found["name"]] = gpus(int(found["count"]))
+        else:
+            (more if found["plus"] else plain).append(int(found["count"]))
+    if len(plain) > 1 or len(more) > 1:
+        raise ExperimentRefused(option="--gpus", value=" ".join(words), problem="not_read", known="N | NAME=N | +M")
+    return Sizes(gpus(plain[0]) if plain else None, pools, more[0] if more else 0)
+
+
+def span(since: str | None, until: str | None, *, now: datetime) -> tuple[datetime, datetime]:
+    """From the beginning of one day in Japan to before that of another; else from ever, and until now."""
+    first = datetime.fromtimestamp(0, UTC) if since is None else _day("--from", since)
+    end = now if until is None else _day("--to", until)
+    if first >= end:
+        raise ExperimentRefused(option="--from", value=since, problem="out_of_range", known=f"… {until or 'now'}")
+    return first, end
+
+
+def _day(option: str, word: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(word), time(), TOKYO)
+    except ValueError:
+        raise ExperimentRefused(option=option, value=word, problem="not_read", known="2026-10-01") from None
 
 
 def language(word: str) -> str:

@@ -33,22 +33,25 @@ def order_of(name: str, tree: Tree, sizes: Sequence[tuple[int, int]]) -> Order:
 
 
 def suited(workload: Workload, policy: str) -> Workload:
-    """For `static` the pool of GPUs in fixed parts, one for each organisation, by weight (largest remainder, 1 at
+    """For `static` each pool of GPUs in fixed parts, one for each organisation, by weight (largest remainder, 1 at
     least).
 
     A gang larger than its part takes all of it, for so much longer: what its owner would have had alone.
     """
     if policy != "static":
         return workload
-    gpus = workload.places[0]
     weights = [node.weight for node in workload.nodes if node.parent is None]
-    parts = _parts(gpus.units, weights)
-    after = len(workload.places)
-    owned = (Place(name, part, gpus.rate, is_part=True) for name, part in zip(workload.names, parts, strict=True))
-    places = [*workload.places, *owned]
+    places, parts_of = list(workload.places), dict[int, tuple[int, list[int]]]()
+    for index, pool in enumerate(workload.places):
+        if not pool.is_qpu:
+            parts = _parts(pool.units, weights)
+            parts_of[index] = len(places), parts
+            owners = zip(workload.names, parts, strict=True)
+            places += [Place(f"{pool.name}/{name}", part, pool.rate, is_part=True) for name, part in owners]
     requests, durations = list(workload.requests), list(workload.durations)
     for index, job in enumerate(requests):
-        if job.machine == 0:
+        if job.machine in parts_of:
+            after, parts = parts_of[job.machine]
             organisation = workload.organisations[job.leaf]
             units = min(job.units, parts[organisation])
             limit_s = -(-job.limit_s * job.units // units)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from scheduler.simulate.numbers import Where, counted, seconds
 
 REQUIRED: Final = ("job_id", "org", "submit_s", "duration_s", "limit_s", "gpus")
+OPTIONAL: Final = ("user", "qpu_s", "qpu", "machine")
 MAX_SUBMIT_S: Final = 4_000_000_000
 """Times since the epoch are taken too."""
 MAX_DURATION_S: Final = 10 * 366 * 86_400
@@ -28,12 +29,14 @@ class TraceJob(NamedTuple):
     gpus: int
     qpu_s: int = 0
     qpu: str = ""
+    machine: str = ""
+    """Whose GPUs; empty: those of the one pool that has no name."""
 
 
-def checked(where: Where, words: Sequence[str], more: Sequence[str] = ("", "", "")) -> TraceJob:
-    """A row of words as a job; words: as REQUIRED, more: user, qpu_s, qpu."""
+def checked(where: Where, words: Sequence[str], more: Sequence[str] = ("", "", "", "")) -> TraceJob:
+    """A row of words as a job; words: as REQUIRED, more: as OPTIONAL."""
     job_id, org, submit, duration, limit, gpus = words
-    user, qpu_s, qpu = more
+    user, qpu_s, qpu, machine = more
     where.require(job_id, "job_id", "missing_value")
     where.require(org, "org", "missing_value")
     job = TraceJob(
@@ -47,6 +50,7 @@ def checked(where: Where, words: Sequence[str], more: Sequence[str] = ("", "", "
         counted(where, "gpus", gpus, MAX_GPUS),
         seconds(where, "qpu_s", qpu_s, MAX_DURATION_S) if qpu_s else 0,
         qpu,
+        machine,
     )
     where.require(job.gpus or job.qpu_s, "gpus", "nothing_asked", value=gpus)
     where.require(not job.qpu_s or qpu, "qpu", "no_qpu")

@@ -35,7 +35,11 @@ def jobs_of(source: str, text: str) -> list[TraceJob]:
             organisation, user = user, ""
         user = "" if user == _UNKNOWN else user
         jobs.append(
-            checked(where, (words[_JOB], organisation, words[_SUBMIT], words[_RUN], limit, processors), (user, "", ""))
+            checked(
+                where,
+                (words[_JOB], organisation, words[_SUBMIT], words[_RUN], limit, processors),
+                (user, "", "", ""),
+            )
         )
     return jobs
 

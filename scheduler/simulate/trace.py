@@ -9,7 +9,7 @@ from scheduler.simulate import swf
 from scheduler.simulate.errors import TraceRowRefused, TraceUnreadable
 from scheduler.simulate.files import rows_of, text_of
 from scheduler.simulate.numbers import Where
-from scheduler.simulate.rows import REQUIRED, TraceJob, checked
+from scheduler.simulate.rows import OPTIONAL, REQUIRED, TraceJob, checked
 
 
 def read_jobs(path: Path) -> list[TraceJob]:
@@ -27,7 +27,7 @@ def _jobs(source: str, text: str) -> Iterator[TraceJob]:
     header, rows = rows_of(source, text, REQUIRED)
     at = {name: index for index, name in enumerate(header)}
     columns = [at[name] for name in REQUIRED]
-    optional = [at.get(name) for name in ("user", "qpu_s", "qpu")]
+    optional = [at.get(name) for name in OPTIONAL]
     for number, row in rows:
         if len(row) < len(header):
             raise TraceRowRefused(

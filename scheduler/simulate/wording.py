@@ -19,6 +19,10 @@ FILES: Final[Mapping[str, tuple[Pair, Pair]]] = {
         ("{source} は UTF-8 のテキスト（または gzip）として読めません。", "{source} is no UTF-8 text, nor gzip of it."),
         ("CSV または SWF のファイルを指定してください。", "Name a file of the form CSV or SWF."),
     ),
+    "repeated_columns": (
+        ("{source} に同じ列が 2 回あります: {columns}", "{source} names columns twice: {columns}."),
+        ("列名は 1 回だけ使ってください。", "Name each column once."),
+    ),
     "missing_columns": (
         ("{source} に列がありません: {columns}", "{source} lacks columns: {columns}."),
         ("1 行目に列名を入れてください。", "Name the columns in the first row."),
@@ -27,9 +31,27 @@ FILES: Final[Mapping[str, tuple[Pair, Pair]]] = {
         ("{source} には対象となる行がありません。", "{source} holds no row to replay."),
         ("ファイルまたは --days の範囲を確かめてください。", "Check the file, or the range of --days."),
     ),
+    "no_history": (
+        (
+            "この環境には、その期間に GPU または QPU で動いたジョブの記録がありません。",
+            "Nothing was submitted in that time that then ran on a GPU or a QPU of this installation.",
+        ),
+        ("--from と --to を確かめてください。", "Check --from and --to."),
+    ),
+    "no_database": (
+        ("この環境のデータベースを読めません: {source}", "The database of this installation cannot be read: {source}"),
+        (
+            "kyoyod と同じ KYOYO_… の設定で実行してください。",
+            "Run it with the same settings (KYOYO_…) as kyoyod.",
+        ),
+    ),
 }
 
 ROWS: Final[Mapping[str, tuple[Pair, Pair]]] = {
+    "not_read": (
+        ("{source} の {row} 行目を CSV として読めません。", "{source}, row {row}: it cannot be read as CSV."),
+        ("引用符の閉じ忘れがないか確かめてください。", "See whether a quotation mark was left open."),
+    ),
     "not_a_number": (
         (
             "{source} の {row} 行目: {column} の値「{value}」は数ではありません。",
@@ -143,6 +165,21 @@ OPTIONS: Final[Mapping[str, tuple[Pair, Pair]]] = {
     "unknown_organisation": (
         ("{option}: 組織「{value}」はこのトレースにありません。", "{option}: the trace has no organisation “{value}”."),
         ("共有比率のファイルにある名前を使ってください。", "Use a name of the file of shares."),
+    ),
+    "unknown_machine": (
+        ("{option}: 計算機「{value}」はありません。", "{option}: there is no machine “{value}”, or more than one."),
+        ("{known} から選んでください。", "Choose from {known}."),
+    ),
+    "no_size": (
+        ("計算機「{value}」の GPU 数がありません。", "Nothing tells how many GPUs the machine “{value}” has."),
+        ("--gpus {value}=N で指定してください。", "Give it by --gpus {value}=N."),
+    ),
+    "one_source": (
+        ("{option} はこの形では使えません。", "{option} does not go with the rest."),
+        (
+            "--jobs（と --shares）か --history（と --from・--to）のどちらか一方を指定してください。",
+            "Give either --jobs (and --shares) or --history (and --from, --to).",
+        ),
     ),
     "no_rate": (
         ("QPU「{value}」の交換比率がありません。", "The exchange table has no rate for the QPU “{value}”."),

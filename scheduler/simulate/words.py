@@ -71,6 +71,11 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "violations": ("違反", "Violations"),
     "jobs_per_s": ("再現速度（件/秒）", "Replayed jobs a second"),
     "base": ("現状", "as it is"),
+    "history": ("この環境の履歴 {span}", "own history {span}"),
+    "history.left_out": (
+        "開始しなかった、または GPU も QPU も使わない {jobs} 件は含みません。",
+        "Left out: {jobs} that never started, or hold no GPU and no QPU.",
+    ),
 }
 
 

@@ -17,7 +17,9 @@ from scheduler.simulate.shares import Share
 
 DAY_S = 86_400
 GPU_RATE = 1000
-"""Milli-NU per hour: a GPU of the machine is the reference GPU."""
+"""Milli-NU per hour: a GPU is the reference GPU where nothing else is said."""
+UNNAMED = "gpus"
+"""What the pool is called that has no name."""
 
 
 class Estimate(StrEnum):
@@ -30,23 +32,30 @@ class Estimate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is tried. nodes_of 0: a plain pool. days: (first, last + 1) of those to replay, from the trace's first."""
+    """What is tried. gpus 0: all GPUs are of named machines. nodes_of 0: plain pools.
+
+    days: (first, last + 1) of those to replay, from the trace's first.
+    """
 
     gpus: int
+    pools: Mapping[str, int] = field(default_factory=dict)
+    """GPUs of each machine that has a name."""
+    qpus: Mapping[str, int] = field(default_factory=dict)
+    """How many there are of each; 1 where nothing is said."""
     policy: str = "kyoyo"
     estimate: Estimate = Estimate.LIMIT
     days: tuple[int, int] | None = None
     nodes_of: int = 0
     weights: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, int] = field(default_factory=dict)
-    """Milli-NU per hour of each QPU: the exchange table."""
+    """Milli-NU per hour of each QPU, and of a GPU of each named machine: the exchange table."""
     half_life_s: int = 7 * DAY_S
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A machine. units of a QPU: 1."""
+    """A machine: a pool of GPUs, or QPUs of one name."""
 
     name: str
     units: int
@@ -54,6 +63,7 @@ class Place:
     nodes_of: int = 0
     is_part: bool = False
     """Of another machine that is listed too."""
+    is_qpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +94,20 @@ def prepared(jobs: Iterable[TraceJob], shares: Sequence[Share], setting: Setting
     _require_possible(chosen, shares, setting, source)
     nodes, leaves = _tree(chosen, shares, setting.weights)
     places = _places(chosen, setting)
-    indices = {place.name: index for index, place in enumerate(places)}
+    pools = {place.name: index for index, place in enumerate(places) if not place.is_qpu}
+    qpus = {place.name: index for index, place in enumerate(places) if place.is_qpu}
     requests: list[Request] = []
     durations: list[int] = []
     origin = chosen[0].submit_s
     for job in chosen:
         leaf, at = leaves[job.org, job.user], job.submit_s - origin
         if job.gpus:
-            requests.append(Request(len(requests), leaf, job.gpus, _believed(job, setting.estimate), at))
+            limit_s = _believed(setting.estimate, job.duration_s, job.limit_s)
+            requests.append(Request(len(requests), leaf, job.gpus, limit_s, at, pools[job.machine or UNNAMED]))
             durations.append(job.duration_s)
         if job.qpu_s:
-            requests.append(Request(len(requests), leaf, 1, job.qpu_s, at, indices[job.qpu]))
+            limit_s = job.qpu_s if job.gpus else _believed(setting.estimate, job.qpu_s, job.limit_s)
+            requests.append(Request(len(requests), leaf, 1, limit_s, at, qpus[job.qpu]))
             durations.append(job.qpu_s)
     tops = [index for index, node in enumerate(nodes) if node.parent is None]
     above = _tops_of(nodes, tops)
@@ -112,10 +125,10 @@ def _of_days(jobs: Iterable[TraceJob], days: tuple[int, int] | None, source: str
     return ordered
 
 
-def _believed(job: TraceJob, estimate: Estimate) -> int:
+def _believed(estimate: Estimate, duration_s: int, limit_s: int) -> int:
     if estimate is Estimate.LIMIT:
-        return job.limit_s
-    return max(1, job.duration_s * (2 if estimate is Estimate.X2 else 1))
+        return limit_s
+    return max(1, duration_s * (2 if estimate is Estimate.X2 else 1))
 
 
 def _require_possible(jobs: Iterable[TraceJob], shares: Sequence[Share], setting: Setting, source: str) -> None:
@@ -126,7 +139,10 @@ def _require_possible(jobs: Iterable[TraceJob], shares: Sequence[Share], setting
     for job in jobs:
         where = Where(source, job.row)
         where.require(job.org in known, "org", "unknown_organisation", value=job.org)
-        where.require(job.gpus <= setting.gpus, "gpus", "gang_too_large", value=job.gpus, limit=setting.gpus)
+        units = setting.gpus if not job.machine else setting.pools.get(job.machine, 0)
+        if job.gpus and not units:
+            raise ExperimentRefused(option="--gpus", value=job.machine or UNNAMED, problem="no_size", known="")
+        where.require(job.gpus <= units, "gpus", "gang_too_large", value=job.gpus, limit=units)
         if job.qpu_s and job.qpu not in setting.rates:
             raise ExperimentRefused(option="--rate", value=job.qpu, problem="no_rate", known="")
 
@@ -135,14 +151,10 @@ def _tree(
     jobs: Iterable[TraceJob], shares: Sequence[Share], weights: Mapping[str, int]
 ) -> tuple[list[Node], dict[tuple[str, str], int]]:
     """Organisations by name, parents first, then users (weight 1); and the leaf of each organisation and user."""
-    by_name = {share.name: share for share in shares}
-
-    def depth(share: Share) -> int:
-        return 1 + depth(by_name[share.parent]) if share.parent else 0
-
+    depths = _depths(shares)
     nodes: list[Node] = []
     indices: dict[tuple[str, str], int] = {}
-    for share in sorted(shares, key=lambda share: (depth(share), share.name)):
+    for share in sorted(shares, key=lambda share: (depths[share.name], share.name)):
         parent = indices[share.parent, ""] if share.parent else None
         indices[share.name, ""] = len(nodes)
         nodes.append(Node(share.name, weights.get(share.name, share.weight), parent))
@@ -150,6 +162,18 @@ def _tree(
         indices[org, user] = len(nodes)
         nodes.append(Node(user, 1, indices[org, ""]))
     return nodes, indices
+
+
+def _depths(shares: Sequence[Share]) -> dict[str, int]:
+    below: dict[str, list[str]] = {}
+    for share in shares:
+        below.setdefault(share.parent, []).append(share.name)
+    depths: dict[str, int] = {}
+    level, depth = below.get("", []), 0
+    while level:
+        depths |= dict.fromkeys(level, depth)
+        level, depth = [name for above in level for name in below.get(above, [])], depth + 1
+    return depths
 
 
 def _tops_of(nodes: Sequence[Node], tops: Sequence[int]) -> list[int]:
@@ -161,6 +185,10 @@ def _tops_of(nodes: Sequence[Node], tops: Sequence[int]) -> list[int]:
 
 
 def _places(jobs: Iterable[TraceJob], setting: Setting) -> list[Place]:
+    """Pools that nobody uses are there too: they are part of the capacity."""
+    pools = ({UNNAMED: setting.gpus} if setting.gpus else {}) | dict(setting.pools)
     qpus = sorted({job.qpu for job in jobs if job.qpu_s})
-    gpus = Place("gpus", setting.gpus, GPU_RATE, setting.nodes_of)
-    return [gpus, *(Place(name, 1, setting.rates[name]) for name in qpus)]
+    return [
+        *(Place(name, units, setting.rates.get(name, GPU_RATE), setting.nodes_of) for name, units in pools.items()),
+        *(Place(name, setting.qpus.get(name, 1), setting.rates[name], is_qpu=True) for name in qpus),
+    ]

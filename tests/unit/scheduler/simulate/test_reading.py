@@ -76,6 +76,11 @@ def test_a_bad_row_is_refused_by_name(tmp_path: Path, row: str, column: str, pro
     assert (facts["row"], facts["column"], facts["problem"]) == (3, column, problem)
 
 
+def test_a_field_without_an_end_is_refused_with_its_row(tmp_path: Path) -> None:
+    facts = refused(tmp_path, '2,"' + "a" * 200_000).facts
+    assert (facts["row"], facts["problem"]) == (3, "not_read")
+
+
 def test_qpu_time_needs_the_name_of_a_qpu(tmp_path: Path) -> None:
     assert refused(tmp_path, "2,a,0,50,100,0,9,", f"{HEADER},qpu_s,qpu").facts["problem"] == "no_qpu"
 
@@ -86,6 +91,7 @@ def test_qpu_time_needs_the_name_of_a_qpu(tmp_path: Path) -> None:
         ("job_id,org,submit_s,duration_s\n1,a,0,1\n", "missing_columns"),
         ("", "missing_columns"),
         (HEADER + "\n", "no_rows"),
+        (HEADER + ",gpus\n1,a,0,50,100,4,2\n", "repeated_columns"),
         (b"\xff\xfe\x00", "not_text"),
         (b"\x1f\x8b broken", "not_text"),
     ],
@@ -124,6 +130,13 @@ def test_the_standard_workload_format(tmp_path: Path) -> None:
 def test_shares_may_be_a_tree(tmp_path: Path) -> None:
     path = file(tmp_path, "org,share,parent\nlab,3,\nteam,1,lab\n", "shares.csv")
     assert read_shares(path) == [Share("lab", 3), Share("team", 1, "lab")]
+
+
+def test_a_tree_may_be_deeper_than_python_recurses(tmp_path: Path) -> None:
+    rows = "".join(f"n{level},1,{f'n{level - 1}' if level else ''}\n" for level in range(1500))
+    shares = read_shares(file(tmp_path, f"org,share,parent\n{rows}", "shares.csv"))
+    load = prepared([TraceJob(2, "1", "n1499", "", 0, 5, 5, 4)], shares, Setting(gpus=8))
+    assert load.nodes[load.requests[0].leaf].parent == 1498
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,7 @@ class Holding:
     calls: str | None = None
     calls_micro_nu: int = 0
     seq: int = 0
+    service_class: ServiceClass = ServiceClass.STANDARD
     """As those of Waiting."""
 
     @property
@@ -200,6 +201,8 @@ class Policy:
     """More starts wait for the next cycle."""
     overdue_s: int = 60
     """What should have ended by now is expected to end so much later."""
+    half_life_s: int = 7 * 86_400
+    """After so long a use weighs half as much in the turns of projects and users."""
     reservation_grace_s: int = 300
     """A job that asked for all the time of its reservation starts though we are late by so much; it ends with that."""
 
@@ -239,6 +242,8 @@ class Start:
     """It does not fit yet: it goes to wait in the backend's own queue."""
     limit_s: int | None = None
     """It ends with its reservation, so long from now at most. None: its own walltime."""
+    way: str = ""
+    """By which rule: 'ahead' (due), 'in_order', 'behind' (backfill), 'inside' (a reservation of its own)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,11 @@ from scheduler.core.runtimes import Lasting
 
 NEVER: Final = 1 << 62
 """Does not start within the horizon."""
-_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+_KIN: Final = 0.3
+"""So often a job is as long, for its limit, as its owner's other jobs of these days: of two in a row the run times are
+correlated by about so much."""
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_SEEDS: Final = np.uint64(1_000_003)
 _MIXES: Final = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
 
 
@@ -85,34 +89,41 @@ class _Future:
     def _lasting(self, job: Request) -> int:
         known = self._lasts.get(job.number)
         if known is None:
-            level = _levels(np.array([job.number]), 1, self._scene.seed + 1 + self._index)[0]
+            level = _levels_of([job], len(self._scene.after), self._scene.seed)[0, self._index :][:1]
             known = self._scene.lasting.quantiles(job, 0, level)[0]
         return known
 
 
 def _drawn(jobs: Sequence[Request], scene: Scene) -> dict[int, Sequence[int]]:
     """How long each of them lasts in all, in each future."""
-    levels = _levels(np.array([job.number for job in jobs]), len(scene.after), scene.seed)
+    levels = _levels_of(jobs, len(scene.after), scene.seed)
     ran = [scene.now_s - scene.started_s.get(job.number, scene.now_s) for job in jobs]
     drawn = (scene.lasting.quantiles(job, so_far, level) for job, so_far, level in zip(jobs, ran, levels, strict=True))
     return {job.number: each for job, each in zip(jobs, drawn, strict=True)}
 
 
+def _levels_of(jobs: Sequence[Request], futures: int, seed: int) -> NDArray[np.float64]:
+    """At which level the run time of each job is drawn in each future: its own, or that of its kin."""
+    numbers, kin = np.array([job.number for job in jobs]), np.array([job.leaf for job in jobs])
+    own, common = _levels(numbers, futures, seed), _levels(kin, futures, seed + 1)
+    return np.where(_chances(numbers, futures, seed + 2) < _KIN, common, own)
+
+
 def _levels(numbers: NDArray[Any], futures: int, seed: int) -> NDArray[np.float64]:
-    """For each job one level of each of so many equal parts of 0 … 1, in an order of its own."""
-    names = numbers.astype(np.uint64)[:, None] * np.uint64(2 * futures) + np.arange(2 * futures, dtype=np.uint64)
-    mixed = _mixed(names.astype(np.uint64), seed)
-    order = np.argsort(mixed[:, :futures], axis=1, kind="stable")
-    within = (mixed[:, futures:] >> np.uint64(11)).astype(np.float64) / (1 << 53)
-    return (order + within) / futures
+    """For each number one level of each of so many equal parts of 0 … 1, in an order of its own."""
+    chances = _chances(numbers, 2 * futures, seed)
+    order = np.argsort(chances[:, :futures], axis=1)
+    return (order + chances[:, futures:]) / futures
 
 
-def _mixed(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """splitmix64 (Steele, Lea & Flood 2014): the same on every machine."""
-    values = (values + np.uint64(seed % (1 << 32)) * np.uint64(1_000_003)) * _MIX
+def _chances(numbers: NDArray[Any], count: int, seed: int) -> NDArray[np.float64]:
+    """So many numbers of 0 … 1 for each, by splitmix64 (Steele, Lea & Flood 2014): the same on every machine."""
+    names: NDArray[Any] = numbers.astype(np.uint64)[:, None] * np.uint64(count) + np.arange(count, dtype=np.uint64)
+    values: NDArray[Any] = (names + np.uint64(seed % (1 << 32)) * _SEEDS) * _GOLDEN
     for shift, factor in _MIXES:
         values = (values ^ (values >> np.uint64(shift))) * factor
-    return values ^ (values >> np.uint64(31))
+    mixed: NDArray[Any] = values ^ (values >> np.uint64(31))
+    return (mixed >> np.uint64(11)).astype(np.float64) / (1 << 53)
 
 
 def at_level(starts_s: Sequence[int], level: float) -> int | None:

@@ -1,11 +1,11 @@
-"""The policy lab: python -m scheduler.simulate replay | compare | export."""
+"""The policy lab: python -m scheduler.simulate replay | compare | forecast | export."""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
 from infra.db.connection import Pool
-from scheduler.simulate.commands import app
+from scheduler.simulate.forecast_command import app
 
 
 def _own_database() -> AbstractAsyncContextManager[Pool]:

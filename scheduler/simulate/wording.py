@@ -150,6 +150,16 @@ ROWS: Final[Mapping[str, tuple[Pair, Pair]]] = {
 }
 
 OPTIONS: Final[Mapping[str, tuple[Pair, Pair]]] = {
+    "never_waited": (
+        (
+            "予測を求める時点で待っているジョブがありませんでした。",
+            "Nothing waited when a prediction was to be asked for.",
+        ),
+        (
+            "{option} を {value} より小さくするか、GPU を減らしてください。",
+            "Make {option} less than {value}, or the machine smaller.",
+        ),
+    ),
     "unknown_policy": (
         ("方式「{value}」はありません。", "There is no policy “{value}”."),
         ("{known} から選んでください。", "Choose from {known}."),

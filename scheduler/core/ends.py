@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import islice
 
 from scheduler.core.vectors import NOTHING, Vector, plus, without
 
@@ -53,14 +55,13 @@ class Ends:
         pairs = zip(self._moments, self._risen, strict=True)
         return [without(risen, late) if moment < soon else risen for moment, risen in pairs]
 
-    def changes(self, now_s: int) -> list[Change]:
-        """All of them, in order."""
+    def changes(self, now_s: int, others: Iterable[Change] = ()) -> Iterator[Change]:
+        """All of them and the others, in order."""
         late = bisect_right(self._sorted, now_s, key=lambda end: end[0])
-        changes = [(until_s, needs) for until_s, _, needs in self._sorted[late:]]
-        if late:
-            changes += [(now_s + self._overdue_s, needs) for _, _, needs in self._sorted[:late]]
-            changes.sort()
-        return changes
+        more = [*others, *((now_s + self._overdue_s, needs) for _, _, needs in self._sorted[:late])]
+        more.sort()
+        changes = ((until_s, needs) for until_s, _, needs in islice(self._sorted, late, None))
+        return merge(changes, more) if more else changes
 
     def latest(self, now_s: int) -> int:
         """When everything has ended; now_s: it has."""

@@ -206,9 +206,10 @@ class Hall:
         return self._outside.reserve(self.shapes.vector(job.shape), job.limit_s, job.number)
 
     def protect(self, job: Request) -> None:
-        """The first in line keeps its earliest start, also where nothing was decided because nothing fits."""
-        self._settle()
-        if not self._outside.kept:
+        """The first in line, if it must wait, keeps its earliest start unless another does: also where nothing was
+        decided because nothing fits.
+        """
+        if self.horizon(job.shape) < job.limit_s and not self._outside.kept:
             self.reserve(job)
 
     def seat(self, job: Request) -> bool:

@@ -171,21 +171,17 @@ class Space:
 
     def _steps(self) -> Iterator[Change]:
         """(when, free from then on), at each time at which that changes, from now on."""
-        changes, some = self.ends.changes(self.now_s), [*self._brief, *self.given_back]
         taken = [*self.later, *((each.at_s, each.until_s, each.needs) for each in self.kept)]
-        some += [(since_s, without(NOTHING, needs)) for since_s, _, needs in taken]
-        some += [(until_s, needs) for _, until_s, needs in taken if until_s < FOREVER]
-        if some:
-            changes = sorted(changes + some)
-        index, at_s, free = 0, self.now_s, self.free
-        while True:
-            while index < len(changes) and changes[index][0] <= at_s:
-                free = plus(free, changes[index][1])
-                index += 1
-            yield at_s, free
-            if index == len(changes):
-                return
-            at_s = changes[index][0]
+        others = [*self._brief, *self.given_back]
+        others += [(since_s, without(NOTHING, needs)) for since_s, _, needs in taken]
+        others += [(until_s, needs) for _, until_s, needs in taken if until_s < FOREVER]
+        at_s, free = self.now_s, self.free
+        for change_s, more in self.ends.changes(self.now_s, others):
+            if change_s > at_s:
+                yield at_s, free
+                at_s = change_s
+            free = plus(free, more)
+        yield at_s, free
 
     def _known_marks(self) -> list[Mark]:
         if self._marks is None:

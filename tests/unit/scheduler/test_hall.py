@@ -130,6 +130,16 @@ def test_a_job_ends_when_a_booking_begins_at_the_latest() -> None:
     )
 
 
+def test_only_the_first_that_must_wait_is_protected() -> None:
+    here = hall()
+    here.take(job(here, 1, gpus(4), 50))
+    for number, units, limit_s in [(2, 4, 10), (3, 8, 10), (4, 5, 90)]:
+        here.protect(job(here, number, gpus(units), limit_s))
+    assert [kept.number for kept in here._outside.kept] == [3]
+    why, facts = here.refusal(job(here, 3, gpus(8), 10), when) or (None, {})
+    assert (why, facts["earliest"]) == (Why.NO_CAPACITY, when(NOW + 50))
+
+
 def test_what_is_booked_is_for_its_own_jobs_while_it_is_on() -> None:
     here = hall()
     here.booked([Booking("R", gpus(6), NOW, NOW + 80)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from scheduler.simulate.charts import hatchings
 from scheduler.simulate.words import Words
 
 _STYLE = """
@@ -27,6 +28,13 @@ svg text { fill: var(--faint); font-size: 12.5px; font-variant-numeric: tabular-
 svg text.strong { fill: var(--ink); font-weight: 700; }
 .grid { stroke: var(--line); fill: none; } .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .area { fill: var(--area); } .edge { fill: none; stroke: var(--edge); } .mark { stroke: var(--card); }
+.stair { stroke: var(--edge); fill: none; stroke-width: 1.5; stroke-dasharray: 4 4; }
+.leader { stroke: var(--line); fill: none; }
+.due { stroke: var(--ink); fill: none; stroke-width: 2; stroke-dasharray: 6 3; }
+.blank { fill: var(--card); } .hatch { fill: none; stroke: var(--card); stroke-width: 2; stroke-linecap: round; }
+.layer { stroke: var(--card); stroke-width: 1; } .hidden { position: absolute; }
+.fill.c0 { fill: var(--c0); } .fill.c1 { fill: var(--c1); } .fill.c2 { fill: var(--c2); }
+.fill.c3 { fill: var(--c3); } .fill.c4 { fill: var(--c4); } .fill.c5 { fill: var(--c5); } .fill { stroke: none; }
 .c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); }
 .c3 { stroke: var(--c3); } .c4 { stroke: var(--c4); } .c5 { stroke: var(--c5); }
 .mark.c0 { fill: var(--c0); } .mark.c1 { fill: var(--c1); } .mark.c2 { fill: var(--c2); }
@@ -51,7 +59,7 @@ def page(words: Words, *, lead: str, sections: Sequence[str]) -> str:
     return (
         f'<!doctype html>\n<html lang="{words.language}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head>\n<body><main><h1>{title}</h1><p>{escape(lead)}</p>\n"
+        f"<style>{_STYLE}</style></head>\n<body>{hatchings()}<main><h1>{title}</h1><p>{escape(lead)}</p>\n"
         + "\n".join(sections)
         + "\n</main></body></html>\n"
     )

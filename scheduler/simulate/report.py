@@ -40,7 +40,7 @@ def report(runs: Sequence[Run], words: Words, *, source: str) -> str:
     )
     machines = [_machines(run, words) for run in runs if len(_shared(run)) > 1]
     sections = [_figures(runs, words), _waits(runs, words), _frontier(runs, words)]
-    sections += [_shares(run, words) for run in runs]
+    sections += [_stacks(run, words) if len(_shared(run)) > 1 else _shares(run, words) for run in runs]
     return page(words, lead=lead, sections=[*sections, *machines, _utilisation(runs, words), _queue(runs, words)])
 
 
@@ -80,7 +80,7 @@ def _waits(runs: Sequence[Run], words: Words) -> str:
 
 
 def _frontier(runs: Sequence[Run], words: Words) -> str:
-    points = [(run.name, run.figures.share_error_mean, run.figures.wait_max_s) for run in runs]
+    points = [(run.name, run.figures.share_error_p95, run.figures.wait_max_s) for run in runs]
     rows = [[name, f"{error:.4f}", duration(wait, words)] for name, error, wait in points]
     title, head = words.text("frontier.title"), [words.text(each) for each in ("run", "frontier.x", "frontier.y")]
     return section(
@@ -94,9 +94,7 @@ def _frontier(runs: Sequence[Run], words: Words) -> str:
 def _shares(run: Run, words: Words) -> str:
     days, capacity, load = run.samples.days, run.samples.capacity, run.outcome.workload
     held = [[day.held[index] / day.count / capacity for day in days] for index in range(len(load.names))]
-    entitled = [[day.share[index] / day.count / capacity for day in days] for index in range(len(load.names))]
-    tops = [node for node in load.nodes if node.parent is None]
-    names = [f"{node.name} ({words.text('weight')} {node.weight})" for node in tops]
+    names, entitled = _claims(run, words)
     keys = words.text("shares.held"), words.text("shares.entitled")
     rows = [[name, _percent(mine), _percent(due)] for name, mine, due in zip(names, held, entitled, strict=True)]
     title = words.text("shares.title", run=run.name)
@@ -109,6 +107,52 @@ def _shares(run: Run, words: Words) -> str:
         ),
         folded(words, table([words.text("organisation"), *keys], rows)),
     )
+
+
+def _claims(run: Run, words: Words) -> tuple[list[str], list[list[float]]]:
+    """Organisations with their weights, and what each was entitled to, day by day, as part of the whole."""
+    tops = [node for node in run.outcome.workload.nodes if node.parent is None]
+    names = [f"{node.name} ({words.text('weight')} {node.weight})" for node in tops]
+    of_all = [day.count * run.samples.capacity for day in run.samples.days]
+    days = list(zip(run.samples.days, of_all, strict=True))
+    return names, [[day.share[index] / whole for day, whole in days] for index in range(len(tops))]
+
+
+def _stacks(run: Run, words: Words) -> str:
+    """What each held at each machine, in normalised units: one currency, so that the parts add up."""
+    days, capacity, load = run.samples.days, run.samples.capacity, run.outcome.workload
+    names, entitled = _claims(run, words)
+    machines = _shared(run)
+    stacks = [
+        [
+            Series(load.places[each].name, [day.by_machine[each][org] / day.count / capacity for day in days])
+            for each in machines
+        ]
+        for org in range(len(load.names))
+    ]
+    keys = [load.places[each].name for each in machines]
+    due = words.text("shares.entitled")
+    rows = [
+        [name, *(_percent(each.values) for each in mine), _percent(ours)]
+        for name, mine, ours in zip(names, stacks, entitled, strict=True)
+    ]
+    title = words.text("shares.title", run=run.name)
+    return section(
+        title,
+        words.text("stacks.lead", rates=_rates(run, words)),
+        charts.legend([due], layers=keys),
+        scrolling(charts.panels(names, stacks, entitled, words, label=title, stacked=True), title),
+        folded(words, table([words.text("organisation"), *keys, due], rows)),
+    )
+
+
+def _rates(run: Run, words: Words) -> str:
+    load = run.outcome.workload
+    told = [
+        words.text("rate", machine=load.places[each].name, nu=number(load.places[each].rate / 1000))
+        for each in _shared(run)
+    ]
+    return words.text("rates.between").join(told)
 
 
 def _percent(values: Sequence[float]) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from scheduler.simulate.words import Words
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_FINE = (2, 5, 20, 30, 120, 300, 1200, 1800, 2 * _HOUR, 3 * _HOUR, 12 * _HOUR, 2 * _DAY, 3 * _DAY, 14 * _DAY, 60 * _DAY)
+_FEW = 4
 _DURATIONS = (1, 10, _MINUTE, 10 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY, 100 * _DAY, 1000 * _DAY)
 
 
@@ -46,7 +48,18 @@ def duration_steps(values: Sequence[float]) -> list[int]:
     above = min((step for step in _DURATIONS if step >= most), default=_DURATIONS[-1])
     if above <= below:
         above = next((step for step in _DURATIONS if step > below), 10 * below)
-    return [step for step in _DURATIONS if below <= step <= above]
+    steps = [step for step in _DURATIONS if below <= step <= above]
+    if len(steps) < _FEW and least < most:
+        steps = sorted([*steps, *(step for step in _FINE if below < step < above)])
+        return _around(steps, least, most)
+    return steps
+
+
+def _around(steps: Sequence[int], least: float, most: float) -> list[int]:
+    """No more of them than are needed."""
+    low = max(index for index, step in enumerate(steps) if step <= least)
+    high = min(index for index, step in enumerate(steps) if step >= most)
+    return list(steps[low : high + 1])
 
 
 def duration(value: float, words: Words) -> str:

@@ -52,7 +52,7 @@ async def test_a_comparison_of_two_policies(tmp_path: Path, language: str, size:
         pictures = page.get_by_role("img")
         assert await pictures.count() == 2 + 2 + 2 + 2
         for index in range(await pictures.count()):
-            assert await pictures.nth(index).locator(".line, .mark").count() > 1
+            assert await pictures.nth(index).locator(".line, .mark, .layer").count() > 1
         await page.locator("summary").first.focus()
         await page.keyboard.press("Enter")
         assert await page.locator("details[open] table").count() == 1

@@ -122,6 +122,8 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     scheduler.UnknownSignal: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.NotAtThisSite: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.UnsupportedFeature: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.InteractiveTooLong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.ReservedWithoutReservation: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.TimeoutsOutOfRange: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.BeginTooLate: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.DependencyNotFound: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -23,10 +23,15 @@ class OfferingKind(StrEnum):
 
 
 class ServiceClass(StrEnum):
-    """How urgently, and whether it may be preempted."""
+    """How urgently, and whether it may be preempted: the more urgent first (scheduler.core.classes)."""
 
+    RESERVED = "reserved"
+    """Inside an advance reservation of its organisation."""
+    INTERACTIVE = "interactive"
+    """Somebody sits before it: short, and before the other work of its organisation."""
     STANDARD = "standard"
     SPOT = "spot"
+    """Cheaper, and leaves when others need its units."""
 
 
 class Component(StrEnum):

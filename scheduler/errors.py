@@ -213,6 +213,18 @@ class NotAtThisSite(Refusal):
     code: ClassVar[str] = "not-at-this-site"
 
 
+class InteractiveTooLong(Refusal):
+    """An interactive job goes before others, and so is short. Facts: requested_s, limit_s."""
+
+    code: ClassVar[str] = "interactive-too-long"
+
+
+class ReservedWithoutReservation(Refusal):
+    """The class is that of jobs inside an advance reservation, and none was named. Facts: none."""
+
+    code: ClassVar[str] = "reserved-without-reservation"
+
+
 class TimeoutsOutOfRange(Refusal):
     """A time-out that is continued needs an attempt to continue in. Facts: requested, maximum."""
 

@@ -13,6 +13,8 @@ DEFAULT_SHARE = Share()
 """An organisation without a row in scheduler.share."""
 DEFAULT_NU_PER_HOUR = 1.0
 """A resource type without a published rate counts as the reference GPU: too much rather than nothing."""
+MAX_INTERACTIVE_S = 4 * 3_600
+"""Walltime of an interactive job: somebody sits before it, and it goes before the other work of its organisation."""
 DEFAULT_RESERVATION_QUOTA = Quota()
 """An organisation without a row in scheduler.reservation_quota."""
 MAX_SETTING = 1_000_000

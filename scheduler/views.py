@@ -181,7 +181,10 @@ class CallPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoryLine:
-    """One event of one attempt. at: when it counts; recorded_at: when we learnt it."""
+    """One event of one attempt. at: when it counts; recorded_at: when we learnt it.
+
+    decision: of a start, and of having to make room, why just then: the rule and its figures.
+    """
 
     at: datetime
     recorded_at: datetime
@@ -191,6 +194,7 @@ class StoryLine:
     state: State
     facts: Mapping[str, object]
     sentence: Sentence
+    decision: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

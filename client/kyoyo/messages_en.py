@@ -59,7 +59,10 @@ MESSAGES = {
     "option.offering": "Offering to run on; may be left out when only one fits.",
     "option.project": "Project that it is charged to.",
     "option.kind": "batch or training.",
-    "option.service_class": "standard, or spot (cheaper, may be preempted).",
+    "option.service_class": (
+        "standard, spot (cheaper, may be preempted), interactive (short, before your other jobs), or reserved (in a "
+        "reservation)."
+    ),
     "option.env": "Environment variable NAME=VALUE for the job; may be repeated.",
     "option.max_attempts": "How many tries the job may have after a preemption or a failed machine.",
     "option.max_cost": "Pay at most this many yen, with tax: a circuit is stopped before, anything dearer is refused.",
@@ -355,6 +358,8 @@ MESSAGES = {
     "word.draft": "draft",
     "word.standard": "standard",
     "word.spot": "spot",
+    "word.reserved": "reserved",
+    "word.interactive": "interactive",
     "word.gpu_s": "GPU-seconds",
     "word.qpu_s": "QPU-seconds",
     "word.shot": "shots",

@@ -59,7 +59,10 @@ MESSAGES = {
     "option.offering": "利用する提供サービス。該当するものが一つだけなら省略できます。",
     "option.project": "課金先のプロジェクト。",
     "option.kind": "batch または training。",
-    "option.service_class": "standard、または spot（割安ですが中断されることがあります）。",
+    "option.service_class": (
+        "standard、spot（割安ですが中断されることがあります）、interactive（短時間で、自組織のほかのジョブより先）、"
+        "または reserved（予約の中で実行）。"
+    ),
     "option.env": "ジョブに渡す環境変数 NAME=VALUE。繰り返し指定できます。",
     "option.max_attempts": "中断や機器障害の後を含めた、試行回数の上限。",
     "option.max_cost": "支払う最大額（円、税込）。回路は手前で停止し、それ以外は上限額が超えると断られます。",
@@ -359,6 +362,8 @@ MESSAGES = {
     "word.draft": "案",
     "word.standard": "通常",
     "word.spot": "割安（中断あり）",
+    "word.reserved": "予約",
+    "word.interactive": "対話型",
     "word.gpu_s": "GPU 秒",
     "word.qpu_s": "QPU 秒",
     "word.shot": "ショット",

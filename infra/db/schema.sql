@@ -291,8 +291,10 @@ CREATE TYPE pricing.offering_kind AS ENUM (
 );
 
 CREATE TYPE pricing.service_class AS ENUM (
-    'standard', -- waits its turn, is not preempted
-    'spot'      -- cheaper, may be preempted
+    'reserved',    -- inside an advance reservation
+    'interactive', -- short, and before the other work of its organisation
+    'standard',    -- waits its turn, is not preempted
+    'spot'         -- cheaper, may be preempted
 );
 
 CREATE TABLE pricing.offering (
@@ -805,10 +807,14 @@ CREATE TABLE scheduler.attempt (
     skippable       boolean NOT NULL,                   -- the job goes on if this phase fails
     caller_id       uuid,                               -- of a call: the attempt that made it
     seq             bigint GENERATED ALWAYS AS IDENTITY, -- its number, in the order in which attempts came
+    preempt_wanted_at timestamptz,                      -- since then it is asked to make room ...
+    preempt_for     pricing.service_class,              -- ... for somebody of this class
     UNIQUE (job_id, phase, ordinal),
     CHECK ((doubt IS NULL) = (doubt_since IS NULL) AND (doubt IS NULL) = (unknown_count = 0)),
     CHECK (max_timeouts >= 0 AND max_timeouts < max_attempts),
     CHECK ((caller_id IS NULL) = (ordinal > 0)),
+    CHECK ((preempt_wanted_at IS NULL) = (preempt_for IS NULL)),
+    CHECK (preempt_wanted_at IS NULL OR state NOT IN ('QUEUED', 'DISPATCHING')),
     FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id),
     FOREIGN KEY (id, organisation_id) REFERENCES pricing.billable_attempt (attempt_id, organisation_id)
         DEFERRABLE INITIALLY DEFERRED,
@@ -822,6 +828,7 @@ CREATE INDEX attempt_job ON scheduler.attempt (job_id);
 CREATE UNIQUE INDEX attempt_number ON scheduler.attempt (job_id, ordinal);
 CREATE INDEX attempt_queued ON scheduler.attempt (organisation_id) WHERE state = 'QUEUED';  -- the quota at submission
 CREATE INDEX attempt_ended ON scheduler.attempt (ended_at) WHERE dispatched_at IS NOT NULL;
+CREATE INDEX attempt_preempted ON scheduler.attempt (preempt_wanted_at) WHERE preempt_wanted_at IS NOT NULL;
 COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: what it asks for, copied once, and a projection of its events. Written only through scheduler.core.lifecycle.advance().';
 
 CREATE TABLE scheduler.attempt_event (
@@ -838,6 +845,17 @@ CREATE TABLE scheduler.attempt_event (
     FOREIGN KEY (attempt_id, organisation_id) REFERENCES scheduler.attempt (id, organisation_id)
 );
 COMMENT ON TABLE scheduler.attempt_event IS 'Append-only: everything that happened to an attempt, in order: the job''s story.';
+
+CREATE TABLE scheduler.decision (
+    attempt_id      uuid NOT NULL,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    at              timestamptz NOT NULL,
+    kind            text NOT NULL CHECK (kind IN ('start', 'preempt')),
+    facts           jsonb NOT NULL,          -- the rule by which it went and its figures; nothing of other tenants
+    PRIMARY KEY (attempt_id, at, kind),
+    FOREIGN KEY (attempt_id, organisation_id) REFERENCES scheduler.attempt (id, organisation_id)
+);
+COMMENT ON TABLE scheduler.decision IS 'Append-only: why an attempt was handed over when it was, or had to make room: the rule and its figures, without anything of other tenants.';
 
 CREATE TABLE scheduler.attempt_result (
     attempt_id      uuid PRIMARY KEY,
@@ -1383,9 +1401,11 @@ CREATE TRIGGER attempt_told AFTER INSERT ON scheduler.attempt
     FOR EACH ROW EXECUTE FUNCTION scheduler.tell_attempt();
 CREATE TRIGGER attempt_change_told AFTER UPDATE ON scheduler.attempt
     FOR EACH ROW WHEN (
-        (OLD.state, OLD.backend_ref, OLD.dispatched_at, OLD.started_at, OLD.ended_at, OLD.not_before, OLD.walltime_s)
+        (OLD.state, OLD.backend_ref, OLD.dispatched_at, OLD.started_at, OLD.ended_at, OLD.not_before, OLD.walltime_s,
+         OLD.preempt_wanted_at)
         IS DISTINCT FROM
-        (NEW.state, NEW.backend_ref, NEW.dispatched_at, NEW.started_at, NEW.ended_at, NEW.not_before, NEW.walltime_s)
+        (NEW.state, NEW.backend_ref, NEW.dispatched_at, NEW.started_at, NEW.ended_at, NEW.not_before, NEW.walltime_s,
+         NEW.preempt_wanted_at)
         OR (NEW.not_before IS NOT NULL
             AND (OLD.wait_reason IN ('PARKED', 'NOT_ELIGIBLE') OR NEW.wait_reason IN ('PARKED', 'NOT_ELIGIBLE'))
             AND (OLD.wait_reason, OLD.wait_facts) IS DISTINCT FROM (NEW.wait_reason, NEW.wait_facts)))
@@ -1583,7 +1603,7 @@ BEGIN
         'accounts.declaration', 'accounts.audit_entry',
         'pricing.market_reference', 'pricing.price_version', 'pricing.price_component', 'pricing.lot', 'pricing.quote',
         'pricing.billable_usage', 'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
-        'scheduler.job', 'scheduler.job_array', 'scheduler.dependency', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event',
+        'scheduler.job', 'scheduler.job_array', 'scheduler.dependency', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event', 'scheduler.decision',
         'scheduler.attempt_result', 'scheduler.job_input', 'scheduler.attempt_output', 'scheduler.fairshare_charge', 'scheduler.exchange_rate', 'scheduler.share',
         'scheduler.device_calibration', 'scheduler.device_state',
         'scheduler.job_phase', 'scheduler.phase_start', 'scheduler.phase_input', 'pricing.quote_phase',
@@ -1638,7 +1658,7 @@ GRANT INSERT ON ALL TABLES IN SCHEMA scheduler, pricing, metering TO kyoyo_worke
 GRANT UPDATE ON pricing.wallet, pricing.hold, pricing.billable_attempt, pricing.parked_usage,
     metering.collection, metering.parked_row TO kyoyo_worker;
 GRANT UPDATE (state, backend_ref, dispatched_at, started_at, ended_at, exit_code, reason, not_before, doubt, doubt_since,
-              unknown_count, wait_reason, wait_facts, version) ON scheduler.attempt TO kyoyo_worker;
+              unknown_count, wait_reason, wait_facts, version, preempt_wanted_at, preempt_for) ON scheduler.attempt TO kyoyo_worker;
 GRANT UPDATE (ciphertext, key_id) ON accounts.secret TO kyoyo_worker;
 
 -- An operator manages organisations, prices, grants and shares.
@@ -1656,7 +1676,7 @@ GRANT SELECT ON accounts.person, accounts.organisation, accounts.declaration, ac
     pricing.wallet, pricing.lot, pricing.quote, pricing.hold, pricing.billable_attempt, pricing.rated_line,
     pricing.ledger_transaction, pricing.ledger_entry, pricing.ledger_balance,
     scheduler.job, scheduler.job_array, scheduler.dependency, scheduler.job_payload, scheduler.cancellation,
-    scheduler.attempt, scheduler.attempt_event, scheduler.attempt_result, scheduler.exchange_rate, scheduler.share, scheduler.fairshare_charge,
+    scheduler.attempt, scheduler.attempt_event, scheduler.decision, scheduler.attempt_result, scheduler.exchange_rate, scheduler.share, scheduler.fairshare_charge,
     metering.usage_record TO kyoyo_tenant;
 GRANT SELECT (id, person_id, organisation_id, label, scopes, created_at, expires_at, revoked_at)
     ON accounts.api_token TO kyoyo_tenant;

@@ -103,6 +103,10 @@ class StoryOut(Out):
     state: str
     facts: dict[str, Any]
     sentence: str
+    decision: Annotated[
+        dict[str, Any] | None,
+        Field(description="Of a start, and of having to make room: why just then, the `rule` and its figures."),
+    ]
 
 
 class WaitingOut(Out):
@@ -273,6 +277,7 @@ def story_out(story: Sequence[StoryLine], language: Language) -> list[StoryOut]:
             state=line.state.value,
             facts=dict(line.facts),
             sentence=in_language(line.sentence, language),
+            decision=None if line.decision is None else dict(line.decision),
         )
         for line in story
     ]

@@ -26,7 +26,7 @@ class Floor:
         booked = [each for each in snapshot.bookings if each.backend == pool.name]
         on = {each.reservation_id: each for each in booked if is_on(each, snapshot.now)}
         within = {name: [each for each in here if each.reservation_id == name] for name in on}
-        others = [each for each in here if each.reservation_id not in on]
+        self._others = others = [each for each in here if each.reservation_id not in on]
         self._inside = {name: _inner(pool, each, within[name], snapshot) for name, each in on.items()}
         self._physical = _physical(pool, here, on.keys())
         self._outside = Room(
@@ -50,6 +50,24 @@ class Floor:
         """It starts now."""
         self._room(job).take(job)
         self._physical = minus(self._physical, job.needs)
+
+    def free(self, job: Waiting) -> Resources:
+        """What it could have now."""
+        return self._room(job).free
+
+    def is_kept(self, job: Waiting) -> bool:
+        """Whether somebody before it waits here, whose start is kept."""
+        return self._room(job).reservation is not None
+
+    @property
+    def open(self) -> Room:
+        """The room of all that runs in no reservation."""
+        return self._outside
+
+    @property
+    def open_holding(self) -> Sequence[Holding]:
+        """What holds units of it."""
+        return self._others
 
     def take_ahead(self, job: Waiting) -> bool:
         """It goes to wait in the backend's own queue; False: it stays here. A reservation's job is never sent ahead."""

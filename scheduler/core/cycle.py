@@ -8,17 +8,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from hpc_adapters.contract import Resources
 from scheduler.core.booked import Floor
+from scheduler.core.decided import Way, settings_version, start_facts, way_of
 from scheduler.core.dependencies import Fate
 from scheduler.core.fairshare import fair_order
+from scheduler.core.preempting import Blocked, preempts, running_of, victims
 from scheduler.core.quotas import Quotas
 from scheduler.core.reasons import Why
 from scheduler.core.resources import plain
-from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Standing, Start, Task, Wait, Waiting
+from scheduler.core.snapshot import Holding, Never, Plan, Pool, Preempt, Snapshot, Standing, Start, Task, Wait, Waiting
 from scheduler.core.walls import RESERVATION, booked_out, first_wall, limit_inside
 from scheduler.core.windows import in_the_way
 
 _NAMED_JOBS = 20
+POLICY_NAME = "fair-share"
+"""In the records of decisions."""
 
 
 def plan(snapshot: Snapshot) -> Plan:
@@ -27,21 +32,22 @@ def plan(snapshot: Snapshot) -> Plan:
     0. End what will never start.
     1. Set aside what cannot start whatever the others do.
     2. Order the rest fairly: first what runs in a reservation of its own, which takes nobody's turn.
-    3. Go down that order: start what fits and delays nobody before it, nor a reservation.
+    3. Go down that order: start what fits and delays nobody before it, nor a reservation. For the first on a backend
+       that does not fit, running work of a class that gives way is asked to make room.
     """
     nevers = {each.attempt_id: never for each in snapshot.waiting if (never := _hopeless(each, snapshot)) is not None}
     alive = [each for each in snapshot.waiting if each.attempt_id not in nevers]
     barred = {each.attempt_id: wait for each in alive if (wait := _barred(each, snapshot)) is not None}
     barred |= throttled([each for each in alive if each.attempt_id not in barred], snapshot.holding)
     contenders = [each for each in alive if each.attempt_id not in barred]
-    cycle = _Cycle(snapshot)
+    cycle = _Cycle(snapshot, Counter(each.backend for each in contenders))
     for inside in (True, False):
         rest = [each for each in contenders if (each.inside is not None) is inside]
         for each in fair_order(rest, snapshot.standings, snapshot.stakes):
             cycle.decide(each)
     waits = [*cycle.waits, *sorted(barred.values(), key=lambda wait: wait.attempt_id)]
     ends = tuple(nevers[attempt_id] for attempt_id in sorted(nevers))
-    return Plan(starts=tuple(cycle.starts), waits=tuple(waits), nevers=ends)
+    return Plan(starts=tuple(cycle.starts), waits=tuple(waits), nevers=ends, preempts=tuple(cycle.preempts))
 
 
 def _hopeless(job: Waiting, snapshot: Snapshot) -> Never | None:
@@ -176,13 +182,19 @@ def throttled(contenders: Iterable[Waiting], holding: Iterable[Holding]) -> dict
 class _Cycle:
     """Decisions as they are made, one after the other, down the fair order."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, contenders: Mapping[str, int]) -> None:
+        self._snapshot, self._contenders = snapshot, contenders
+        self._version = settings_version(snapshot.policy)
         self._quotas = Quotas(snapshot)
         self._floors = {pool.name: Floor(pool, snapshot) for pool in snapshot.pools.values()}
         self._positions: Counter[str] = Counter()
         self.starts: list[Start] = []
         self.waits: list[Wait] = []
+        self.preempts: list[Preempt] = []
+        self._looked: set[str] = set()
+        self._recent = Counter(snapshot.preempted)
+        for name in sorted(self._floors):
+            self._make_way(name)  # the first in line may wait in the backend's own queue
 
     def decide(self, job: Waiting) -> None:
         # a reservation is as large as it was allowed to be: no quota stops its own jobs
@@ -191,19 +203,60 @@ class _Cycle:
         limit_s = _limit_of(job, self._snapshot) or job.walltime_s
         bounded = job if limit_s == job.walltime_s else replace(job, walltime_s=limit_s)
         floor = self._floors[job.backend]
+        free, kept = floor.free(bounded), floor.is_kept(bounded)
         refusal = floor.refusal(bounded)
         if refusal is None:
             floor.take(bounded)
-        elif not floor.take_ahead(job):
+        elif (earliest := self._make_way(job.backend)) is not None:
+            refusal = refusal[0], {**refusal[1], "earliest": earliest.isoformat()}
+        if refusal is not None and not floor.take_ahead(job):
             return self._let_wait(job, *refusal)
         self._quotas.take(job)
         if len(self.starts) >= self._snapshot.policy.max_starts:
             return self._let_wait(job, Why.NEXT_CYCLE, {})
         limit = None if job.inside is None else limit_s
+        way = way_of(job, seated=refusal is not None, kept=kept)
         self.starts.append(
-            Start(attempt_id=job.attempt_id, backend=job.backend, ahead=refusal is not None, limit_s=limit)
+            Start(
+                attempt_id=job.attempt_id,
+                backend=job.backend,
+                ahead=refusal is not None,
+                limit_s=limit,
+                way=way.value,
+                facts=self._facts(job, way, free),
+            )
         )
         return None
+
+    def _facts(self, job: Waiting, way: Way, free: Resources) -> dict[str, object]:
+        """Of the record of its start."""
+        return start_facts(
+            job,
+            way,
+            standing=self._snapshot.standings[job.organisation_id],
+            free=free,
+            waiting=self._contenders[job.backend],
+            policy=POLICY_NAME,
+            settings=self._version,
+        )
+
+    def _make_way(self, backend: str) -> datetime | None:
+        """Once for each backend, when somebody is first in line there; by when the others have left, if they do."""
+        floor = self._floors[backend]
+        first = floor.open.first
+        if first is None or backend in self._looked:
+            return None
+        self._looked.add(backend)
+        blocked = Blocked(needs=first.needs, service_class=first.service_class, free=floor.open.free)
+        here = {each.attempt_id: each for each in floor.open_holding if each.started_at is not None}
+        policy, recent = self._snapshot.policy.preemption, self._recent
+        chosen = victims(blocked, running_of(here.values()), policy=policy, recent=recent, now=self._snapshot.now)
+        if not chosen or not floor.open.make_way([here[each.attempt_id] for each in chosen]):
+            return None
+        self.preempts += preempts(blocked, chosen, backend=backend, policy=policy, recent=recent)
+        self._recent.update(each.organisation_id for each in chosen)
+        assert floor.open.reservation is not None
+        return floor.open.reservation.at
 
     def _let_wait(self, job: Waiting, why: Why, facts: Mapping[str, object]) -> None:
         """position: its place in the line before its backend, 1 is next."""

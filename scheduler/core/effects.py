@@ -21,6 +21,13 @@ class CancelOnBackend:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveBackend:
+    """Tell the backend to signal it and, after its grace time, to end it: after this transaction."""
+
+    native_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettleHold:
     """The attempt is over for good: tell pricing, in this transaction. last: no attempt of the job follows."""
 
@@ -50,4 +57,6 @@ class ChargeFairShare:
     nu: float
 
 
-Effect: TypeAlias = SubmitToBackend | CancelOnBackend | SettleHold | Requeue | NextPhase | ChargeFairShare
+Effect: TypeAlias = (
+    SubmitToBackend | CancelOnBackend | LeaveBackend | SettleHold | Requeue | NextPhase | ChargeFairShare
+)

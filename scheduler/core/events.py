@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from hpc_adapters.contract import Observation, Seen
 from hpc_adapters.errors import Forgotten
+from pricing.model import ServiceClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,14 @@ class CancelRequested:
     """Its job shall end."""
 
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreemptRequested:
+    """It shall make room for somebody of this class, and is tried again later."""
+
+    at: datetime
+    for_class: ServiceClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +154,7 @@ Event: TypeAlias = (
     | Refused
     | Started
     | CancelRequested
+    | PreemptRequested
     | NeverReady
     | ReservationOver
     | NotStaged

@@ -46,7 +46,8 @@ def fair_order(
 ) -> Iterator[Waiting]:
     """All that waits, in the order in which it should start: a total order, whatever the order of the input.
 
-    Standard before spot, calls of running jobs as standard; then, level by level (organisation, project in it, user in
+    Spot last, calls of running jobs as standard; within an organisation calls, then interactive jobs, come first. Then,
+    level by level (organisation, project in it, user in
     that), the one with the least use per weight; then age; then id. Each one charges its branches provisionally with
     its full size, so that nobody wins a whole cycle. n jobs cost O(n log n), whatever the tree.
     """
@@ -146,8 +147,8 @@ def _class_alone(each: Waiting) -> tuple[bool, ...]:
 
 
 def _class_and_calls(each: Waiting) -> tuple[bool, ...]:
-    """Within an organisation: calls of its running jobs first."""
-    return _comes_after(each), not each.is_call
+    """Within an organisation: calls of its running jobs first, then what somebody sits before."""
+    return _comes_after(each), not each.is_call, each.service_class is not ServiceClass.INTERACTIVE
 
 
 def _comes_after(each: Waiting) -> bool:
@@ -155,7 +156,7 @@ def _comes_after(each: Waiting) -> bool:
     return each.service_class is ServiceClass.SPOT and not each.is_call
 
 
-def _age(each: Waiting) -> tuple[bool, bool, datetime, int, UUID]:
-    """Of one user: calls of running jobs, then the older job, the tasks of an array by their index."""
+def _age(each: Waiting) -> tuple[tuple[bool, ...], datetime, int, UUID]:
+    """Of one user: by class, then the older job, the tasks of an array by their index."""
     index = -1 if each.task is None else each.task.index
-    return _comes_after(each), not each.is_call, each.submitted_at, index, each.attempt_id
+    return _class_and_calls(each), each.submitted_at, index, each.attempt_id

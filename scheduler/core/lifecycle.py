@@ -20,6 +20,7 @@ from scheduler.core.effects import (
     CancelOnBackend,
     ChargeFairShare,
     Effect,
+    LeaveBackend,
     NextPhase,
     Requeue,
     SettleHold,
@@ -36,6 +37,7 @@ from scheduler.core.events import (
     NeverReady,
     NotStaged,
     NotSubmitted,
+    PreemptRequested,
     Queued,
     Refused,
     ReservationOver,
@@ -49,14 +51,14 @@ from scheduler.core.phases import follows
 
 _NARRATED = frozenset({Started, Ended, SeenWaiting, SeenUnknown, SeenMissing})
 _ANSWERS = frozenset({Accepted, NotSubmitted, Refused})
-_LATE = _NARRATED | _ANSWERS | {CancelRequested, DeviceAway}
+_LATE = _NARRATED | _ANSWERS | {CancelRequested, DeviceAway, PreemptRequested}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
     State.QUEUED: frozenset(
         {Dispatched, Accepted, CancelRequested, NeverReady, ReservationOver, NotStaged, DeviceAway, DoneEarly}
     ),
     State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested, DeviceAway},
-    State.RUNNING: _NARRATED | {Accepted, CancelRequested},
+    State.RUNNING: _NARRATED | {Accepted, CancelRequested, PreemptRequested},
     State.CANCELLING: _NARRATED | _ANSWERS,
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset(),
@@ -72,7 +74,7 @@ HARMLESS: Mapping[State, frozenset[type[Event]]] = {
     State.DISPATCHING: frozenset(),
     # A slow call's answer after the observation that it runs; and the wait of a call, for which the device was quicker.
     State.RUNNING: frozenset({NotSubmitted, Refused, DeviceAway}),
-    State.CANCELLING: frozenset({CancelRequested, DeviceAway}),
+    State.CANCELLING: frozenset({CancelRequested, DeviceAway, PreemptRequested}),
     State.SUCCEEDED: _LATE,
     State.FAILED: _LATE,
     State.CANCELLED: _LATE,
@@ -150,6 +152,8 @@ def _applied(  # noqa: C901, PLR0911, PLR0912  one case for each event is the po
             return _start(_sure(attempt), event, at)
         case CancelRequested():
             return _cancel(attempt, event)
+        case PreemptRequested():
+            return _preempt(attempt, event)
         case NeverReady():
             reason = EndReason.DEPENDENCY_NEVER_SATISFIED
             return _finish(attempt, event, State.CANCELLED, Ending.NEVER_RAN, reason)
@@ -230,6 +234,14 @@ def _cancel(attempt: Attempt, event: Event) -> tuple[Attempt, tuple[Effect, ...]
     return _noted(replace(wanted, state=State.CANCELLING), event), told
 
 
+def _preempt(attempt: Attempt, event: PreemptRequested) -> tuple[Attempt, tuple[Effect, ...]]:
+    """It is asked to leave, once, and goes on until its end is seen; what its owner wants to end anyway is not."""
+    if attempt.preempt_wanted_at is not None or attempt.cancel_wanted:
+        return attempt, ()
+    leaving = replace(attempt, preempt_wanted_at=event.at, preempt_for=event.for_class)
+    return _noted(leaving, event), () if attempt.native_id is None else (LeaveBackend(attempt.native_id),)
+
+
 def _give_up(attempt: Attempt, event: DeviceAway) -> tuple[Attempt, tuple[Effect, ...]]:
     """A call that has waited for long enough. One that is on its way goes on; the vendor's queue is asked to drop it.
 
@@ -274,6 +286,8 @@ def _meaning(attempt: Attempt, event: Ended) -> tuple[State, Ending, str | None]
         return State.PREEMPTED, Ending.PREEMPTED, EndReason.PREEMPTED
     if seen is Seen.NODE_FAILED:
         return State.LOST, Ending.LOST, EndReason.NODE_FAILED
+    if attempt.preempt_wanted_at is not None:  # we were first, whoever asked for its end after us
+        return State.PREEMPTED, Ending.PREEMPTED, EndReason.PREEMPTED_BY_US
     if attempt.state is State.CANCELLING:
         reason = EndReason.DEVICE_AWAY if _was_given_up(attempt) else EndReason.CANCELLED_BY_USER
         return State.CANCELLED, Ending.CANCELLED, reason

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pricing.model import ServiceClass
+
 MAIN = "main"
 """The one phase of every job that is no hybrid."""
 
@@ -27,7 +29,7 @@ class State(StrEnum):
     """Refused by the backend, or its code failed, or it ran out of walltime or memory."""
     CANCELLED = "CANCELLED"
     PREEMPTED = "PREEMPTED"
-    """The backend took the resources back."""
+    """Its resources were taken back, by the backend or by us."""
     LOST = "LOST"
     """Node failure, or the backend no longer knows it."""
 
@@ -83,6 +85,8 @@ class EndReason(StrEnum):
     NEVER_ACCEPTED = "never_accepted"
     """Cancelled while it was unknown whether the backend had it; it has not."""
     PREEMPTED = "preempted"
+    PREEMPTED_BY_US = "preempted_by_us"
+    """It made room for somebody whose class goes before its own."""
     NODE_FAILED = "node_failed"
     VANISHED = "vanished"
     """The backend accepted it and then no longer knew it."""
@@ -144,6 +148,10 @@ class Attempt:
     doubt_since: datetime | None = None
     doubt_count: int = 0
     cancel_wanted: bool = False
+    preempt_wanted_at: datetime | None = None
+    """Since then it is asked to leave, for somebody whose class goes before its own. It runs until its end is seen."""
+    preempt_for: ServiceClass | None = None
+    """The class of whoever it makes room for."""
 
     @property
     def version(self) -> int:

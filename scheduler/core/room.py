@@ -9,6 +9,7 @@ from itertools import groupby
 from uuid import UUID
 
 from hpc_adapters.contract import Resources
+from pricing.model import ServiceClass
 from scheduler.core.reasons import Why
 from scheduler.core.resources import least, minus, plain, plus, total
 from scheduler.core.snapshot import Booking, Holding, Pool, Snapshot, Waiting
@@ -24,6 +25,15 @@ class Reservation:
 
     at: datetime
     spare: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """The first in line, here or in the backend's own queue."""
+
+    needs: Resources
+    lasts: timedelta
+    service_class: ServiceClass
 
 
 class Room:
@@ -46,12 +56,15 @@ class Room:
         queued = sorted((each for each in ours if pool.look_ahead and not each.started), key=_hand_over_order)
         holds = [each for each in ours if not pool.look_ahead or each.started]
         self._now = snapshot.now
-        overdue = snapshot.now + timedelta(seconds=snapshot.policy.overdue_s)
-        self._ends = [(each.until if each.until > snapshot.now else overdue, each.needs) for each in holds]
+        self._overdue = snapshot.now + timedelta(seconds=snapshot.policy.overdue_s)
+        self._leave = timedelta(seconds=snapshot.policy.preemption.leave_s)
+        self._ends = [(self._end_of(each), each.needs) for each in holds]
         by_it = minus(pool.free, total(each.needs for each in holds if not is_counted(each, pool)))
         by_us = minus(pool.total, total(each.needs for each in holds))
         self.free = least(by_it, by_us)
         self.reservation: Reservation | None = None
+        self.first: First | None = None
+        """Whom the reservation is for."""
         self.ahead = pool.look_ahead
         self._booked, self._reserved_now = booked, bool(given_back)
         self._ends += given_back
@@ -118,14 +131,43 @@ class Room:
         self.ahead -= 1
         self._waits_there += lasts
         if self.reservation is None:
-            self.reservation = self._reserve(sent.needs, lasts)
+            self._keep_for(First(needs=sent.needs, lasts=lasts, service_class=sent.service_class))
+
+    def _keep_for(self, first: First) -> Reservation:
+        self.first = first
+        self.reservation = self._reserve(first.needs, first.lasts)
+        return self.reservation
+
+    def make_way(self, going: Iterable[Holding]) -> bool:
+        """Whether the first in line could start as soon as these have left: then its reservation is for that moment.
+
+        Else all stays as it was: something other than they is in its way, too.
+        """
+        assert self.first is not None
+        before, at = (self._ends, self.reservation), self._now + self._leave
+        ends = list(self._ends)
+        for each in going:
+            ends.remove((self._end_of(each), each.needs))
+            ends.append((at, each.needs))
+        self._ends, self._steps = ends, None
+        if self._keep_for(self.first).at <= at:
+            return True
+        (self._ends, self.reservation), self._steps = before, None
+        return False
+
+    def _end_of(self, held: Holding) -> datetime:
+        """By its walltime; of what makes room sooner, until that turns out wrong."""
+        until = held.until if held.until > self._now else self._overdue
+        gone = self._now if held.asked_to_leave_at is None else held.asked_to_leave_at + self._leave
+        return min(until, gone) if gone > self._now else until
 
     def protect(self, job: Waiting) -> dict[str, object]:
         """The first that cannot start keeps its earliest start; the facts of that."""
         if self.reservation is not None:
             return {}
-        self.reservation = self._reserve(job.needs, timedelta(seconds=job.walltime_s))
-        return {"earliest": self.reservation.at.isoformat()}
+        lasts = timedelta(seconds=job.walltime_s)
+        kept = self._keep_for(First(needs=job.needs, lasts=lasts, service_class=job.service_class))
+        return {"earliest": kept.at.isoformat()}
 
     def _wall(self, needs: Resources, ends: datetime) -> datetime | None:
         """When the first reservation begins that would lack units if these were held until then."""

@@ -150,6 +150,12 @@ class Holding:
     seq: int = 0
     service_class: ServiceClass = ServiceClass.STANDARD
     """As those of Waiting."""
+    started_at: datetime | None = None
+    """When it was seen to start; None: not yet."""
+    leaving: bool = False
+    """It is being cancelled, or was asked to make room: its units come back by themselves."""
+    asked_to_leave_at: datetime | None = None
+    """Since when one that makes room is asked to."""
 
     @property
     def leaf(self) -> Leaf:
@@ -194,6 +200,25 @@ Place = tuple[Branch, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preemption:
+    """When running work makes room for work whose class goes before its own."""
+
+    is_on: bool = True
+    protected_s: int = 600
+    """Nobody is asked to leave before it has run for so long."""
+    per_organisation: int = 10
+    """So many of one organisation's attempts in an hour."""
+    per_hour: int = 60
+    """So many of everybody's together."""
+    leave_s: int = 120
+    """What was asked to leave is expected to be gone so much later; until then nothing is filled in that would delay
+    whom it makes room for."""
+
+
+PREEMPTION = Preemption()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Settings of a cycle."""
 
@@ -205,6 +230,7 @@ class Policy:
     """After so long a use weighs half as much in the turns of projects and users."""
     reservation_grace_s: int = 300
     """A job that asked for all the time of its reservation starts though we are late by so much; it ends with that."""
+    preemption: Preemption = PREEMPTION
 
 
 POLICY = Policy()
@@ -229,6 +255,8 @@ class Snapshot:
     """Reservations that are not over."""
     walls: Sequence[Wall] = ()
     """Everybody's."""
+    preempted: Mapping[UUID, int] = field(default_factory=dict)
+    """How many attempts of each organisation were asked to make room in the last hour."""
     policy: Policy = POLICY
 
 
@@ -243,7 +271,19 @@ class Start:
     limit_s: int | None = None
     """It ends with its reservation, so long from now at most. None: its own walltime."""
     way: str = ""
-    """By which rule: 'ahead' (due), 'in_order', 'behind' (backfill), 'inside' (a reservation of its own)."""
+    """By which rule, a word of core.decided.Way: 'ahead' (due), 'in_order', 'behind' (backfill), 'inside' …"""
+    facts: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """Why it starts now: of the record of the decision, nothing of other tenants."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preempt:
+    """Ask this running attempt to make room. facts: of the record of the decision, nothing of other tenants."""
+
+    attempt_id: UUID
+    backend: str
+    for_class: ServiceClass
+    facts: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,3 +312,5 @@ class Plan:
     starts: Sequence[Start]
     waits: Sequence[Wait]
     nevers: Sequence[Never] = ()
+    preempts: Sequence[Preempt] = ()
+    """Which running attempts make room for the first in line."""

@@ -30,6 +30,12 @@ WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "user": ("利用者", "user"),
     },
     "on": {"*": ("全計算機", "all machines together")},
+    "for_class": {
+        "reserved": ("予約", "reserved"),
+        "interactive": ("対話型", "interactive"),
+        "standard": ("標準", "standard"),
+        "spot": ("スポット", "spot"),
+    },
 }
 """Machine words among the facts, by the fact's name."""
 
@@ -142,12 +148,51 @@ EVENTS: Mapping[tuple[str, State | None], tuple[str, str]] = {
         "取り消しが要求されました。計算機が終了を確認するまでは課金の対象です。",
         "Cancellation was requested; it is billed until the machine confirms the end.",
     ),
+    ("PreemptRequested", None): (
+        "{for_class}のジョブに資源を譲るため、計算機に中断を依頼しました。終了の信号を受けてから猶予時間内に保存できます。課金されず、再試行できる場合は後で再開します。",
+        (
+            "It makes room for a job of class {for_class}: the machine signals it and gives it its grace time to save "
+            "its work. Nothing is charged, and it is tried again where attempts are left."
+        ),
+    ),
     ("SeenMissing", None): (
         "受け付けたはずの計算機に記録がないため、待ち行列に戻しました。",
         "The machine had accepted it and no longer knew it; it is back in the queue.",
     ),
 }
 """By event and the state after it (None: any state in which it does not end the attempt)."""
+
+_TURN = (
+    "(組織の利用量 {used_nu} NU・重み {weight}、空き {free}、待ち{waiting}件)",
+    "(its organisation had used {used_nu} NU at weight {weight}; free: {free}; jobs waiting: {waiting})",
+)
+DECIDED: Mapping[str, tuple[str, str]] = {
+    "in_order": (f"順番が来たためです{_TURN[0]}。", f"It was its turn {_TURN[1]}."),
+    "ahead": (
+        f"待ち時間が方針の上限に達したため、順番より先に開始します{_TURN[0]}。",
+        f"It had waited for as long as anybody may, and went ahead of its turn {_TURN[1]}.",
+    ),
+    "behind": (
+        f"先に並ぶジョブを遅らせずに空きで実行できるためです{_TURN[0]}。",
+        f"It fits meanwhile and delays nobody before it {_TURN[1]}.",
+    ),
+    "seat": (
+        f"計算機が途切れなく動くよう、計算機側の待ち行列で空きを待ちます{_TURN[0]}。",
+        f"It waits in the machine's own queue from now on, so that the machine never idles {_TURN[1]}.",
+    ),
+    "inside": ("予約の時間内で、その枠に空きがあるためです。", "Its reservation is on and has room for it."),
+    "least_work_lost": (
+        (
+            "選ばれた理由: 失われる作業({lost_nu} NU、実行{ran_s}秒)の合計が最小となる組み合わせです。"
+            "直近1時間の同組織の中断: {asked_in_hour}/{max_in_hour}件。"
+        ),
+        (
+            "Chosen because so the least work is lost ({lost_nu} NU of it, after {ran_s} s). "
+            "Its organisation made room {asked_in_hour} times in the hour before, of {max_in_hour} at most."
+        ),
+    ),
+}
+"""By the rule of a decision: why it started, or had to make room, just then."""
 
 ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.SUCCEEDED, ""): ("正常に終了しました。", "It succeeded."),
@@ -225,6 +270,10 @@ ENDS: Mapping[tuple[State, str], tuple[str, str]] = {
     (State.CANCELLED, "vanished"): (
         "取り消し中に計算機から記録が消えました。課金されません。",
         "While it was being cancelled the machine lost it; nothing is charged.",
+    ),
+    (State.PREEMPTED, "preempted_by_us"): (
+        "優先される利用種別のジョブに資源を譲るため中断されました。課金されません。",
+        "It made room for a job whose class goes before its own; nothing is charged.",
     ),
     (State.PREEMPTED, ""): (
         "計算資源が回収されたため中断されました。課金されません。",

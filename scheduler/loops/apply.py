@@ -14,6 +14,7 @@ from scheduler.core.effects import (
     CancelOnBackend,
     ChargeFairShare,
     Effect,
+    LeaveBackend,
     NextPhase,
     Requeue,
     SettleHold,
@@ -90,7 +91,7 @@ async def _book(conn: Conn, deps: Deps, attempt: Attempt, effect: Effect, *, now
             await _requeue(conn, attempt, ordinal=ordinal, attempt_id=deps.new_id(), now=now)
         case NextPhase(name=name, ordinal=ordinal):
             await _begin_phase(conn, attempt, name, ordinal=ordinal, attempt_id=deps.new_id(), now=now)
-        case SubmitToBackend() | CancelOnBackend():
+        case SubmitToBackend() | CancelOnBackend() | LeaveBackend():
             pass  # outside, after the commit
         case _:
             assert_never(effect)

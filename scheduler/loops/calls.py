@@ -10,7 +10,7 @@ import structlog
 
 from hpc_adapters.contract import Backend, Ref
 from hpc_adapters.errors import BackendError, Forgotten, Unavailable
-from scheduler.core.effects import CancelOnBackend, Effect
+from scheduler.core.effects import CancelOnBackend, Effect, LeaveBackend
 from scheduler.core.model import Attempt
 from scheduler.loops import metrics
 from scheduler.loops.deps import Deps
@@ -43,7 +43,7 @@ async def tell(deps: Deps, attempt: Attempt, effects: tuple[Effect, ...]) -> Non
     """What effects want of the backend, after the transaction. A wish that is lost is repeated by a later tick."""
     backend = deps.backends.get(attempt.backend)
     for effect in effects:
-        if isinstance(effect, CancelOnBackend) and backend is not None:
+        if isinstance(effect, CancelOnBackend | LeaveBackend) and backend is not None:
             await _cancel(deps, backend, attempt, effect.native_id)
 
 

@@ -1,4 +1,4 @@
-"""Carries out the wish to cancel, and ends the calls of what has ended.
+"""Carries out the wish to cancel, reminds of those to make room, and ends the calls of what has ended.
 
 The attempt is CANCELLING, and billed, until its backend confirms the end.
 """
@@ -14,7 +14,7 @@ from hpc_adapters.errors import Forgotten
 from infra.db.connection import transaction
 from scheduler.core.events import CancelRequested, SeenMissing
 from scheduler.core.model import Attempt, State
-from scheduler.loops import items
+from scheduler.loops import items, preempt
 from scheduler.loops.apply import apply, note
 from scheduler.loops.calls import ask, ref_of
 from scheduler.loops.deps import Deps
@@ -30,7 +30,8 @@ async def tick(deps: Deps, now: datetime) -> int:
         wanted += [each for each in orphaned if each.id not in known]
     wanted.sort(key=lambda attempt: attempt.backend)
     rounds = [_cancel_all(deps, list(group), now) for _, group in groupby(wanted, lambda each: each.backend)]
-    return sum(await asyncio.gather(*rounds))
+    moved = sum(await asyncio.gather(*rounds))
+    return moved + await preempt.remind(deps, now)
 
 
 async def _cancel_all(deps: Deps, attempts: Sequence[Attempt], now: datetime) -> int:

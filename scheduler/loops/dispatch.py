@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from hpc_adapters.contract import Backend
 from hpc_adapters.devices import Devices
@@ -17,7 +18,7 @@ from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Holding, Never, Plan, Pool, Snapshot, Wait
 from scheduler.devices import Condition
-from scheduler.loops import claims, items, metrics, walls
+from scheduler.loops import claims, items, metrics, preempt, walls
 from scheduler.loops.apply import apply_to
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
@@ -62,6 +63,8 @@ class _Picture:
     claims: claims.Claims
     devices: Mapping[str, Condition] = field(default_factory=dict)
     """Quantum devices as the register has them: their windows and their vendors' queues."""
+    preempted: Mapping[UUID, int] = field(default_factory=dict)
+    """Attempts of each organisation that were asked to make room in the last hour."""
 
 
 async def _cycle(deps: Deps, now: datetime) -> Plan:
@@ -79,6 +82,7 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
         stakes=picture.claims.stakes,
         limits=picture.claims.limits,
         month_micro_nu=picture.claims.month_micro_nu,
+        preempted=picture.preempted,
         policy=deps.settings.policy,
     )
     decided = plan(walls.applied(snapshot, ahead, fiscal_year=deps.settings.fiscal_year_wall))
@@ -87,6 +91,7 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
         async with transaction(deps.pool, lease=deps.lease) as conn:
             await store.write_reasons(conn, changed)
     _show(decided)
+    await preempt.carry_out(deps, decided.preempts, now)
     nevers = decided.nevers[: deps.settings.item_limit]
     await items.each("dispatch", nevers, lambda never: _end(deps, never, now))
     return decided
@@ -100,7 +105,9 @@ async def _look(conn: Conn, deps: Deps, now: datetime) -> _Picture:
     live = await store.live(conn)
     if not live.waiting:
         return _Picture(live, live.held, claims.Claims())
-    return _Picture(live, live.held, await claims.look(conn, deps, live, now), await _devices(conn, deps))
+    told = await claims.look(conn, deps, live, now)
+    preempted = await attempt_store.preempted(conn, since=now - timedelta(hours=1))
+    return _Picture(live, live.held, told, await _devices(conn, deps), preempted)
 
 
 async def _devices(conn: Conn, deps: Deps) -> Mapping[str, Condition]:

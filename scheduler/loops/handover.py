@@ -29,6 +29,7 @@ from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
 from scheduler.loops.identities import runner_of
 from scheduler.store import attempts as attempt_store
+from scheduler.store import decisions
 from scheduler.store.requests import request_of
 
 
@@ -126,7 +127,10 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | No
             if start.limit_s is not None:  # it ends with its reservation
                 request = replace(request, walltime_s=min(request.walltime_s, start.limit_s))
             applied = await apply_to(conn, deps, attempt, Dispatched(at=now), now=now)
-            return _Announced(start, request) if applied.changed else None
+            if not applied.changed:
+                return None
+            await decisions.started(conn, start, attempt, now=now)
+            return _Announced(start, request)
     except Refusal as refusal:
         await _set_aside(deps, start, Why.NOT_ELIGIBLE, {"code": refusal.code}, now)
     except Exception as problem:

@@ -13,6 +13,9 @@ UNAVAILABLE = Counter(
 UNREADABLE = Counter("kyoyo_scheduler_unreadable_answers", "Foreign states that we do not know.", ["backend"])
 NOT_NOW = Counter("kyoyo_scheduler_not_now", "Attempts of which nothing could be told.", ["backend", "what"])
 STRAYS = Counter("kyoyo_scheduler_strays", "Attempts that a backend had and we held ended.", ["backend"])
+PREEMPTIONS = Counter(
+    "kyoyo_scheduler_preemptions", "Running attempts that were asked to make room, by whose class.", ["backend", "by"]
+)
 TRANSITIONS = Counter("kyoyo_scheduler_transitions", "Attempts that came into a state.", ["backend", "state"])
 STAGED_BYTES = Counter("kyoyo_scheduler_staged_bytes", "Bytes of input and output files moved.", ["direction"])
 FORGOTTEN = Counter("kyoyo_scheduler_forgotten_attempts", "Ended attempts whose folders were removed.", ["backend"])

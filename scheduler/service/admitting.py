@@ -13,12 +13,20 @@ from hpc_adapters.contract import Capabilities, Resources
 from hpc_adapters.features import names_asked
 from infra.db.connection import Conn
 from pricing import service as pricing
-from pricing.model import JobSize, Offering, OfferingKind, Quote, ServiceTime
+from pricing.model import JobSize, Offering, OfferingKind, Quote, ServiceClass, ServiceTime
 from pricing.quoting import OFFERING_MODEL, qpu_time_us
 from scheduler import policy
 from scheduler.core import fairshare, units
 from scheduler.core.model import JobKind
-from scheduler.errors import DeviceLimit, JobNotFound, KindMismatch, NotAtThisSite, UnsupportedFeature
+from scheduler.errors import (
+    DeviceLimit,
+    InteractiveTooLong,
+    JobNotFound,
+    KindMismatch,
+    NotAtThisSite,
+    ReservedWithoutReservation,
+    UnsupportedFeature,
+)
 from scheduler.options import check_begin, resources_within, shown
 from scheduler.reservations.model import number_of
 from scheduler.store import devices as device_store
@@ -84,6 +92,7 @@ async def admit(
     conn: Conn, who: Asker, request: Submission, *, ids: tuple[UUID, UUID], service: ServiceTime | None = None
 ) -> Admitted:
     """A checked request against what its organisation may, its offering sells and its backend does."""
+    _require_class(request)
     request = _without_ours(request)
     job_id, quote_id = ids
     customer_class, now = who.customer.customer_class, who.now
@@ -121,6 +130,14 @@ async def admit(
     if request.session_job is not None:  # its session holds the device for it
         resources = Resources()
     return Admitted(quote=quote, offering=offering, size=size, resources=resources)
+
+
+def _require_class(request: Submission) -> None:
+    """InteractiveTooLong, ReservedWithoutReservation."""
+    if request.service_class is ServiceClass.INTERACTIVE and request.walltime_s > policy.MAX_INTERACTIVE_S:
+        raise InteractiveTooLong(requested_s=request.walltime_s, limit_s=policy.MAX_INTERACTIVE_S)
+    if request.service_class is ServiceClass.RESERVED and number_of(request.placement.reservation) is None:
+        raise ReservedWithoutReservation
 
 
 def _without_ours(request: Submission) -> Submission:

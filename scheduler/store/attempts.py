@@ -10,6 +10,7 @@ import asyncpg
 
 from hpc_adapters.contract import Resources
 from infra.db.connection import WAKE_CHANNEL, Conn
+from pricing.model import ServiceClass
 from scheduler.core.events import Event, Queued, facts_of
 from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, JobKind, State
 from scheduler.core.reasons import Why
@@ -71,6 +72,26 @@ async def to_cancel(conn: Conn, *, limit: int) -> list[Attempt]:
         limit,
     )
     return [_attempt(row) for row in rows]
+
+
+async def to_leave(conn: Conn, *, limit: int) -> list[Attempt]:
+    """Running attempts that were asked to make room, and have not ended; the oldest wish first."""
+    rows = await conn.fetch(
+        _ATTEMPT + "WHERE a.state = 'RUNNING' AND a.preempt_wanted_at IS NOT NULL "
+        "ORDER BY a.preempt_wanted_at, a.id LIMIT $1",
+        limit,
+    )
+    return [_attempt(row) for row in rows]
+
+
+async def preempted(conn: Conn, *, since: datetime) -> dict[UUID, int]:
+    """How many attempts of each organisation were asked to make room since then."""
+    rows = await conn.fetch(
+        "SELECT organisation_id, count(*) AS number FROM scheduler.attempt WHERE preempt_wanted_at > $1 "
+        "GROUP BY organisation_id",
+        since,
+    )
+    return {row["organisation_id"]: row["number"] for row in rows}
 
 
 async def orphaned(conn: Conn, *, limit: int) -> list[Attempt]:
@@ -150,7 +171,7 @@ async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now
     done = await conn.execute(
         "WITH noted AS (INSERT INTO scheduler.attempt_event "
         "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
-        "VALUES ($1, $13, $16, $17, $2, $18, $19, $20) "
+        "VALUES ($1, $13, $18, $19, $2, $20, $21, $22) "
         "ON CONFLICT (attempt_id, kind, effective_at) DO NOTHING RETURNING seq) "
         + _UPDATE  # one round trip for both
         + " AND EXISTS (SELECT FROM noted)",
@@ -167,7 +188,8 @@ async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now
 _UPDATE = (
     "UPDATE scheduler.attempt SET state = $2, backend_ref = $3, dispatched_at = $4, started_at = $5, "
     "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, "
-    "unknown_count = $12, version = $13, wait_reason = $14, wait_facts = $15 WHERE id = $1"
+    "unknown_count = $12, version = $13, wait_reason = $14, wait_facts = $15, preempt_wanted_at = $16, "
+    "preempt_for = $17 WHERE id = $1"
 )
 
 
@@ -189,6 +211,8 @@ def _changed(after: Attempt) -> tuple[object, ...]:
         after.version,
         None if waits is None else Why.RETRY_LATER.value,
         {} if waits is None else {"until": waits.isoformat()},
+        after.preempt_wanted_at,
+        None if after.preempt_for is None else after.preempt_for.value,
     )
 
 
@@ -279,4 +303,6 @@ def _attempt(row: asyncpg.Record) -> Attempt:
         doubt_since=row["doubt_since"],
         doubt_count=row["unknown_count"],
         cancel_wanted=row["cancel_wanted"],
+        preempt_wanted_at=row["preempt_wanted_at"],
+        preempt_for=None if row["preempt_for"] is None else ServiceClass(row["preempt_for"]),
     )

@@ -50,6 +50,7 @@ LIVE = "('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING')"
 COLUMNS = f"""a.id, a.seq, a.organisation_id, a.backend, a.not_before, a.wait_reason, a.wait_facts, a.gpus, a.cpus,
     a.memory_mb, a.qpus, a.walltime_s, a.nu, a.state = 'QUEUED' AS is_queued, a.state IN {LIVE} AS is_live,
     a.backend_ref, a.started_at, a.dispatched_at, coalesce(a.started_at, a.dispatched_at) AS since,
+    a.preempt_wanted_at, a.state = 'CANCELLING' AS is_cancelling,
     j.submitted_at, j.service_class, j.begin_at, j.project_id, j.person_id,
     j.array_id, j.array_index, r.max_running, coalesce(j.array_id, j.id) AS head,
     j.session_job_id IS NOT NULL OR
@@ -212,6 +213,10 @@ def _holding(row: asyncpg.Record) -> Holding:
         calls=row["calls"],
         calls_micro_nu=_calls_micro_nu(row),
         seq=row["seq"],
+        service_class=ServiceClass(row["service_class"]),
+        started_at=row["started_at"],
+        leaving=row["is_cancelling"] or row["preempt_wanted_at"] is not None,
+        asked_to_leave_at=row["preempt_wanted_at"],
     )
 
 

@@ -12,7 +12,7 @@ from hpc_adapters.contract import Ref
 from infra.db.connection import Conn
 from pricing.model import ServiceClass
 from scheduler.core.dependencies import DependencyKind
-from scheduler.core.explain import what_happened, why_it_waits
+from scheduler.core.explain import Sentence, what_happened, why_it_waits, why_then
 from scheduler.core.model import JobKind, State
 from scheduler.core.reasons import Why
 from scheduler.views import ArrayView, AttemptView, DependencyView, JobView, QueueEntry, StoryLine, WaitingView
@@ -142,8 +142,10 @@ async def native_ids(conn: Conn, attempt_ids: Sequence[UUID]) -> Mapping[UUID, s
 
 async def story(conn: Conn, job_id: UUID) -> list[StoryLine]:
     rows = await conn.fetch(
-        "SELECT e.kind, e.state, e.facts, e.effective_at, e.recorded_at, a.ordinal, a.phase, a.reason "
-        "FROM scheduler.attempt_event e JOIN scheduler.attempt a ON a.id = e.attempt_id "
+        "SELECT e.kind, e.state, e.facts, e.effective_at, e.recorded_at, a.ordinal, a.phase, a.reason, "
+        "d.facts AS decision FROM scheduler.attempt_event e JOIN scheduler.attempt a ON a.id = e.attempt_id "
+        "LEFT JOIN scheduler.decision d ON d.attempt_id = e.attempt_id AND d.at = e.effective_at "
+        "AND d.kind = CASE e.kind WHEN 'Dispatched' THEN 'start' WHEN 'PreemptRequested' THEN 'preempt' END "
         "WHERE a.job_id = $1 AND a.ordinal > 0 ORDER BY a.ordinal, e.seq",
         job_id,
     )
@@ -245,6 +247,8 @@ def _attempt(row: asyncpg.Record) -> AttemptView:
 
 def _story_line(row: asyncpg.Record) -> StoryLine:
     state = State(row["state"])
+    told = what_happened(row["kind"], state, row["facts"], row["reason"])
+    why = None if row["decision"] is None else why_then(row["decision"])
     return StoryLine(
         at=row["effective_at"],
         recorded_at=row["recorded_at"],
@@ -253,7 +257,8 @@ def _story_line(row: asyncpg.Record) -> StoryLine:
         kind=row["kind"],
         state=state,
         facts=row["facts"],
-        sentence=what_happened(row["kind"], state, row["facts"], row["reason"]),
+        sentence=told if why is None else Sentence(f"{told.ja}{why.ja}", f"{told.en} {why.en}"),
+        decision=row["decision"],
     )
 
 

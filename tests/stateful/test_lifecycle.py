@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from hpc_adapters.contract import BY_OWNER, Seen
+from pricing.model import ServiceClass
 from scheduler.core.effects import NextPhase, Requeue, SettleHold
 from scheduler.core.events import (
     Accepted,
@@ -30,6 +31,7 @@ from scheduler.core.events import (
     Event,
     NeverReady,
     NotSubmitted,
+    PreemptRequested,
     Queued,
     Refused,
     ReservationOver,
@@ -164,6 +166,19 @@ class Lifecycle(RuleBasedStateMachine):
     def cancel(self) -> None:
         self.cancel_wanted = True
         self._tell(len(self.attempts), CancelRequested(at=self.now))
+
+    @rule(which=st.integers(1, 3))
+    def the_plan_asks_it_to_make_room(self, which: int) -> None:
+        ordinal = min(which, len(self.attempts))  # also one that has ended since the plan was made
+        if self.attempts[ordinal - 1].state not in {State.QUEUED, State.DISPATCHING}:
+            self._tell(ordinal, PreemptRequested(at=self.now, for_class=ServiceClass.STANDARD))
+
+    @invariant()
+    def what_was_asked_to_make_room_is_never_taken_for_cancelled(self) -> None:
+        for each in self.attempts:
+            if each.preempt_wanted_at is not None:
+                assert each.state is not State.CANCELLED
+                assert each.trail.count(PreemptRequested.__name__) == 1
 
     @invariant()
     def at_most_one_attempt_lives_and_only_the_newest(self) -> None:

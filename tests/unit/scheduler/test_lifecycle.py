@@ -12,8 +12,15 @@ import pytest
 
 from hpc_adapters.contract import BY_OWNER, Observation, Ref, Seen
 from hpc_adapters.errors import Forgotten
-from pricing.model import Ending
-from scheduler.core.effects import CancelOnBackend, ChargeFairShare, NextPhase, Requeue, SettleHold, SubmitToBackend
+from pricing.model import Ending, ServiceClass
+from scheduler.core.effects import (
+    CancelOnBackend,
+    ChargeFairShare,
+    NextPhase,
+    Requeue,
+    SettleHold,
+    SubmitToBackend,
+)
 from scheduler.core.events import (
     Accepted,
     CancelRequested,
@@ -25,6 +32,7 @@ from scheduler.core.events import (
     NeverReady,
     NotStaged,
     NotSubmitted,
+    PreemptRequested,
     Queued,
     Refused,
     ReservationOver,
@@ -78,6 +86,7 @@ EVENTS: dict[type[Event], Event] = {
     Refused: Refused(at=at(10), code="too-large"),
     Started: Started(at=at(10)),
     CancelRequested: CancelRequested(at=at(10)),
+    PreemptRequested: PreemptRequested(at=at(10), for_class=ServiceClass.STANDARD),
     NeverReady: NeverReady(at=at(10), jobs=("7",)),
     ReservationOver: ReservationOver(at=at(10), reservation="R3"),
     NotStaged: NotStaged(at=at(10), code="input-gone"),

@@ -11,6 +11,7 @@ import pytest
 from accounts.errors import DeclarationExpired, OrganisationSuspended, ProjectNotFound, ScopeMissing
 from accounts.scopes import OrgRole, scopes_of
 from accounts.service import set_suspended
+from hpc_adapters.contract import Placement
 from infra.refusal import Refusal
 from pricing.errors import InsufficientFunds, NoPrice, TooManyGpus, UnknownOffering, WalltimeTooLong
 from pricing.model import ServiceClass
@@ -99,6 +100,13 @@ async def test_simultaneous_submissions_never_spend_the_same_money(world: World)
         ({"offering_id": QPU}, errors.KindMismatch),
         ({"project": "other"}, ProjectNotFound),
         ({"service_class": ServiceClass.SPOT}, NoPrice),
+        ({"service_class": ServiceClass.INTERACTIVE}, NoPrice),
+        ({"service_class": ServiceClass.INTERACTIVE, "walltime_s": 4 * 3600 + 1}, errors.InteractiveTooLong),
+        ({"service_class": ServiceClass.RESERVED}, errors.ReservedWithoutReservation),
+        (
+            {"service_class": ServiceClass.RESERVED, "placement": Placement(reservation="the-sites-own")},
+            errors.ReservedWithoutReservation,
+        ),
     ],
 )
 async def test_each_no_has_its_name(world: World, changed: dict[str, object], refusal: type[Refusal]) -> None:

@@ -22,6 +22,7 @@ from infra.refusal import Refusal
 from scheduler.simulate import export, options
 from scheduler.simulate.errors import ExperimentRefused, TraceUnreadable
 from scheduler.simulate.history import source_of
+from scheduler.simulate.invented import MAX_JOBS, Wish, invented
 from scheduler.simulate.metrics import measured
 from scheduler.simulate.replay import Progress, replay
 from scheduler.simulate.report import Run, report
@@ -142,6 +143,34 @@ def export_command(
         source = read(ctx.obj, None, None, history=True, since=since, until=until)
         if pseudonyms:
             source = export.pseudonymous(source)
+        export.write(source, out)
+        typer.echo(export.how_to_replay(source, out))
+
+
+@app.command(name="invent")
+def invent_command(
+    out: Annotated[Path, typer.Option("--out", help="A folder for jobs.csv.gz and shares.csv.")],
+    *,
+    seed: Annotated[int, typer.Option("--seed", help="The same gives the same.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", help="How many.")] = 10_000,
+    gpus: Annotated[int, typer.Option("--gpus", help="GPUs of the machine that they are for.")] = 256,
+    organisations: Annotated[int, typer.Option("--organisations", help="Of very different demand.")] = 12,
+    load: Annotated[float, typer.Option("--load", help="Asked for, as a part of what the GPUs can give.")] = 1.0,
+    campaigns: Annotated[float, typer.Option("--campaigns", help="Part of the jobs that come in bursts.")] = 0.5,
+    on_qpu: Annotated[float, typer.Option("--on-qpu", help="Part of the jobs that ask for a QPU.")] = 0.0,
+) -> None:
+    """Writes a workload that nobody ran, and tells the command that replays it."""
+    with refusals_told():
+        wish = Wish(
+            seed=seed,
+            jobs=options.in_range("--jobs", jobs, 1, MAX_JOBS),
+            gpus=options.gpus(gpus),
+            organisations=options.in_range("--organisations", organisations, 1, 99),
+            load=options.in_range("--load", load, 0.01, 100),
+            campaigns=options.in_range("--campaigns", campaigns, 0, 0.99),
+            on_qpu=options.in_range("--on-qpu", on_qpu, 0, 0.99),
+        )
+        source = invented(wish)
         export.write(source, out)
         typer.echo(export.how_to_replay(source, out))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from infra.tokyo import TOKYO
 from scheduler.simulate.errors import ExperimentRefused
@@ -19,6 +19,7 @@ _DAYS = re.compile(r"(\d{1,6})-(\d{1,6})")
 _CHANGE = re.compile(r"(.+)=(\+?\d{1,9})", re.ASCII)
 _SIZE = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<plus>\+)?(?P<count>\d{1,8})", re.ASCII)
 _MILLI = 1000
+Amount = TypeVar("Amount", int, float)
 
 
 def policy(word: str) -> str:
@@ -50,7 +51,7 @@ def nodes_of(value: int, *, pools: Iterable[int]) -> int:
     return value
 
 
-def in_range(option: str, value: int, least: int, most: int) -> int:
+def in_range(option: str, value: Amount, least: float, most: float) -> Amount:
     if not least <= value <= most:
         raise ExperimentRefused(option=option, value=value, problem="out_of_range", known=f"{least}–{most}")
     return value

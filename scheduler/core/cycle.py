@@ -13,7 +13,7 @@ from scheduler.core.booked import Floor
 from scheduler.core.decided import Way, settings_version, start_facts, way_of
 from scheduler.core.dependencies import Fate
 from scheduler.core.fairshare import fair_order
-from scheduler.core.preempting import Blocked, preempts, running_of, victims
+from scheduler.core.preempting import Blocked, making_room
 from scheduler.core.quotas import Quotas
 from scheduler.core.reasons import Why
 from scheduler.core.resources import plain
@@ -248,13 +248,13 @@ class _Cycle:
             return None
         self._looked.add(backend)
         blocked = Blocked(needs=first.needs, service_class=first.service_class, free=floor.open.free)
-        here = {each.attempt_id: each for each in floor.open_holding if each.started_at is not None}
+        here = {each.attempt_id: each for each in floor.open_holding}
         policy, recent = self._snapshot.policy.preemption, self._recent
-        chosen = victims(blocked, running_of(here.values()), policy=policy, recent=recent, now=self._snapshot.now)
-        if not chosen or not floor.open.make_way([here[each.attempt_id] for each in chosen]):
+        asked = making_room(blocked, here.values(), policy=policy, recent=recent, now=self._snapshot.now)
+        if not asked or not floor.open.make_way([here[each.attempt_id] for each in asked]):
             return None
-        self.preempts += preempts(blocked, chosen, backend=backend, policy=policy, recent=recent)
-        self._recent.update(each.organisation_id for each in chosen)
+        self.preempts += asked
+        self._recent.update(here[each.attempt_id].organisation_id for each in asked)
         assert floor.open.reservation is not None
         return floor.open.reservation.at
 

@@ -94,19 +94,25 @@ def victims(
     return None if chosen is None else [each.victim(now) for each in chosen]
 
 
-def preempts(
+def making_room(
     blocked: Blocked,
-    chosen: Iterable[Victim],
+    holding: Iterable[Holding],
     *,
-    backend: str,
     policy: Preemption,
     recent: Mapping[UUID, int],
+    now: datetime,
 ) -> tuple[Preempt, ...]:
-    """The same as parts of a plan, each with the facts of its record: of whom it makes room for, the class alone."""
+    """The same as parts of a plan; empty: nobody is asked, for whatever reason.
+
+    holding: all that is with the backend, outside of reservations that are on. Each has the facts of its record: of
+    whom it makes room for, the class alone.
+    """
+    here = {each.attempt_id: each for each in holding}
+    chosen = victims(blocked, running_of(here.values()), policy=policy, recent=recent, now=now)
     return tuple(
         Preempt(
             attempt_id=each.attempt_id,
-            backend=backend,
+            backend=here[each.attempt_id].backend,
             for_class=blocked.service_class,
             facts={
                 "rule": "least_work_lost",
@@ -118,7 +124,7 @@ def preempts(
                 "protected_s": policy.protected_s,
             },
         )
-        for each in chosen
+        for each in chosen or ()
     )
 
 

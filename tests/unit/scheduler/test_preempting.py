@@ -17,7 +17,7 @@ from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
 from scheduler.core.classes import PRIORITY, goes_before, may_preempt
 from scheduler.core.cycle import plan
-from scheduler.core.preempting import Blocked, Running, Victim, preempts, victims
+from scheduler.core.preempting import Blocked, Running, Victim, making_room, victims
 from scheduler.core.reasons import Why
 from scheduler.core.resources import plus, total
 from scheduler.core.snapshot import Booking, Holding, Policy, Pool, Preemption, Snapshot, Standing, Waiting
@@ -127,15 +127,15 @@ def test_off_is_off() -> None:
 
 
 def test_a_record_names_nobody_but_its_own() -> None:
-    found = victims(blocked(gpus=1), [runs(7, minutes=30)], policy=RULES, recent={}, now=NOW)
-    assert found is not None
-    (one,) = preempts(blocked(gpus=1), found, backend="h200", policy=RULES, recent={UUID(int=101): 1})
+    recent = {UUID(int=101): 1}
+    head = Blocked(needs=Resources(gpus=1), service_class=STANDARD, free=Resources())
+    (one,) = making_room(head, [held(7, gpus=1)], policy=RULES, recent=recent, now=NOW)
     assert (one.attempt_id, one.backend, one.for_class) == (UUID(int=7), "h200", STANDARD)
     assert dict(one.facts) == {
         "rule": "least_work_lost",
         "for_class": "standard",
-        "ran_s": 1800,
-        "lost_nu": 0.0,  # a millionth of a NU an hour
+        "ran_s": 3600,
+        "lost_nu": 1.0,
         "asked_in_hour": 1,
         "max_in_hour": 3,
         "protected_s": 600,

@@ -12,8 +12,8 @@ No change is missed:
 - Rows are given up only by the commit of a transaction that is fenced: a stale leader fails before it reads, and one
   that dies before its commit leaves all rows to the next. Whoever fails after `taken` began, or cannot tell whether it
   has committed, no longer knows what it has missed: what it keeps is void, and is to be loaded anew.
-- To load anew: first `taken`, whose answer is thrown away, then a reading of everything. What commits in between is
-  read, and told of once more.
+- To load anew: first `forget`, then a reading of everything (store.columns). What commits in between is read, and told
+  of once more.
 
 An attempt may be told of twice, or though nothing of it has changed: each time it is told as it is now. What only the
 clock changes (a weight that takes effect later, the end of a declaration, of a closure) nobody tells.
@@ -104,6 +104,12 @@ async def changes(pool: Pool, *, lease: Lease | None) -> Changes:
     async with transaction(pool, lease=lease) as conn:
         await conn.execute("SET LOCAL synchronous_commit = off")
         return await taken(conn)
+
+
+async def forget(pool: Pool, *, lease: Lease | None) -> None:
+    """What was to be told, by whoever is about to read everything."""
+    async with transaction(pool, lease=lease) as conn:
+        await conn.execute("DELETE FROM scheduler.changed")
 
 
 async def _changes(conn: Conn, rows: list[asyncpg.Record]) -> Changes:

@@ -24,7 +24,7 @@ from scheduler.core.snapshot import Wait
 from scheduler.files import FrozenInput
 from scheduler.options import ArrayWish, Dependency
 from scheduler.reservations.model import Closure
-from scheduler.store import attempts, feed, files, planning
+from scheduler.store import attempts, columns, feed, files, planning
 from scheduler.store import devices as device_store
 from scheduler.store.feed import Topic
 from scheduler.views import JobView
@@ -38,7 +38,7 @@ from tests.support.devices import a_device
 from tests.support.mailboxes import Mailboxes
 from tests.support.market import an_id
 from tests.support.scheduled import CLUSTER, World, a_submission, open_world
-from tests.support.shadow import Shadow
+from tests.support.shadow import Picture, Shadow
 
 pytestmark = pytest.mark.postgres
 
@@ -58,6 +58,7 @@ async def alice(world: World) -> Principal:
 
 
 async def told(world: World) -> feed.Changes:
+    """What the leader would be told: nobody leads while this is asked."""
     return await feed.changes(world.market.database.worker, lease=None)
 
 
@@ -160,29 +161,54 @@ async def test_what_is_kept_from_changes_alone_is_what_everything_read_gives(wor
     world.backends = {CLUSTER: post}  # type: ignore[dict-item]  it stands for one
     await reservable(world, units=4)
     walk = Walk(world, [await world.member("alice"), await world.member("bob")], post, random.Random(seed))
-    pool = world.market.database.worker
-    shadow = await Shadow.loaded(pool)
+    shadow = await Shadow.beside(world.market.database)
     named = 0
-    for _ in range(90):
+    for step in range(90):
         await walk.step()
-        changes = await shadow.follow(pool)
+        changes = await shadow.follow()
+        if step % 10 == 9:
+            assert await Picture.loaded(world.market.database.worker) == shadow.picture
         named += len(changes.live.waiting) + len(changes.live.held) + len(changes.live.gone)
     assert named > 100
-    assert not await feed.changes(pool, lease=None)
+    assert not await shadow.follow()
 
 
 async def test_a_session_tells_the_circuits_that_wait_for_it(database: Database) -> None:
     world, _, who = await a_world(database)
-    shadow = await Shadow.loaded(database.worker)
+    shadow = await Shadow.beside(database)
     session = await a_session(world, who)
     circuits = [await inside(world, who, session) for _ in range(3)]
     for _ in range(4):
         await world.round()
-        await shadow.follow(database.worker)
+        await shadow.follow()
     await world.cancel(who, session)
     while not (await world.job(circuits[-1])).state.is_terminal:
         await world.round()
-        await shadow.follow(database.worker)
+        await shadow.follow()
+
+
+async def test_what_needs_no_more_comes_as_columns_and_the_rest_as_objects(world: World, alice: Principal) -> None:
+    first = await world.submit(alice, a_submission(gpus=1, walltime_s=77))
+    array = await world.submit(alice, a_submission(array=ArrayWish(indices=[3, 5], max_running=1)))
+    later = await world.submit(alice, a_submission(begin_at=world.now + HOUR))
+    waits = await world.submit(
+        alice, a_submission(dependencies=(Dependency(kind=DependencyKind.AFTEROK, job=str(first.number)),))
+    )
+    pool = world.market.database.worker
+    queued, live = await columns.load(pool)
+    assert [queued.id_of(index) for index in range(3)] == [
+        first.attempt_id,
+        *(task.attempt_id for task in await world.tasks(alice, array)),
+    ]
+    assert {each.attempt_id for each in live.waiting} == {later.attempt_id, waits.attempt_id}
+    assert (len(queued), len(queued.leaves), len(queued.shapes)) == (3, 1, 1)
+    assert queued.walltime_s.tolist() == [77, 600, 600]
+    assert await Picture.loaded(pool) == await Picture.read(pool)
+
+
+async def test_an_empty_queue_is_loaded_as_one(database: Database) -> None:
+    queued, live = await columns.load(database.worker)
+    assert (len(queued), live.waiting, live.held) == (0, [], [])
 
 
 # -- one by one --------------------------------------------------------------------------------------------------------

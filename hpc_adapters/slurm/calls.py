@@ -9,9 +9,10 @@ from enum import StrEnum
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import quote
 
 from hpc_adapters.contract import Window
-from hpc_adapters.errors import Unavailable
+from hpc_adapters.errors import Rejected, Unavailable
 from hpc_adapters.slurm import refusals
 from hpc_adapters.slurm.answers import Answer
 from hpc_adapters.slurm.faults import ACCESS_DENIED, ALREADY_DONE, NO_SUCH_JOB, NOT_THAT_JOB, SlurmError
@@ -21,6 +22,10 @@ from hpc_adapters.slurm.rest import Params, Rest
 
 UNREADABLE_JOB: Final = "unreadable-job"
 _STATES: Final = "slurm/{v}/jobs/state/"
+NODE_REFUSALS: Final = {2010: "not-allowed", 2018: "unknown-node", 2028: "node-not-ready", 2180: "node-not-ready"}
+"""Slurm's number → our code, of a change of a node's state."""
+_NO_POWER_SAVING: Final = frozenset({2028, 2187})
+"""What POWER_DOWN and POWER_UP get where no SuspendProgram is configured: 24.11, 26.05."""
 _AT_ONCE: Final = 500
 """Ids or names in one question to slurmdbd."""
 _DUPLICATES: Final = ("show_duplicates", "true")
@@ -188,6 +193,18 @@ class Slurm:
         """All partitions."""
         answer = await self._read("slurm/{v}/partitions/")
         return machines.partitions(answer.body.get("partitions"))
+
+    async def update_node(self, admin: str, name: str, *, state: str, reason: str | None) -> None:
+        """Change the state of one node, as a user with AdminLevel=Administrator. Rejected: Slurm says no."""
+        body = {"state": [state], **({} if reason is None else {"reason": reason})}
+        try:
+            await self._rest.post(f"slurm/{{v}}/node/{quote(name, safe='')}", user=admin, body=body)
+        except SlurmError as error:
+            is_power = state.startswith("POWER_") and error.number in _NO_POWER_SAVING
+            code = "no-power-saving" if is_power else NODE_REFUSALS.get(error.number)
+            if code is None:
+                raise _unexpected(error) from error
+            raise Rejected(code, node=name, state=state) from error
 
     async def close(self) -> None:
         """Let go of the connections."""

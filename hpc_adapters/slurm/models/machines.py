@@ -37,6 +37,8 @@ class Node:
     tres_used: Mapping[str, int]
     version: str = ""
     boot_at: datetime | None = None
+    last_busy_at: datetime | None = None
+    """When the last job ended there, or the node came into service; None: not told, or something runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ def node(raw: Json) -> Node:
         tres_used=_with(used, cpu=number(raw.get("alloc_cpus")), mem=number(raw.get("alloc_memory"))),
         version=text(raw.get("version")),
         boot_at=instant(raw.get("boot_time")),
+        last_busy_at=instant(raw.get("last_busy")),
     )
 
 

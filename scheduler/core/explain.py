@@ -15,7 +15,7 @@ from scheduler.core.details import words_for
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.refused import ASKED, advice
-from scheduler.core.wording import AT_VENDOR, DECIDED, ENDS, EVENTS, LEFT, UNITS, WAITS, WORDS
+from scheduler.core.wording import AT_VENDOR, DECIDED, ENDS, EVENTS, LEFT, TURN, UNITS, WAITS, WORDS
 
 _LISTED = 5
 
@@ -55,7 +55,13 @@ def what_happened(kind: str, state: State, facts: Mapping[str, object], reason: 
 def why_then(facts: Mapping[str, object]) -> Sentence | None:
     """Why it started, or had to make room, just then: of the record of that decision. None: of an unknown rule."""
     known = DECIDED.get(str(facts.get("rule")))
-    return _filled(known, facts) if known else None
+    if known is None:
+        return None
+    told = _filled(known, facts)
+    if "used_nu" not in facts:
+        return told
+    figures = _filled(TURN, facts)
+    return Sentence(f"{told.ja}({figures.ja})", f"{told.en} ({figures.en})")
 
 
 def how_it_ended(state: State, reason: str | None, facts: Mapping[str, object]) -> Sentence:

@@ -162,23 +162,24 @@ EVENTS: Mapping[tuple[str, State | None], tuple[str, str]] = {
 }
 """By event and the state after it (None: any state in which it does not end the attempt)."""
 
-_TURN = (
-    "(組織の利用量 {used_nu} NU・重み {weight}、空き {free}、待ち{waiting}件)",
-    "(its organisation had used {used_nu} NU at weight {weight}; free: {free}; jobs waiting: {waiting})",
+TURN: tuple[str, str] = (
+    "組織の利用量 {used_nu} NU・重み {weight}、空き {free}、待ち{waiting}件",
+    "its organisation had used {used_nu} NU at weight {weight}; free: {free}; jobs waiting: {waiting}",
 )
+"""Figures of a start."""
 DECIDED: Mapping[str, tuple[str, str]] = {
-    "in_order": (f"順番が来たためです{_TURN[0]}。", f"It was its turn {_TURN[1]}."),
+    "in_order": ("順番が来たためです。", "It was its turn."),
     "ahead": (
-        f"待ち時間が方針の上限に達したため、順番より先に開始します{_TURN[0]}。",
-        f"It had waited for as long as anybody may, and went ahead of its turn {_TURN[1]}.",
+        "待ち時間が方針の上限に達したため、順番より先に開始します。",
+        "It had waited for as long as anybody may, and went ahead of its turn.",
     ),
     "behind": (
-        f"先に並ぶジョブを遅らせずに空きで実行できるためです{_TURN[0]}。",
-        f"It fits meanwhile and delays nobody before it {_TURN[1]}.",
+        "先に並ぶジョブを遅らせずに空きで実行できるためです。",
+        "It fits meanwhile and delays nobody before it.",
     ),
     "seat": (
-        f"計算機が途切れなく動くよう、計算機側の待ち行列で空きを待ちます{_TURN[0]}。",
-        f"It waits in the machine's own queue from now on, so that the machine never idles {_TURN[1]}.",
+        "計算機が途切れなく動くよう、計算機側の待ち行列で空きを待ちます。",
+        "It waits in the machine's own queue from now on, so that the machine never idles.",
     ),
     "inside": ("予約の時間内で、その枠に空きがあるためです。", "Its reservation is on and has room for it."),
     "least_work_lost": (

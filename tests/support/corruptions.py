@@ -26,6 +26,11 @@ _TAKEN = """
 
 CORRUPTIONS = [
     Corruption(
+        "a wish to make room that nobody has noted",
+        """UPDATE scheduler.attempt SET preempt_wanted_at = '2026-04-11', preempt_for = 'standard' WHERE id = :train""",
+        "preemption-differs-from-its-story",
+    ),
+    Corruption(
         "a changed amount on the ledger",
         """UPDATE pricing.ledger_entry SET amount_micro_yen = amount_micro_yen + 1
            WHERE bucket = 'earned' AND transaction_id = (SELECT id FROM pricing.ledger_transaction
@@ -167,7 +172,7 @@ CORRUPTIONS = [
     Corruption(
         "two live attempts",
         """DROP INDEX scheduler.attempt_one_live;
-           INSERT INTO scheduler.attempt
+           INSERT INTO scheduler.attempt OVERRIDING SYSTEM VALUE
            SELECT (jsonb_populate_record(a, jsonb_build_object('id', gen_random_uuid(), 'ordinal', 9))).*
            FROM scheduler.attempt a WHERE state = 'QUEUED'""",
         "two-live-attempts",

@@ -104,6 +104,20 @@ QUESTIONS: Sequence[Question] = (
             GROUP BY attempt_id HAVING count(*) > 1""",
     ),
     Question(
+        check="preemption-differs-from-its-story",
+        sql="""
+            WITH told AS (
+                SELECT attempt_id, min(effective_at) AS at, min(facts ->> 'for_class') AS for_class
+                FROM scheduler.attempt_event WHERE kind = 'PreemptRequested' GROUP BY attempt_id)
+            SELECT 'attempt:' || a.id AS subject,
+                   coalesce(format('asked at %s to make room for %s', e.at, e.for_class), 'never asked') AS expected,
+                   format('asked at %s to make room for %s, ended as %s', a.preempt_wanted_at, a.preempt_for,
+                          coalesce(a.reason, a.state::text)) AS found
+            FROM scheduler.attempt a LEFT JOIN told e ON e.attempt_id = a.id
+            WHERE (a.preempt_wanted_at, a.preempt_for::text) IS DISTINCT FROM (e.at, e.for_class)
+               OR (a.reason = 'preempted_by_us' AND e.at IS NULL)""",
+    ),
+    Question(
         check="attempt-not-billable",
         sql="""
             SELECT 'attempt:' || coalesce(a.id, b.attempt_id) AS subject,

@@ -14,13 +14,14 @@ import hpc_adapters
 from hpc_adapters.pbs.request import PERMANENT
 from hpc_adapters.slurm import refusals
 from hpc_adapters.workloads.circuit_refusals import CODES
+from scheduler.core.decided import Way
 from scheduler.core.events import Event
-from scheduler.core.explain import what_happened, why_it_waits
+from scheduler.core.explain import Sentence, what_happened, why_it_waits, why_then
 from scheduler.core.lifecycle import LEGAL
 from scheduler.core.model import EndReason, State
 from scheduler.core.reasons import Why
 from scheduler.core.refused import OTHER, advice
-from scheduler.core.wording import ENDS, EVENTS, WAITS
+from scheduler.core.wording import DECIDED, ENDS, EVENTS, TURN, WAITS
 
 ADAPTERS = Path(hpc_adapters.__file__).parent
 FACTS = {
@@ -132,7 +133,24 @@ def test_other_ends_say_the_machines_word_only_where_it_means_something() -> Non
     assert what_happened("Ended", State.SUCCEEDED, {"detail": "idle"}).en.startswith("It succeeded (the session was")
 
 
-@pytest.mark.parametrize("words", [*WAITS.values(), *EVENTS.values(), *ENDS.values()])
+@pytest.mark.parametrize("words", [*WAITS.values(), *EVENTS.values(), *ENDS.values(), *DECIDED.values(), TURN])
 def test_both_languages_use_the_same_facts(words: tuple[str, str]) -> None:
     ja, en = ({part.split("}")[0] for part in text.split("{")[1:]} for text in words)
     assert ja == en
+
+
+def test_each_way_to_start_and_to_have_to_leave_has_its_words() -> None:
+    assert set(DECIDED) == {*Way, "least_work_lost"}
+    turn = {"used_nu": 12.5, "weight": 2, "free": {"gpus": 4}, "waiting": 7}
+    told = why_then({"rule": "behind", **turn})
+    assert told is not None
+    assert told.en == (
+        "It fits meanwhile and delays nobody before it. "
+        "(its organisation had used 12.5 NU at weight 2; free: 4 GPU; jobs waiting: 7)"
+    )
+    assert "12.5 NU・重み 2" in told.ja
+    assert why_then({"rule": "in_order"}) == Sentence("順番が来たためです。", "It was its turn.")
+    left = why_then({"rule": "least_work_lost", "lost_nu": 0.5, "ran_s": 900, "asked_in_hour": 1, "max_in_hour": 10})
+    assert left is not None
+    assert "0.5 NU of it, after 900 s" in left.en
+    assert why_then({"rule": "of a later release"}) is None

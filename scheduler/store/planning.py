@@ -151,11 +151,12 @@ def share_of(known: tree.Settings, organisation_id: UUID) -> Share | None:
 
 
 async def write_reasons(conn: Conn, waits: Sequence[Wait]) -> None:
-    """One statement for all. What has left the queue meanwhile is not touched."""
+    """One statement for all. What has left the queue meanwhile is not touched, nor what says so already."""
     await conn.execute(
         "UPDATE scheduler.attempt a SET wait_reason = new.why, wait_facts = new.facts "
         "FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS new (id, why, facts) "
-        "WHERE a.id = new.id AND a.state = 'QUEUED'",
+        "WHERE a.id = new.id AND a.state = 'QUEUED' "
+        "AND (a.wait_reason, a.wait_facts) IS DISTINCT FROM (new.why, new.facts)",
         [wait.attempt_id for wait in waits],
         [wait.why.value for wait in waits],
         [dict(wait.facts) for wait in waits],

@@ -19,6 +19,8 @@ from scheduler.core.shapes import Shapes
 ORIGIN = datetime.fromisoformat("2026-04-01T00:00:00+00:00")
 SIZE = Resources(gpus=8, cpus=16, memory_mb=64)
 NOW = 100
+OVERDUE_S = 4
+"""All times are small, so that much happens at the same instant."""
 
 
 @dataclass
@@ -35,7 +37,7 @@ class World:
 
     def hall(self, random: Random) -> Hall:
         """Told all of it at once, in any order."""
-        here = Hall("h200", Shapes(), units_of=lambda each: each.gpus)
+        here = Hall("h200", Shapes(), units_of=lambda each: each.gpus, overdue_s=OVERDUE_S)
         for needs in NEEDS:
             here.shapes.of(needs)
         tells = [lambda: self.tell_count(here), lambda: here.booked(self.bookings.values())]
@@ -60,7 +62,13 @@ class World:
         holding = tuple(self._holding(number, **told) for number, told in self.held.items())  # type: ignore[arg-type]
         bookings = tuple(self.booking(each) for each in self.bookings.values())
         world = seen.Snapshot(
-            now=moment(self.now_s), pools={"h200": pool}, waiting=(), holding=holding, standings={}, bookings=bookings
+            now=moment(self.now_s),
+            pools={"h200": pool},
+            waiting=(),
+            holding=holding,
+            standings={},
+            bookings=bookings,
+            policy=seen.Policy(overdue_s=OVERDUE_S),
         )
         return Floor(pool, world)
 
@@ -128,25 +136,33 @@ def amounts(of: Resources) -> st.SearchStrategy[Resources]:
     )
 
 
-HELD = st.fixed_dictionaries(
-    {
-        "shape": st.integers(0, len(NEEDS) - 1),
-        "until_s": st.integers(NOW - 40, NOW + 60),
-        "accepted": st.booleans(),
-        "started": st.booleans(),
-        "sent_s": st.none() | st.integers(NOW - 60, NOW - 40),
-        "reservation": st.none() | st.sampled_from(NAMES),
+def _told(shape: int, sent: tuple[int, int] | None, reservation: str | None, seen_as: int) -> dict[str, object]:
+    """sent: how long ago, and how long it may take. seen_as: sent, accepted, started."""
+    return {
+        "shape": shape,
+        "until_s": NOW + 5 if sent is None else NOW - sent[0] + sent[1],
+        "accepted": seen_as > 0,
+        "started": seen_as > 1,
+        "sent_s": None if sent is None else NOW - sent[0],
+        "reservation": reservation,
     }
-).map(lambda told: told | {"until_s": NOW + 5} if told["sent_s"] is None else told)
-"""What is not known to have been sent has not ended long ago."""
 
 
-def bookings_of(ahead_s: int = 40) -> st.SearchStrategy[dict[str, Booking]]:
+HELD = st.builds(
+    _told,
+    st.integers(0, len(NEEDS) - 1),
+    st.none() | st.tuples(st.integers(0, 8), st.integers(1, 16)),
+    st.none() | st.sampled_from(NAMES),
+    st.integers(0, 2),
+)
+
+
+def bookings_of(ahead_s: int = 10) -> st.SearchStrategy[dict[str, Booking]]:
     def named(rows: list[tuple[Resources, int, int]]) -> dict[str, Booking]:
         kept = zip(NAMES, rows, strict=False)
         return {name: Booking(name, needs, since, since + lasts) for name, (needs, since, lasts) in kept}
 
-    rows = st.tuples(amounts(SIZE), st.integers(NOW - 20, NOW + ahead_s), st.integers(1, 40))
+    rows = st.tuples(amounts(SIZE), st.integers(NOW - 4, NOW + ahead_s), st.integers(1, 8))
     return st.lists(rows, max_size=3).map(named)
 
 
@@ -155,7 +171,7 @@ def worlds(draw: st.DrawFn, *, look_ahead: bool = True, booked: bool = True) -> 
     return World(
         free=draw(st.just(SIZE) | amounts(SIZE)),
         look_ahead=draw(st.integers(0, 3)) if look_ahead else 0,
-        asked_s=draw(st.none() | st.integers(NOW - 60, NOW)),
+        asked_s=draw(st.none() | st.integers(NOW - 8, NOW)),
         held=dict(enumerate(draw(st.lists(HELD, max_size=6)), start=1)),
         bookings=draw(bookings_of()) if booked else {},
     )
@@ -178,4 +194,4 @@ def request(number: int, shape: int, limit_s: int) -> Request:
     return Request(number, 0, NEEDS[shape].gpus, limit_s, 0, shape=shape)
 
 
-ASKED = st.lists(st.tuples(st.integers(0, len(NEEDS) - 1), st.integers(1, 60)), min_size=1, max_size=6)
+ASKED = st.lists(st.tuples(st.integers(0, len(NEEDS) - 1), st.integers(1, 12)), min_size=1, max_size=6)

@@ -187,6 +187,48 @@ def test_how_long_a_device_is_there_bounds_its_jobs_and_those_that_call_it() -> 
     assert here.allowed(calls) == -1
 
 
+def test_what_ends_in_the_second_in_which_a_booking_begins_leaves_its_units_to_others() -> None:
+    here = hall()
+    here.booked([Booking("R", gpus(4), NOW + 50, NOW + 80)])
+    four = here.shapes.of(gpus(4))
+    assert here.horizon(four) == FOREVER
+    here.take(job(here, 1, gpus(4), 50))
+    assert here.horizon(four) == FOREVER
+    here.take(job(here, 2, gpus(2), 51))
+    assert here.horizon(here.shapes.of(gpus(2))) == FOREVER
+    assert here.reserve(job(here, 3, gpus(4), 10)) == NOW + 51
+
+
+def test_a_booking_may_begin_when_another_ends() -> None:
+    here = hall()
+    here.booked([Booking("R", gpus(6), NOW, NOW + 50), Booking("S", gpus(6), NOW + 50, NOW + 80)])
+    assert here.horizon(here.shapes.of(gpus(2))) == FOREVER
+
+
+def test_what_will_start_at_once_has_ended_when_a_booking_begins() -> None:
+    here = hall(look_ahead=1)
+    here.held(1, here.shapes.of(gpus(4)), NOW + 20, started=False, sent_s=NOW)
+    here.booked([Booking("R", gpus(4), NOW + 50, NOW + 80)])
+    assert (here.free, here.horizon(here.shapes.of(gpus(4)))) == (4, FOREVER)
+
+
+def test_what_the_backend_has_counted_is_not_counted_again_when_it_is_asked_again() -> None:
+    here = hall()
+    here.held(1, here.shapes.of(gpus(3)), NOW + 90, sent_s=NOW)
+    for asked_s, free in [(NOW, 0), (NOW + 1, 3), (NOW + 2, 3)]:
+        here.counted(SIZE, replace(SIZE, gpus=3), asked_s=asked_s)
+        assert here.free == free
+
+
+def test_all_that_waits_in_the_backends_queue_may_run_one_after_the_other_before_a_booking() -> None:
+    here = hall(look_ahead=3)
+    here.take(job(here, 1, gpus(8), 50))
+    here.booked([Booking("R", gpus(1), NOW + 100, NOW + 110)])
+    here.held(1, here.shapes.of(gpus(8)), NOW + 50, sent_s=NOW)
+    asked = [(2, 20), (3, 31), (4, 30), (5, 1)]
+    assert [here.seat(job(here, number, gpus(8), limit_s)) for number, limit_s in asked] == [True, False, True, False]
+
+
 # -- windows and walls, against those of a cycle -----------------------------------------------------------------------
 
 _SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda span: (span[0], sum(span))), max_size=5)

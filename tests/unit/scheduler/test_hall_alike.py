@@ -23,6 +23,7 @@ from tests.support.hall_worlds import (
     NAMES,
     NEEDS,
     NOW,
+    OVERDUE_S,
     SIZE,
     World,
     bookings_of,
@@ -156,18 +157,18 @@ class Told:
     def _count(self) -> None:
         world, random = self.world, self.random
         world.free = _some(random, most=1)
-        world.asked_s = random.choice([None, world.now_s, world.now_s - random.randint(0, 30)])
-        if random.random() < 0.3:
+        world.asked_s = None if random.random() < 0.1 else world.now_s - random.randint(0, 2)
+        if random.random() < 0.2:
             world.look_ahead = random.randint(0, 3)
         world.tell_count(self.here)
 
     def _hold(self) -> None:
         random, now_s = self.random, self.world.now_s
-        number, sent_s = random.randint(1, 12), random.choice([None, now_s - random.randint(0, 20)])
+        number, sent_s = random.randint(1, 12), now_s - random.randint(0, 4)
         self._tell(
             number,
             shape=random.randrange(len(NEEDS)),
-            until_s=now_s + random.randint(-10, 50),
+            until_s=sent_s + random.randint(1, 12),
             accepted=random.random() < 0.7,
             started=random.random() < 0.5,
             sent_s=sent_s,
@@ -197,8 +198,8 @@ class Told:
             name: Booking(
                 name,
                 _some(random, most=2),
-                (since_s := now_s + random.randint(-5, 30)),
-                since_s + random.randint(1, 30),
+                (since_s := now_s + random.randint(-2, 8)),
+                since_s + random.randint(1, 8),
             )
             for name in NAMES
             if random.random() < 0.5
@@ -208,11 +209,11 @@ class Told:
     def _pass(self) -> None:
         """Time goes on, and jobs start, keep their starts or sit down."""
         random = self.random
-        self.world.now_s += random.choice([0, 0, 1, 7])
+        self.world.now_s += random.choice([0, 0, 1, 3])
         self.here.begin(self.world.now_s)
         for _ in range(random.randint(0, 3)):
             self.asked += 1
-            shape, limit_s = random.randrange(len(NEEDS)), random.randint(1, 40)
+            shape, limit_s = random.randrange(len(NEEDS)), random.randint(1, 10)
             self._ask(request(self.asked, shape, limit_s), random.choice([None, None, *NAMES]))
 
     def _ask(self, asks: Request, reservation: str | None) -> None:
@@ -265,6 +266,7 @@ def test_several_reservations_are_those_of_an_oracle_that_looks_at_each_second(
             (each.since_s, each.until_s, vector(each.needs)) for each in world.bookings.values() if each.since_s > NOW
         ],
         lent=[(each.until_s, vector(each.needs)) for each in on],
+        overdue_s=OVERDUE_S,
     )
     for number, (shape, limit_s) in enumerate(asked, start=1001):
         needs = vector(NEEDS[shape])

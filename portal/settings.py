@@ -351,6 +351,8 @@ class Settings(BaseSettings):
     """How often the worker makes the accounting of Slurm sites like ours (`kyoyod site sync`); 0: never by itself."""
     devices_every_s: int = Field(default=60, ge=1)
     """How often quantum devices are asked what they are, for the register."""
+    forecast_every_s: int = Field(default=30, ge=0)
+    """How often it is foreseen when waiting jobs will start; 0: never."""
     keep_runs_days: int = Field(default=90, ge=0)
     """So long backends on this machine keep what an attempt left, its log above all, after its end; at least 2.
     0: for ever."""

@@ -32,6 +32,7 @@ from pricing.loops import expire, watch
 from scheduler.loops import cancel, devices, dispatch, forgetting, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 from scheduler.loops.deps import Settings as SchedulerSettings
+from scheduler.loops.forecasting import Foresight
 
 Tick = Callable[[Lease | None, datetime], Awaitable[int]]
 
@@ -41,6 +42,7 @@ CATCH_UP_S = 120
 """How often the last hour is read again, for records that came late or were corrected or never came."""
 SITE_SYNC_S = 300
 DEVICES_S = 60
+FORECAST_S = 30
 KEEP_RUNS_DAYS = 90
 FORGET_S = 3_600
 
@@ -56,12 +58,13 @@ def loops(
     site_sync_s: int = SITE_SYNC_S,
     devices_every_s: int = DEVICES_S,
     keep_runs_days: int | None = KEEP_RUNS_DAYS,
+    forecast_every_s: int = FORECAST_S,
 ) -> Sequence[Loop]:
     """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
 
     sealer: opens members' secrets for their jobs; without one no job that names a secret starts. data: where files of
     organisations are kept. sites: whose accounting is kept like ours, so often; 0: by hand only.
-    keep_runs_days: what ended attempts left on this machine; None: for ever.
+    keep_runs_days: what ended attempts left on this machine; None: for ever. forecast_every_s: 0: nothing is foreseen.
     """
     common = _scheduling(pool, backends, keep_runs_days)
     if sealer is not None:
@@ -69,7 +72,7 @@ def loops(
     if data is not None:
         common = replace(common, shelf=JobShelf(data, pool, new_id=new_id))
 
-    def scheduling(module: ModuleType) -> Tick:
+    def scheduling(module: ModuleType | Foresight) -> Tick:
         def tick(lease: Lease | None, now: datetime) -> Awaitable[int]:
             moved: Awaitable[int] = module.tick(replace(common, lease=lease), now)
             return moved
@@ -101,6 +104,7 @@ def loops(
         Loop("capacity", metering(capacity), every_s=10.0),
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
+        *_wanted(Loop("forecasting", scheduling(Foresight()), every_s=float(forecast_every_s))),
         *_keeping(sites or {}, pool, every_s=site_sync_s),
     )
 
@@ -108,6 +112,11 @@ def loops(
 def _scheduling(pool: Pool, backends: Mapping[str, Backend], keep_runs_days: int | None) -> SchedulerDeps:
     settings = SchedulerSettings(keep_runs_days=keep_runs_days)
     return SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id, settings=settings)
+
+
+def _wanted(loop: Loop) -> Iterator[Loop]:
+    if loop.every_s:
+        yield loop
 
 
 def _keeping(sites: Mapping[str, SlurmSite], pool: Pool, *, every_s: int) -> Iterator[Loop]:
@@ -140,6 +149,7 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
                         site_sync_s=settings.site_sync_s,
                         devices_every_s=settings.devices_every_s,
                         keep_runs_days=settings.keep_runs_days or None,
+                        forecast_every_s=settings.forecast_every_s,
                     ),
                     url=urls.worker,
                     clock=utc_now,

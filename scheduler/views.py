@@ -17,12 +17,29 @@ from scheduler.core.reasons import Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastView:
+    """When an attempt is expected to start: as likely before p50_at as after, by p90_at in nine of ten cases.
+
+    None: not within the time that is foreseen. position: rank of starting. ahead: how many start before it, by cause.
+    """
+
+    as_of: datetime
+    position: int
+    p50_at: datetime | None
+    p90_at: datetime | None
+    ahead: Mapping[str, int]
+    sentence: Sentence
+    ahead_sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingView:
-    """Why the newest attempt waits, by the last plan."""
+    """Why the newest attempt waits, by the last plan. forecast: None: it waits for more than its turn, or is new."""
 
     reason: Why
     facts: Mapping[str, object]
     sentence: Sentence
+    forecast: ForecastView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -831,6 +831,19 @@ CREATE INDEX attempt_ended ON scheduler.attempt (ended_at) WHERE dispatched_at I
 CREATE INDEX attempt_preempted ON scheduler.attempt (preempt_wanted_at) WHERE preempt_wanted_at IS NOT NULL;
 COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: what it asks for, copied once, and a projection of its events. Written only through scheduler.core.lifecycle.advance().';
 
+-- When each waiting attempt is expected to start.
+CREATE TABLE scheduler.forecast (
+    attempt_id      uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL,
+    as_of           timestamptz NOT NULL,
+    position        integer NOT NULL CHECK (position > 0),   -- rank of starting on its backend, 1 is next
+    p50_at          timestamptz,                             -- as likely before as after; NULL: not within the horizon
+    p90_at          timestamptz CHECK (p50_at <= p90_at),    -- by then in nine of ten cases; NULL: not within the horizon
+    ahead           jsonb NOT NULL,                          -- how many start before it, by cause: counts, nobody's names
+    FOREIGN KEY (attempt_id, organisation_id) REFERENCES scheduler.attempt (id, organisation_id)
+);
+COMMENT ON TABLE scheduler.forecast IS 'When a waiting attempt is expected to start, as last foreseen (projection); decides nothing. Of one that has started: what was last said of it.';
+
 CREATE TABLE scheduler.attempt_event (
     attempt_id      uuid NOT NULL,
     seq             integer NOT NULL CHECK (seq > 0),
@@ -1710,6 +1723,9 @@ GRANT SELECT ON scheduler.exchange_rate TO kyoyo_officer;
 
 -- The one thing that anybody deletes: word of changes, as it is taken.
 GRANT DELETE ON scheduler.changed TO kyoyo_worker;
+
+GRANT SELECT ON scheduler.forecast TO kyoyo_tenant;
+GRANT UPDATE ON scheduler.forecast TO kyoyo_worker;
 
 -- Phases of hybrid jobs.
 GRANT SELECT ON scheduler.job_phase, scheduler.phase_start, scheduler.phase_input, pricing.quote_phase

@@ -28,6 +28,7 @@ NEVER: Final = 1 << 62
 _KIN: Final = 0.3
 """So often a job is as long, for its limit, as its owner's other jobs of these days: of two in a row the run times are
 correlated by about so much."""
+_BLOCK: Final = 256
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _SEEDS: Final = np.uint64(1_000_003)
 _MIXES: Final = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
@@ -46,16 +47,24 @@ class Scene:
 
 
 def futures(scene: Scene, horizon_s: int, wanted: Collection[int] | None = None) -> Iterator[dict[int, int]]:
-    """One after the other: when each of `wanted` (else all that waits now) starts. Whoever asks may pause between."""
+    """One after the other: when each of `wanted` (else all that waits now) starts."""
+    return (each for each in unfolding(scene, horizon_s, wanted) if each is not None)
+
+
+def unfolding(scene: Scene, horizon_s: int, wanted: Collection[int] | None = None) -> Iterator[dict[int, int] | None]:
+    """The same for whoever has something else to do: None after each pass of each future."""
     frozen = pickle.dumps(scene.engine, pickle.HIGHEST_PROTOCOL)
     running, waiting = list(scene.engine.running.values()), [place[2] for place in scene.engine.waiting.values()]
     jobs = sorted([*running, *waiting], key=lambda job: job.number)
     lasts = _drawn(jobs, scene)
     names = frozenset(scene.engine.waiting if wanted is None else wanted)
     for index, arriving in enumerate(scene.after):
+        yield None
         engine: Engine = pickle.loads(frozen)  # noqa: S301  our own bytes of a moment ago
-        known = {number: each[index] for number, each in lasts.items()}
-        yield _Future(engine, scene, index, known).run(arriving, names, horizon_s)
+        future = _Future(engine, scene, index, {number: each[index] for number, each in lasts.items()})
+        for _ in future.passes(arriving, names, horizon_s):
+            yield None
+        yield future.starts
 
 
 class _Future:
@@ -65,21 +74,26 @@ class _Future:
         self._engine, self._scene, self._lasts = engine, scene, lasts
         self._index = index
         self._ends = [(scene.started_s[number] + lasts[number], number) for number in engine.running]
+        self.starts: dict[int, int] = {}
+        self._blocks: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._kin: dict[int, NDArray[np.float64]] = {}
         heapq.heapify(self._ends)
 
-    def run(self, arriving: Iterator[Request], wanted: frozenset[int], horizon_s: int) -> dict[int, int]:
-        """At one instant: ends, then arrivals, then one pass, as in reality."""
+    def passes(self, arriving: Iterator[Request], wanted: frozenset[int], horizon_s: int) -> Iterator[int]:
+        """At one instant: ends, then arrivals, then one pass, as in reality. Ends when all of `wanted` have started."""
         engine, ends, now_s = self._engine, self._ends, self._scene.now_s
         until_s, starts = now_s + horizon_s, dict.fromkeys(sorted(wanted), NEVER)
         left, coming = len(wanted), next(arriving, None)
+        self.starts = starts
         while True:
             for job in engine.decide(now_s):
                 heapq.heappush(ends, (now_s + self._lasting(job), job.number))
                 if job.number in wanted:
                     starts[job.number], left = now_s, left - 1
+            yield now_s
             now_s = min(ends[0][0] if ends else NEVER, coming.submitted_s if coming else NEVER)
             if left == 0 or now_s > until_s:
-                return starts
+                return
             while ends and ends[0][0] == now_s:
                 engine.ended(heapq.heappop(ends)[1], now_s)
             while coming is not None and coming.submitted_s == now_s:
@@ -89,9 +103,24 @@ class _Future:
     def _lasting(self, job: Request) -> int:
         known = self._lasts.get(job.number)
         if known is None:
-            level = _levels_of([job], len(self._scene.after), self._scene.seed)[0, self._index :][:1]
-            known = self._scene.lasting.quantiles(job, 0, level)[0]
+            known = self._scene.lasting.quantiles(job, 0, self._level(job))[0]
         return known
+
+    def _level(self, job: Request) -> NDArray[np.float64]:
+        """Of one that is yet to come. Numbers come one after the other: they are mixed by the block."""
+        block, within = divmod(job.number, _BLOCK)
+        if block not in self._blocks:
+            self._blocks[block] = self._of_this_future(np.arange(block * _BLOCK, (block + 1) * _BLOCK))
+        own, chance = self._blocks[block]
+        if chance[within] >= _KIN:
+            return own[within : within + 1]
+        if job.leaf not in self._kin:
+            self._kin[job.leaf] = _levels(np.array([job.leaf]), len(self._scene.after), self._scene.seed + 1)[0]
+        return self._kin[job.leaf][self._index : self._index + 1]
+
+    def _of_this_future(self, numbers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        futures, seed = len(self._scene.after), self._scene.seed
+        return _levels(numbers, futures, seed)[:, self._index], _chances(numbers, futures, seed + 2)[:, self._index]
 
 
 def _drawn(jobs: Sequence[Request], scene: Scene) -> dict[int, Sequence[int]]:

@@ -6,6 +6,7 @@ Any reason may have the fact vendor_queue: how many jobs, everybody's, wait at t
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Why(StrEnum):
@@ -54,3 +55,7 @@ class Why(StrEnum):
     """It is about to be cancelled. Facts: none."""
     PARKED = "PARKED"
     """Something is wrong with this very job on our side; somebody looks at it. Facts: until, problem."""
+
+
+CONTEST: Final = frozenset({Why.NO_CAPACITY, Why.RESERVED_FOR_EARLIER, Why.NEXT_CYCLE, Why.NOT_PLANNED_YET})
+"""Who waits for one of these waits for its turn, and for nothing else."""

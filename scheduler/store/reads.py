@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,18 +14,30 @@ from infra.db.connection import Conn
 from pricing.model import ServiceClass
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.explain import Sentence, what_happened, why_it_waits, why_then
+from scheduler.core.foretold import ahead_of_it, foretold
 from scheduler.core.model import JobKind, State
-from scheduler.core.reasons import Why
-from scheduler.views import ArrayView, AttemptView, DependencyView, JobView, QueueEntry, StoryLine, WaitingView
+from scheduler.core.reasons import CONTEST, Why
+from scheduler.views import (
+    ArrayView,
+    AttemptView,
+    DependencyView,
+    ForecastView,
+    JobView,
+    QueueEntry,
+    StoryLine,
+    WaitingView,
+)
 
 _JOB = """
     SELECT j.*, a.id AS attempt_id, a.ordinal, a.phase, a.state, a.ended_at, a.exit_code, a.reason,
            CASE WHEN a.phase = 'main' THEN a.started_at ELSE (
                SELECT min(s.started_at) FROM scheduler.attempt s WHERE s.job_id = j.id) END AS started_at,
-           a.wait_reason, a.wait_facts, c.requested_at AS cancel_requested_at,
+           a.wait_reason, a.wait_facts, f.as_of, f.position, f.p50_at, f.p90_at, f.ahead,
+           c.requested_at AS cancel_requested_at,
            r.number AS array_number, r.tasks AS array_tasks
     FROM scheduler.job j
     JOIN LATERAL (SELECT * FROM scheduler.attempt WHERE job_id = j.id ORDER BY ordinal DESC LIMIT 1) a ON true
+    LEFT JOIN scheduler.forecast f ON f.attempt_id = a.id
     LEFT JOIN scheduler.cancellation c ON c.job_id = j.id
     LEFT JOIN scheduler.job_array r ON r.id = j.array_id
 """
@@ -215,8 +228,24 @@ def _job(row: asyncpg.Record) -> JobView:
         exit_code=row["exit_code"],
         reason=row["reason"],
         cancel_requested_at=row["cancel_requested_at"],
-        waiting=_waiting(row),
+        waiting=_foreseen(_waiting(row), row),
     )
+
+
+def _foreseen(waiting: WaitingView | None, row: asyncpg.Record) -> WaitingView | None:
+    """Of what waits for its turn."""
+    if waiting is None or waiting.reason not in CONTEST or row["as_of"] is None:
+        return waiting
+    forecast = ForecastView(
+        as_of=row["as_of"],
+        position=row["position"],
+        p50_at=row["p50_at"],
+        p90_at=row["p90_at"],
+        ahead=row["ahead"],
+        sentence=foretold(row["as_of"], row["p50_at"], row["p90_at"]),
+        ahead_sentence=ahead_of_it(row["ahead"]),
+    )
+    return replace(waiting, forecast=forecast)
 
 
 def _array(row: asyncpg.Record) -> ArrayView | None:

@@ -91,6 +91,7 @@ CHANGEABLE = {
     *("pricing.offering", "pricing.wallet", "pricing.hold", "pricing.billable_attempt", "pricing.parked_usage"),
     "pricing.ledger_balance",
     *("scheduler.attempt", "scheduler.attempt_files", "scheduler.device", "scheduler.reserved_hour"),
+    "scheduler.forecast",
     *("portal.object", "portal.upload"),
     *("metering.collection", "metering.parked_row"),
     "scheduler.changed",  # no fact: word of one, until it is taken

@@ -9,7 +9,7 @@ from uuid import UUID
 from portal.auth.caller import Caller
 from portal.language import Language
 from scheduler import service as scheduler
-from scheduler.views import JobView
+from scheduler.views import JobView, WaitingView
 
 Event = tuple[str, Mapping[str, Any]]
 
@@ -32,6 +32,13 @@ async def state_events(caller: Caller, job_id: UUID) -> AsyncIterator[Event]:
             return
 
 
+def _expected(waiting: WaitingView, language: Language) -> str | None:
+    if waiting.forecast is None:
+        return None
+    sentence = waiting.forecast.sentence
+    return sentence.ja if language is Language.JA else sentence.en
+
+
 def _news(job: JobView, language: Language) -> Mapping[str, Any]:
     waiting = None
     if job.waiting is not None:
@@ -39,6 +46,7 @@ def _news(job: JobView, language: Language) -> Mapping[str, Any]:
         waiting = {
             "reason": job.waiting.reason.value,
             "sentence": sentence.ja if language is Language.JA else sentence.en,
+            "forecast": _expected(job.waiting, language),
         }
     return {
         "state": job.state.value,

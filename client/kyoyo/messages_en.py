@@ -277,6 +277,7 @@ MESSAGES = {
     "field.reason": "reason",
     "field.attempts": "attempts",
     "field.waiting": "waiting for",
+    "field.forecast": "forecast",
     "field.quote_yen": "at most",
     "field.held_yen": "held",
     "field.charge_yen": "charged",

@@ -62,6 +62,38 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """When a waiting job should start: as likely before `p50_at` as after, before `p90_at` in nine of ten cases.
+
+    None: not within the time that is foreseen. `position`: its rank of starting. `ahead`: how many start before it, by
+    cause ('own', 'due', 'below_share', 'fits'). `sentence`: all that in words, where a single job was asked for.
+    """
+
+    as_of: datetime | None
+    position: int
+    p50_at: datetime | None
+    p90_at: datetime | None
+    ahead: Mapping[str, int]
+    sentence: str
+
+    @classmethod
+    def of(cls, told: object, sentence: str) -> Forecast | None:
+        """Read a forecast, or nothing."""
+        if not isinstance(told, Mapping):
+            return None
+        forecast = Fields(told)
+        ahead = forecast.inner("ahead")
+        return cls(
+            as_of=forecast.instant("as_of"),
+            position=forecast.integer("position", 0),
+            p50_at=forecast.instant("p50_at"),
+            p90_at=forecast.instant("p90_at"),
+            ahead={cause: ahead.integer(cause, 0) for cause in ahead.told},
+            sentence=sentence,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """A job as the portal last told it. A word in `state` that we do not know counts as not ended."""
 
@@ -94,6 +126,7 @@ class JobRecord:
     array: ArrayPlace | None = None
     dependencies: Sequence[Json] = ()
     attempts: Sequence[Attempt] = ()
+    forecast: Forecast | None = None
 
     @property
     def label(self) -> str:
@@ -151,6 +184,7 @@ class JobRecord:
             array=ArrayPlace.of(job.told.get("array")),
             dependencies=job.items(lambda each: Fields(each).told, "dependencies"),
             attempts=job.items(Attempt.of, "attempts"),
+            forecast=Forecast.of(job.told.get("forecast"), job.inner("waiting").text("forecast", "")),
         )
 
 

@@ -17,7 +17,7 @@ from pricing.model import AttemptMoney, JobMoney
 from pricing.units import yen_text
 from scheduler.core.explain import Sentence
 from scheduler.core.model import JobKind
-from scheduler.views import ArrayView, AttemptView, DependencyView, JobView, StoryLine, WaitingView
+from scheduler.views import ArrayView, AttemptView, DependencyView, ForecastView, JobView, StoryLine, WaitingView
 
 PhaseName = Annotated[str, Field(description="Of a hybrid job; 'main' of all others.")]
 
@@ -37,6 +37,19 @@ class DependencyOut(Out):
     job: str
     job_id: UUID
     state: str
+
+
+class ForecastOut(Out):
+    """When a waiting job is expected to start. null: not within the time that is foreseen."""
+
+    as_of: datetime
+    position: Annotated[int, Field(description="Rank of starting on its backend; 1 is next.")]
+    p50_at: Annotated[datetime | None, Field(description="As likely before as after.")]
+    p90_at: Annotated[datetime | None, Field(description="Before this in nine of ten cases.")]
+    ahead: Annotated[
+        dict[str, int],
+        Field(description="How many start before it, by cause: own, due, below_share, fits."),
+    ]
 
 
 class JobOut(Out):
@@ -71,6 +84,7 @@ class JobOut(Out):
     cancel_requested_at: datetime | None
     attempt_count: int
     waiting_reason: Annotated[str | None, Field(description="The machine word of why it waits, while it does.")]
+    forecast: Annotated[ForecastOut | None, Field(description="While it waits for its turn.")]
     quote_yen: Yen | None
     held_yen: Annotated[str | None, Field(description="Still set aside for it.")]
     charge_yen: Yen | None
@@ -113,6 +127,7 @@ class WaitingOut(Out):
     reason: str
     facts: dict[str, Any]
     sentence: str
+    forecast: Annotated[str | None, Field(description="When it should start, and who is ahead and why.")] = None
 
 
 class InputOut(Out):
@@ -224,10 +239,24 @@ def job_facts(job: JobView, money: JobMoney | None) -> dict[str, Any]:
         "cancel_requested_at": job.cancel_requested_at,
         "attempt_count": job.attempt_count,
         "waiting_reason": None if job.waiting is None else job.waiting.reason.value,
+        "forecast": None if job.waiting is None else forecast_out(job.waiting.forecast),
         "quote_yen": None if money is None else yen_text(money.ceiling_micro_yen),
         "held_yen": None if money is None else yen_text(money.held_micro_yen),
         "charge_yen": yen_text(money.charged_micro_yen) if money is not None and money.settled else None,
     }
+
+
+def forecast_out(forecast: ForecastView | None) -> ForecastOut | None:
+    """Without its sentences."""
+    if forecast is None:
+        return None
+    return ForecastOut(
+        as_of=forecast.as_of,
+        position=forecast.position,
+        p50_at=forecast.p50_at,
+        p90_at=forecast.p90_at,
+        ahead=dict(forecast.ahead),
+    )
 
 
 def array_out(array: ArrayView | None) -> ArrayOut | None:
@@ -328,8 +357,18 @@ def waiting_out(waiting: WaitingView | None, language: Language) -> WaitingOut |
     if waiting is None:
         return None
     return WaitingOut(
-        reason=waiting.reason.value, facts=dict(waiting.facts), sentence=in_language(waiting.sentence, language)
+        reason=waiting.reason.value,
+        facts=dict(waiting.facts),
+        sentence=in_language(waiting.sentence, language),
+        forecast=_foretold(waiting.forecast, language),
     )
+
+
+def _foretold(forecast: ForecastView | None, language: Language) -> str | None:
+    if forecast is None:
+        return None
+    parts = [in_language(each, language) for each in (forecast.sentence, forecast.ahead_sentence)]
+    return ("。" if language is Language.JA else ". ").join(parts)
 
 
 def in_language(sentence: Sentence, language: Language) -> str:

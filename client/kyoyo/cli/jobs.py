@@ -234,6 +234,7 @@ def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
         ("kind", in_words(session, "kind", record.kind)),
         ("state", state_text(session, record.state)),
         ("waiting", one_line(record.waiting) or "-"),
+        ("forecast", one_line(record.forecast.sentence) if record.forecast else "-"),
         ("offering", one_line(record.offering)),
         ("backend", one_line(record.backend)),
         ("project", one_line(record.project)),

@@ -12,6 +12,8 @@ from infra.db.connection import Conn
 from scheduler.core.branches import Branch
 from scheduler.store import tree
 
+_AT_A_TIME = 10_000
+
 
 class Ran(NamedTuple):
     """An attempt that started. ready_at: when it was there, its begin time had come, and what it waited for was over.
@@ -66,22 +68,23 @@ async def history(conn: Conn, *, since: datetime, until: datetime) -> History:
 
 
 async def _ran(conn: Conn, since: datetime, until: datetime) -> list[Ran]:
-    rows = await conn.fetch(
+    rows = conn.cursor(  # in pieces: of a long history no statement outlasts the session's time limit
         "SELECT a.organisation_id, j.project_id, j.person_id, o.slug AS organisation, p.slug AS project, u.email, "
         "a.backend, f.resource_type, a.gpus, a.qpus, a.walltime_s, "
         "least(greatest(a.queued_at, j.begin_at, w.over_at), a.started_at) AS ready_at, a.started_at, a.ended_at "
         "FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id "
         "JOIN pricing.offering f ON f.id = a.offering_id JOIN accounts.organisation o ON o.id = a.organisation_id "
         "JOIN accounts.project p ON p.id = j.project_id JOIN accounts.person u ON u.id = j.person_id "
-        "LEFT JOIN LATERAL (SELECT max(CASE d.kind WHEN 'after' THEN b.started_at ELSE b.ended_at END) AS over_at "
-        "  FROM scheduler.dependency d JOIN scheduler.attempt b ON b.job_id = d.on_job_id "
-        "  WHERE d.job_id = coalesce(j.array_id, j.id)) w ON true "
+        "LEFT JOIN (SELECT d.job_id, max(CASE d.kind WHEN 'after' THEN b.started_at ELSE b.ended_at END) AS over_at "
+        "  FROM scheduler.dependency d JOIN scheduler.attempt b ON b.job_id = d.on_job_id GROUP BY d.job_id) w "
+        "  ON w.job_id = coalesce(j.array_id, j.id) "
         "WHERE a.started_at IS NOT NULL AND j.session_job_id IS NULL AND a.queued_at >= $1 AND a.queued_at < $2 "
         "ORDER BY ready_at, a.queued_at, j.number, a.ordinal, a.id",
         since,
         until,
+        prefetch=_AT_A_TIME,
     )
-    return [Ran(*row.values()) for row in rows]
+    return [Ran(*row.values()) async for row in rows]
 
 
 async def _rates(conn: Conn, at: datetime) -> dict[str, float]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random  # noqa: TID251  one seeded instance
+import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
 import asyncpg
 import pytest
 
 from accounts import service as accounts
-from accounts.model import Principal
+from accounts.model import CustomerClass, Principal
 from hpc_adapters.devices import DeviceState
-from hpc_adapters.simulated.behaviour import Behaviour
 from infra.db.connection import Conn, Lease, Role, transaction
 from scheduler import service
+from scheduler.core.calls import Allowance
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
@@ -24,21 +22,20 @@ from scheduler.core.snapshot import Wait
 from scheduler.files import FrozenInput
 from scheduler.options import ArrayWish, Dependency
 from scheduler.reservations.model import Closure
-from scheduler.store import attempts, columns, feed, files, planning
+from scheduler.store import attempts, calls, exchange, feed, files, planning, reservations
 from scheduler.store import devices as device_store
+from scheduler.store.calls import NewQpu
+from scheduler.store.exchange import Rate
 from scheduler.store.feed import Topic
 from scheduler.views import JobView
 from tests.integration.scheduler.test_hybrid import a_hybrid, gpu, qpu
 from tests.integration.scheduler.test_reservations import HOUR, book, booking, cancel, in_it, operator, reservable
-from tests.integration.scheduler.test_sessions import a_session, a_world, inside
 from tests.integration.scheduler.test_share_tree import set_of
-from tests.support.callers import SIZE, a_caller
+from tests.support.callers import SIZE
 from tests.support.database import Database
 from tests.support.devices import a_device
-from tests.support.mailboxes import Mailboxes
-from tests.support.market import an_id
+from tests.support.market import NEXT_YEAR, an_id
 from tests.support.scheduled import CLUSTER, World, a_submission, open_world
-from tests.support.shadow import Picture, Shadow
 
 pytestmark = pytest.mark.postgres
 
@@ -60,155 +57,6 @@ async def alice(world: World) -> Principal:
 async def told(world: World) -> feed.Changes:
     """What the leader would be told: nobody leads while this is asked."""
     return await feed.changes(world.market.database.worker, lease=None)
-
-
-# -- everything at once ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Filed:
-    id: UUID
-    job_id: UUID
-    organisation_id: UUID
-
-
-@dataclass
-class Walk:
-    """Two organisations that do whatever comes to their minds, on a machine where jobs end, fail, call and are lost."""
-
-    world: World
-    who: list[Principal]
-    post: Mailboxes
-    chance: random.Random
-    jobs: list[tuple[Principal, JobView]] = field(default_factory=list)
-
-    async def step(self) -> None:
-        steps: list[Callable[[], Awaitable[object]]] = [self.submit] * 4 + [self.world.round] * 6
-        steps += [self.cancel, self.call, self.reserve, self.park, self.bring, self.observe]
-        await self.chance.choice(steps)()
-
-    async def submit(self) -> None:
-        who, chance = self.chance.choice(self.who), self.chance
-        body = Behaviour(run_s=chance.choice([1, 3, 30]), exit_code=chance.choice([0, 0, 1])).script().body
-        wish = chance.choice(
-            [
-                lambda: a_submission(body=body, gpus=chance.choice([1, 2, 4]), walltime_s=chance.choice([10, 600])),
-                lambda: a_submission(body=body, array=ArrayWish(indices=range(4), max_running=2), **self.after(who)),
-                lambda: a_submission(body=body, max_attempts=3, max_timeouts=1, walltime_s=2, **self.after(who)),
-                lambda: a_submission(body=body, begin_at=self.world.now + timedelta(seconds=chance.choice([5, 500]))),
-                lambda: a_caller(run_s=20),
-                lambda: a_hybrid(gpu("prepare"), qpu("measure", 10), gpu("tell")),
-            ]
-        )
-        self.jobs.append((who, await self.world.submit(who, wish())))
-
-    def after(self, who: Principal) -> dict[str, object]:
-        own = [job for of, job in self.jobs if of == who and job.number is not None]
-        if not own:
-            return {}
-        on = self.chance.choice(own)
-        return {"dependencies": (Dependency(kind=self.chance.choice(list(DependencyKind)), job=str(on.number)),)}
-
-    async def cancel(self) -> None:
-        if self.jobs:
-            who, job = self.chance.choice(self.jobs)
-            await self.world.cancel(who, job)
-
-    async def call(self) -> None:
-        for _, job in self.jobs:
-            self.post.ask(job.attempt_id, 1)
-        await self.world.listen()
-
-    async def reserve(self) -> None:
-        who = self.chance.choice(self.who)
-        made = await book(self.world, who, booking(10, 11, units=1))
-        self.jobs.append((who, await self.world.submit(who, in_it(f"R{made.number}", walltime_s=600))))
-        if self.chance.random() < 0.5:
-            await cancel(self.world, who, f"R{made.number}")
-
-    async def park(self) -> None:
-        for each in await self.queued():
-            async with self.world.market.as_worker() as conn:
-                why, facts = self.chance.choice([(Why.PARKED, {"problem": "x"}), (Why.NOT_ELIGIBLE, {"code": "y"})])
-                until = self.world.now + timedelta(seconds=self.chance.choice([1, 60]))
-                await attempts.set_aside(conn, each.id, until=until, why=why, facts=facts)
-
-    async def bring(self) -> None:
-        for each in await self.queued():
-            async with self.world.market.as_worker() as conn:
-                made = FrozenInput(name="a", key="a", object_id=each.id, size=1, checksum="c")
-                if not await conn.fetchval("SELECT count(*) FROM scheduler.job_input WHERE job_id = $1", each.job_id):
-                    await files.insert_inputs(conn, each.job_id, each.organisation_id, [made])
-                if self.chance.random() < 0.5:
-                    await files.set_staged(conn, each, now=self.world.now)
-                else:
-                    await files.retry_later(conn, each, problem="away", at=self.world.now)
-
-    async def observe(self) -> None:
-        self.world.clock.advance(self.chance.choice([1, 40]))
-        await self.world.observe()
-
-    async def queued(self) -> list[Filed]:
-        rows = await self.world.market.database.owner.fetch(
-            "SELECT id, job_id, organisation_id FROM scheduler.attempt WHERE state = 'QUEUED' ORDER BY seq LIMIT 1"
-        )
-        return [Filed(**row) for row in rows]
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_what_is_kept_from_changes_alone_is_what_everything_read_gives(world: World, seed: int) -> None:
-    post = Mailboxes(world.backend)
-    world.backends = {CLUSTER: post}  # type: ignore[dict-item]  it stands for one
-    await reservable(world, units=4)
-    walk = Walk(world, [await world.member("alice"), await world.member("bob")], post, random.Random(seed))
-    shadow = await Shadow.beside(world.market.database)
-    named = 0
-    for step in range(90):
-        await walk.step()
-        changes = await shadow.follow()
-        if step % 10 == 9:
-            assert await Picture.loaded(world.market.database.worker) == shadow.picture
-        named += len(changes.live.waiting) + len(changes.live.held) + len(changes.live.gone)
-    assert named > 100
-    assert not await shadow.follow()
-
-
-async def test_a_session_tells_the_circuits_that_wait_for_it(database: Database) -> None:
-    world, _, who = await a_world(database)
-    shadow = await Shadow.beside(database)
-    session = await a_session(world, who)
-    circuits = [await inside(world, who, session) for _ in range(3)]
-    for _ in range(4):
-        await world.round()
-        await shadow.follow()
-    await world.cancel(who, session)
-    while not (await world.job(circuits[-1])).state.is_terminal:
-        await world.round()
-        await shadow.follow()
-
-
-async def test_what_needs_no_more_comes_as_columns_and_the_rest_as_objects(world: World, alice: Principal) -> None:
-    first = await world.submit(alice, a_submission(gpus=1, walltime_s=77))
-    array = await world.submit(alice, a_submission(array=ArrayWish(indices=[3, 5], max_running=1)))
-    later = await world.submit(alice, a_submission(begin_at=world.now + HOUR))
-    waits = await world.submit(
-        alice, a_submission(dependencies=(Dependency(kind=DependencyKind.AFTEROK, job=str(first.number)),))
-    )
-    pool = world.market.database.worker
-    queued, live = await columns.load(pool)
-    assert [queued.id_of(index) for index in range(3)] == [
-        first.attempt_id,
-        *(task.attempt_id for task in await world.tasks(alice, array)),
-    ]
-    assert {each.attempt_id for each in live.waiting} == {later.attempt_id, waits.attempt_id}
-    assert (len(queued), len(queued.leaves), len(queued.shapes)) == (3, 1, 1)
-    assert queued.walltime_s.tolist() == [77, 600, 600]
-    assert await Picture.loaded(pool) == await Picture.read(pool)
-
-
-async def test_an_empty_queue_is_loaded_as_one(database: Database) -> None:
-    queued, live = await columns.load(database.worker)
-    assert (len(queued), live.waiting, live.held) == (0, [], [])
 
 
 # -- one by one --------------------------------------------------------------------------------------------------------
@@ -258,6 +106,36 @@ async def test_a_wish_to_cancel_a_reservations_end_and_files_name_whom_they_conc
     assert not await told(world)
 
 
+async def test_what_is_added_to_a_job_after_its_submission_names_its_attempt(world: World, alice: Principal) -> None:
+    """No service does so. Whoever will needs no trigger for it."""
+    await reservable(world, units=4)
+    made = await book(world, alice, booking(10, 11, units=1))
+    job, other, phased = [
+        await world.submit(alice, wish) for wish in (None, None, a_hybrid(gpu("prepare"), qpu("measure", 10)))
+    ]
+    allowed = Allowance(calls=1, shots=1, max_shots=1, idle_s=1, base_us=1, per_kshot_us=1, nu_per_hour=1.0)
+    asked = FrozenInput(name="a", key="a", object_id=job.id, size=1, checksum="c")
+    wishes: list[tuple[JobView, Callable[[Conn], Awaitable[object]]]] = [
+        (job, lambda conn: conn.execute(_DEPENDENCY, job.id, other.id, alice.organisation_id)),
+        (job, lambda conn: calls.insert(conn, job.id, alice.organisation_id, NewQpu(**_QPU, allowed=allowed))),
+        (job, lambda conn: files.insert_inputs(conn, job.id, alice.organisation_id, [asked])),
+        (other, lambda conn: reservations.add_jobs(conn, made, [other.id], shorten=False)),
+        (phased, lambda conn: conn.execute(_PHASE_START, phased.id, alice.organisation_id, world.now)),
+        (phased, lambda conn: conn.execute(_PHASE_INPUT, phased.id, alice.organisation_id)),
+    ]
+    await told(world)
+    for changed, write in wishes:
+        async with world.market.as_worker() as conn:
+            await write(conn)
+        assert [each.attempt_id for each in (await told(world)).live.waiting] == [changed.attempt_id]
+
+
+_DEPENDENCY = "INSERT INTO scheduler.dependency VALUES ($1, $2, $3, 'afterok')"
+_PHASE_START = "INSERT INTO scheduler.phase_start VALUES ($1, 'prepare', $2, NULL, NULL, $3)"
+_PHASE_INPUT = "INSERT INTO scheduler.phase_input VALUES ($1, 'prepare', $2, 'a', $1, 'a', 1, 'c')"
+_QPU: dict[str, Any] = {"offering_id": "qpu-local", "backend": CLUSTER, "call_s": 1, "wait_s": 1}
+
+
 async def test_what_planning_does_not_read_is_no_news(world: World, alice: Principal) -> None:
     job = await world.submit(alice)
     await told(world)
@@ -277,17 +155,41 @@ async def test_what_is_set_aside_is_news_until_another_reason_is_left(world: Wor
     assert [each.parked for each in (await told(world)).live.waiting] == [None]
 
 
-async def test_shares_rates_closures_devices_and_standings_are_told_as_such(world: World, alice: Principal) -> None:
+async def test_shares_rates_reservations_and_closures_are_told_as_such(world: World, alice: Principal) -> None:
     actor = operator(world)
+    await reservable(world, units=4)
     await told(world)
     await set_of(world, alice, weight=2)
     assert await told(world) == feed.Changes(topics=frozenset({Topic.TREE}))
+    async with world.market.as_worker() as conn:
+        await exchange.add(conn, Rate(resource_type="gpu", nu_per_hour=2.0, effective_at=world.now, reason="new"))
+    assert await told(world) == feed.Changes(topics=frozenset({Topic.TREE}))
+    await book(world, alice, booking(10, 11, units=1))
+    assert await told(world) == feed.Changes(topics=frozenset({Topic.BOOKINGS}))
     async with world.market.as_operator() as conn:
         await service.close_backend(conn, actor=actor, closure=_closure(world), now=world.now)
     assert await told(world) == feed.Changes(topics=frozenset({Topic.BOOKINGS}))
     async with world.market.as_operator() as conn:
         await service.lift_closure(conn, actor=actor, closure_id=an_id("closure"), now=world.now)
     assert await told(world) == feed.Changes(topics=frozenset({Topic.BOOKINGS}))
+
+
+async def test_organisations_are_told_when_they_come_declare_and_are_suspended(world: World, alice: Principal) -> None:
+    await told(world)
+    bob = await world.market.add_organisation("bob")
+    assert await told(world) == feed.Changes(organisations=frozenset({bob}))
+    async with world.market.as_operator() as conn:
+        await accounts.declare(
+            conn,
+            actor=None,
+            declaration_id=an_id("declaration", "again"),
+            organisation_id=alice.organisation_id,
+            customer_class=CustomerClass.SME,
+            valid_from=world.now,
+            valid_until=NEXT_YEAR,
+            now=world.now,
+        )
+    assert await told(world) == feed.Changes(organisations=frozenset({alice.organisation_id}))
     async with world.market.as_operator() as conn:
         await accounts.set_suspended(
             conn, actor=None, organisation_id=alice.organisation_id, suspended=True, reason="why", now=world.now
@@ -377,22 +279,41 @@ _BEFORE_ITS_ATTEMPTS = {"scheduler.job", "scheduler.job_array"}
 
 async def test_every_table_that_planning_reads_tells_of_its_changes(database: Database) -> None:
     async with database.owner.acquire() as conn:
-        read = await _tables_of(conn, planning.ALL) | await _tables_of(conn, planning.OUTLOOKS)
-        tell = await conn.fetch(
-            "SELECT DISTINCT tgrelid::regclass::text AS name FROM pg_trigger "
-            "WHERE tgfoid::regproc::text LIKE 'scheduler.tell\\_%' AND tgenabled = 'O'"
+        read = await _columns_read(conn)
+        tell = await conn.fetch(f"SELECT DISTINCT tgrelid::regclass::text AS name {_TELLING}")
+    tables = {table for table, _ in read}
+    assert len(tables) >= 12
+    assert tables - {row["name"] for row in tell} == _BEFORE_ITS_ATTEMPTS
+
+
+async def test_every_column_that_planning_reads_and_the_worker_may_change_is_watched(database: Database) -> None:
+    async with database.owner.acquire() as conn:
+        read = await _columns_read(conn)
+        words = await conn.fetch(f"SELECT tgrelid::regclass::text AS name, pg_get_triggerdef(oid) AS told {_TELLING}")
+        may_change = {
+            (table, column)
+            for table, column in read
+            if await conn.fetchval("SELECT has_column_privilege('kyoyo_worker', $1, $2, 'UPDATE')", table, column)
+        }
+    assert ("scheduler.attempt", "not_before") in may_change
+    watched = {(row["name"], word) for row in words for word in re.findall(r"\bnew\.(\w+)", row["told"])}
+    assert may_change - watched == {("scheduler.attempt_files", "attempt_id")}  # its key
+
+
+_TELLING = "FROM pg_trigger WHERE tgfoid::regproc::text LIKE 'scheduler.tell\\_%' AND tgenabled = 'O'"
+
+
+async def _columns_read(conn: Conn) -> set[tuple[str, str]]:
+    """All that planning reads of attempts, as the database itself understands the queries: table and column."""
+    found: set[tuple[str, str]] = set()
+    for query in (planning.ALL, planning.OUTLOOKS):
+        await conn.execute(f"CREATE TEMP VIEW asked AS {query.replace('$1', 'NULL::uuid[]')}")
+        rows = await conn.fetch(
+            "SELECT DISTINCT d.refobjid::regclass::text AS table, a.attname AS column FROM pg_rewrite r "
+            "JOIN pg_depend d ON d.objid = r.oid AND d.classid = 'pg_rewrite'::regclass "
+            "JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid "
+            "WHERE d.refclassid = 'pg_class'::regclass AND r.ev_class = 'asked'::regclass AND d.refobjid <> r.ev_class"
         )
-    assert len(read) >= 12
-    assert read - {row["name"] for row in tell} == _BEFORE_ITS_ATTEMPTS
-
-
-async def _tables_of(conn: Conn, query: str) -> set[str]:
-    """All that a query reads, as the database understands it."""
-    await conn.execute(f"CREATE TEMP VIEW asked AS {query.replace('$1', 'NULL::uuid[]')}")
-    rows = await conn.fetch(
-        "SELECT DISTINCT d.refobjid::regclass::text AS name FROM pg_rewrite r JOIN pg_depend d ON d.objid = r.oid "
-        "AND d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass "
-        "WHERE r.ev_class = 'asked'::regclass AND d.refobjid <> r.ev_class"
-    )
-    await conn.execute("DROP VIEW asked")
-    return {row["name"] for row in rows}
+        found |= {(row["table"], row["column"]) for row in rows}
+        await conn.execute("DROP VIEW asked")
+    return found

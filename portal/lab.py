@@ -21,7 +21,15 @@ async def own_database() -> AsyncIterator[Pool]:
     TraceUnreadable: there is none, or it is not of this version.
     """
     try:
-        async with current_pool(database_urls(Settings()).auditor, size=1) as pool:
+        async with current_pool(_url(Settings()), size=1) as pool:
             yield pool
     except (ValidationError, SettingsWrong, MigrationRefused, DatabaseUnavailable, OSError) as wrong:
         raise TraceUnreadable(source=str(wrong), problem="no_database", columns=[]) from wrong
+
+
+def _url(settings: Settings) -> str:
+    """Looking makes no installation where there is none."""
+    embedded = settings.data_dir.resolve() / "postgres"
+    if settings.is_embedded and not embedded.is_dir():
+        raise SettingsWrong(f"{embedded} is not there")
+    return database_urls(settings).auditor

@@ -82,6 +82,7 @@ def replay_command(
     with refusals_told():
         sizes, asked = options.sizes(gpus or []), _asked(estimate, days, qpus, rate)
         asked = replace(asked, policy=options.policy(policy))
+        to_json = to_json and options.target("--json", to_json)
         source = read(ctx.obj, jobs, shares, history=history, since=since, until=until)
         setting = with_machines(asked, source, sizes, nodes_of=nodes_of)
         setting = grown(setting, {UNNAMED: sizes.more} if sizes.more else {})
@@ -118,6 +119,7 @@ def compare_command(
     with refusals_told():
         sizes, asked, policies = options.sizes(gpus or []), _asked(estimate, days, qpus, rate), options.policies(policy)
         words = Words(options.language(language) if language else terminal_language())
+        html, to_json = options.target("--html", html), to_json and options.target("--json", to_json)
         source = read(ctx.obj, jobs, shares, history=history, since=since, until=until)
         base = with_machines(asked, source, sizes, nodes_of=nodes_of)
         settings = scenarios(base, policies, what_if or [], sizes.more, as_it_is=words.text("base"))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from infra.tokyo import TOKYO
@@ -55,6 +56,13 @@ def in_range(option: str, value: Amount, least: float, most: float) -> Amount:
     if not least <= value <= most:
         raise ExperimentRefused(option=option, value=value, problem="out_of_range", known=f"{least}–{most}")
     return value
+
+
+def target(option: str, path: Path) -> Path:
+    """Where something will be written: asked before a long replay, not after it."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ExperimentRefused(option=option, value=str(path), problem="not_written", known="")
+    return path
 
 
 def estimate(word: str) -> Estimate:

@@ -176,6 +176,10 @@ OPTIONS: Final[Mapping[str, tuple[Pair, Pair]]] = {
         ("{option}: 組織「{value}」はこのトレースにありません。", "{option}: the trace has no organisation “{value}”."),
         ("共有比率のファイルにある名前を使ってください。", "Use a name of the file of shares."),
     ),
+    "not_written": (
+        ("{option}: {value} には書き込めません。", "{option}: nothing can be written to {value}."),
+        ("既存のフォルダーの中のファイル名を指定してください。", "Name a file in a folder that is there."),
+    ),
     "unknown_machine": (
         ("{option}: 計算機「{value}」はありません。", "{option}: there is no machine “{value}”, or more than one."),
         ("{known} から選んでください。", "Choose from {known}."),

@@ -20,6 +20,7 @@ from hpc_adapters.simulated.behaviour import Behaviour
 from infra.db.connection import open_pool
 from metering.loops import capacity
 from metering.loops.deps import Deps
+from portal.lab import own_database
 from scheduler import service
 from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import JobKind, State
@@ -176,6 +177,15 @@ async def test_without_a_history_or_a_database_it_is_refused_by_name(database: D
     nowhere = f"postgresql://nobody@127.0.0.1:9/{tmp_path.name}"
     said = await Lab(database, tmp_path)("replay", "--history", url=nowhere, code=2)
     assert said.startswith("trace-unreadable/no_database: ")
+
+
+async def test_looking_for_a_history_makes_no_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("KYOYO_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("KYOYO_DATA_DIR", str(tmp_path / "elsewhere"))
+    with pytest.raises(TraceUnreadable):
+        await own_history(own_database, *WHOLE)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 async def test_what_runs_still_is_taken_to_run_to_its_limit(database: Database) -> None:

@@ -50,6 +50,7 @@ def test_a_replay_tells_its_figures_as_json(trace: list[str], tmp_path: Path, po
         (["--gpus", "8", "--days", "7-9"], "trace-unreadable/no_rows"),
         (["--gpus", "8", "--nodes-of", "3"], "experiment-refused/out_of_range"),
         (["--gpus", "8", "--rate", "helmi=much"], "experiment-refused/not_read"),
+        (["--gpus", "8", "--json", "/nowhere/x.json"], "experiment-refused/not_written"),
         (["--gpus", "3"], "trace-row-refused/gang_too_large: jobs.csv, row 5"),
     ],
 )

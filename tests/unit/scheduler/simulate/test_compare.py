@@ -112,6 +112,9 @@ def test_names_of_a_trace_do_no_harm_to_the_page(tmp_path: Path) -> None:
         ["--gpus", "4", "--policy", "kyoyo,lottery"],
         ["--gpus", "4", "--policy", ","],
         ["--gpus", "4", "--language", "fr"],
+        ["--gpus", "4", "--json", "/nowhere/x.json"],
+        ["--gpus", "4", "--html", "/nowhere/x.html"],
+        ["--gpus", "4", "--what-if", "east=+4"],
     ],
 )
 def test_what_cannot_be_compared_is_refused_by_name(trace: list[str], tmp_path: Path, arguments: list[str]) -> None:

@@ -28,7 +28,7 @@ NEVER: Final = 1 << 62
 _KIN: Final = 0.3
 """So often a job is as long, for its limit, as its owner's other jobs of these days: of two in a row the run times are
 correlated by about so much."""
-_BLOCK: Final = 256
+_BLOCK: Final = 64
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _SEEDS: Final = np.uint64(1_000_003)
 _MIXES: Final = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
@@ -55,8 +55,10 @@ def unfolding(scene: Scene, horizon_s: int, wanted: Collection[int] | None = Non
     """The same for whoever has something else to do: None after each pass of each future."""
     frozen = pickle.dumps(scene.engine, pickle.HIGHEST_PROTOCOL)
     running, waiting = list(scene.engine.running.values()), [place[2] for place in scene.engine.waiting.values()]
-    jobs = sorted([*running, *waiting], key=lambda job: job.number)
-    lasts = _drawn(jobs, scene)
+    jobs, lasts = sorted([*running, *waiting], key=lambda job: job.number), dict[int, Sequence[int]]()
+    for first in range(0, len(jobs), _BLOCK):
+        yield None
+        lasts |= _drawn(jobs[first : first + _BLOCK], scene)
     names = frozenset(scene.engine.waiting if wanted is None else wanted)
     for index, arriving in enumerate(scene.after):
         yield None

@@ -78,6 +78,12 @@ def _constant(heading: str, text: str) -> Column[Row]:
     return Column(heading, lambda _: text)
 
 
+def _expected(row: Row) -> datetime | None:
+    """As likely before as after, as far as that is foreseen; else when it was asked not to start before."""
+    forecast = row.job.forecast
+    return row.job.begin_at if forecast is None or forecast.p50_at is None else forecast.p50_at
+
+
 LETTERS: Mapping[str, Column[Row]] = {
     "i": Column("JOBID", lambda row: row.label),
     "A": Column("JOBID", lambda row: str(row.job.number or row.job.id)),
@@ -96,7 +102,7 @@ LETTERS: Mapping[str, Column[Row]] = {
     "N": Column("NODELIST", lambda row: "" if row.waits else row.job.backend),
     "B": Column("EXEC_HOST", lambda row: words.NOTHING if row.waits else row.job.backend),
     "r": Column("REASON", lambda row: words.reason_of(row.job)),
-    "S": Column("START_TIME", lambda row: words.stamp(row.job.started_at or row.job.begin_at)),
+    "S": Column("START_TIME", lambda row: words.stamp(row.job.started_at or _expected(row))),
     "e": Column("END_TIME", lambda row: words.stamp(row.ends_at)),
     "V": Column("SUBMIT_TIME", lambda row: words.stamp(row.job.submitted_at)),
     "a": Column("ACCOUNT", lambda row: row.job.project),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import httpx2
@@ -135,3 +136,14 @@ def test_an_id_can_not_lead_to_another_path(job_id: str) -> None:
     with pytest.raises(UsageError):
         portal.client().job(job_id)
     assert portal.asked == []
+
+
+def test_a_forecast_is_read_with_its_range_and_its_words() -> None:
+    told = {"as_of": "2026-11-21T09:30:00+00:00", "position": 3, "p50_at": "2026-11-21T11:00:00+00:00", "p90_at": None}
+    waiting = {"reason": "NO_CAPACITY", "facts": {}, "sentence": "Full.", "forecast": "Expected: about 20:00 JST"}
+    record = JobRecord.of(a_job("id-7", forecast={**told, "ahead": {"own": 2}}, waiting=waiting))
+    assert record.forecast is not None
+    assert record.forecast.p50_at == datetime(2026, 11, 21, 11, tzinfo=UTC)
+    assert (record.forecast.p90_at, record.forecast.position) == (None, 3)
+    assert (dict(record.forecast.ahead), record.forecast.sentence) == ({"own": 2}, "Expected: about 20:00 JST")
+    assert JobRecord.of(a_job("id-8", forecast=None)).forecast is None

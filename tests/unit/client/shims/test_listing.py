@@ -69,6 +69,23 @@ def test_the_long_queue_is_squeues(portal: FakePortal) -> None:
     assert lines[-2] == "                 1      main    probe    alice  RUNNING       0:01      5:00      1 gpu0"
 
 
+def test_the_expected_start_is_squeues_start_time() -> None:
+    waits = job(
+        7,
+        waiting_reason="NO_CAPACITY",
+        forecast={
+            "as_of": "2026-11-21T09:30:00+00:00",
+            "position": 3,
+            "p50_at": "2026-11-21T11:00:00+00:00",
+            "p90_at": None,
+            "ahead": {"own": 2},
+        },
+    )
+    portal = FakePortal().on("GET /me", ME).on("GET /jobs", {"items": [waits], "next_cursor": None})
+    told = shim(portal.on("GET /offerings", {"items": [an_offering()]}), "squeue -h -o %i|%S").out
+    assert told.splitlines() == ["7|2026-11-21T11:00:00"]
+
+
 def test_columns_are_chosen_as_in_squeue(portal: FakePortal) -> None:
     told = shim(portal, "squeue -r -j 4,2 -o %i|%j|%.3t|%T|%l|%L|%D|%R|%S|%e|%V|%a|%q|%C|%b|%F|%K|%E|%r|%m").out
     assert told.splitlines()[0] == (

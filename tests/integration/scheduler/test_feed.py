@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -52,6 +54,12 @@ async def world(database: Database) -> World:
 @pytest.fixture
 async def alice(world: World) -> Principal:
     return await world.member("alice")
+
+
+@dataclass(frozen=True)
+class Filed:
+    id: UUID
+    organisation_id: UUID
 
 
 async def told(world: World) -> feed.Changes:
@@ -120,6 +128,7 @@ async def test_what_is_added_to_a_job_after_its_submission_names_its_attempt(wor
         (job, lambda conn: calls.insert(conn, job.id, alice.organisation_id, NewQpu(**_QPU, allowed=allowed))),
         (job, lambda conn: files.insert_inputs(conn, job.id, alice.organisation_id, [asked])),
         (other, lambda conn: reservations.add_jobs(conn, made, [other.id], shorten=False)),
+        (other, lambda conn: conn.execute(_CHARGE, other.attempt_id)),
         (phased, lambda conn: conn.execute(_PHASE_START, phased.id, alice.organisation_id, world.now)),
         (phased, lambda conn: conn.execute(_PHASE_INPUT, phased.id, alice.organisation_id)),
     ]
@@ -131,9 +140,29 @@ async def test_what_is_added_to_a_job_after_its_submission_names_its_attempt(wor
 
 
 _DEPENDENCY = "INSERT INTO scheduler.dependency VALUES ($1, $2, $3, 'afterok')"
+_CHARGE = """INSERT INTO scheduler.fairshare_charge SELECT a.id, a.organisation_id, 1, now(), j.project_id, j.person_id,
+    a.backend FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id WHERE a.id = $1"""
 _PHASE_START = "INSERT INTO scheduler.phase_start VALUES ($1, 'prepare', $2, NULL, NULL, $3)"
 _PHASE_INPUT = "INSERT INTO scheduler.phase_input VALUES ($1, 'prepare', $2, 'a', $1, 'a', 1, 'c')"
 _QPU: dict[str, Any] = {"offering_id": "qpu-local", "backend": CLUSTER, "call_s": 1, "wait_s": 1}
+
+
+async def test_how_far_its_files_have_come_is_news(world: World, alice: Principal) -> None:
+    job = await world.submit(alice)
+    asked = FrozenInput(name="a", key="a", object_id=job.id, size=1, checksum="c")
+    one = Filed(job.attempt_id, alice.organisation_id)
+    steps: list[tuple[Callable[[Conn], Awaitable[object]], list[str | None]]] = [
+        (lambda conn: files.insert_inputs(conn, job.id, alice.organisation_id, [asked]), [""]),
+        (lambda conn: files.retry_later(conn, one, problem="away", at=world.now), ["away"]),
+        (lambda conn: files.retry_later(conn, one, problem="away", at=world.now), []),
+        (lambda conn: files.retry_later(conn, one, problem="lost", at=world.now), ["lost"]),
+        (lambda conn: files.set_staged(conn, one, now=world.now), [None]),  # type: ignore[arg-type]
+    ]
+    await told(world)
+    for write, staging in steps:
+        async with world.market.as_worker() as conn:
+            await write(conn)
+        assert [each.staging for each in (await told(world)).live.waiting] == staging
 
 
 async def test_what_planning_does_not_read_is_no_news(world: World, alice: Principal) -> None:

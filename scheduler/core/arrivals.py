@@ -20,12 +20,15 @@ NOT_YET: Final = 1 << 40
 
 
 class Arrivals:
-    """The past, in the order of submission. window_s: what is older is forgotten."""
+    """The past, in the order of submission. window_s: what is older is forgotten.
 
-    def __init__(self, window_s: int = 28 * _DAY_S) -> None:
+    since_s: all is known from then on; None: from the first job on.
+    """
+
+    def __init__(self, window_s: int = 28 * _DAY_S, since_s: int | None = None) -> None:
         self._window_s = window_s
         self._past: deque[Request] = deque()
-        self._since_s: int | None = None
+        self._since_s = since_s
 
     def arrived(self, job: Request) -> None:
         """No earlier than the one before."""

@@ -23,8 +23,11 @@ class Past:
         self._tried: Sequence[Tried] = ()
 
     async def tried(self, conn: Conn, now: datetime) -> tuple[datetime, Sequence[Tried]]:
-        """Since when, and what: the newest of four weeks."""
+        """What, and since when that is all: the newest of four weeks. A house that is new had a day with nothing."""
         if self._read_at is None or not timedelta(0) <= now - self._read_at < _KEPT:
             self._tried = await store.tried(conn, since=now - _WINDOW, limit=_MOST)
             self._read_at = now
-        return min([now - timedelta(days=1), *(each.queued_at for each in self._tried[:1])]), self._tried
+        first = [each.queued_at for each in self._tried[:1]]
+        if len(self._tried) == _MOST:
+            return first[0], self._tried
+        return min([now - timedelta(days=1), *first]), self._tried

@@ -195,7 +195,7 @@ class _Asks:
 
     def past(self, branches: _Branches, sizes: Sequence[int]) -> tuple[RunTimes, Arrivals]:
         """What was submitted before, and how long it ran."""
-        learnt, past = RunTimes(branches.tree.paths), Arrivals()
+        learnt, past = RunTimes(branches.tree.paths), Arrivals(since_s=self.second(self._books.since))
         for number, each in enumerate(self._books.tried):
             if each.backend not in self._machines:
                 continue

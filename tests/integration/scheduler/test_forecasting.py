@@ -125,3 +125,13 @@ async def test_a_stale_leader_writes_nothing(world: World) -> None:
     with pytest.raises(asyncpg.PostgresError, match="stale leader"):
         await foresee(world, Lease(loop="forecasting", token=1))
     assert await told(world, mine[0]) is None
+
+
+async def test_two_jobs_of_a_new_house_are_no_flood_to_come(world: World) -> None:
+    """What was submitted in its first second is not thought to come again each second."""
+    mine, _ = await queue(world)
+    await foresee(world)
+    first = min([await told(world, job) for job in mine], key=lambda each: each.position if each else 99)
+    assert first is not None
+    assert first.p90_at is not None
+    assert first.p90_at <= world.now + timedelta(seconds=720)

@@ -235,3 +235,11 @@ def test_who_starts_is_charged_at_once_so_that_equal_claims_take_turns() -> None
     for number in (0, 1):
         engine.ended(number, 10)
     assert [job.leaf for job in engine.decide(10)] == [2, 2]
+
+
+def test_a_young_past_is_not_repeated_at_once() -> None:
+    """All that is known is one job, of a second ago: nobody thinks that there will be one each second."""
+    past = Arrivals(since_s=0)
+    past.arrived(Request(0, 0, 1, 60, 86_399))
+    (future,) = past.futures(86_400, 1)
+    assert next(future).submitted_s == 86_399 + 86_400

@@ -17,6 +17,7 @@ from infra.refusal import Refusal
 from portal.audit import print_audit
 from portal.bootstrap import database_urls, start_embedded
 from portal.demo.command import demo
+from portal.elastic import elastic
 from portal.language import negotiate
 from portal.logs import configure
 from portal.openapi import COMMITTED, document, is_current, write
@@ -35,6 +36,7 @@ app.command(name="demo")(demo)
 app.add_typer(site, name="site")
 app.add_typer(share, name="share")
 app.add_typer(rate, name="rate")
+app.add_typer(elastic, name="elastic")
 secrets = typer.Typer(no_args_is_help=True, help="Members' secrets.")
 app.add_typer(secrets, name="secrets")
 

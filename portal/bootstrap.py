@@ -33,6 +33,7 @@ from hpc_adapters.quantum.qrmi.settings import QrmiSettings
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.slurm.adapter import SlurmBackend
 from hpc_adapters.slurm.directory import Directory
+from hpc_adapters.slurm.elastic import ElasticSlurm
 from hpc_adapters.slurm.rest import Rest
 from hpc_adapters.slurm.settings import ImageHook, ImageKind, SlurmSettings
 from hpc_adapters.slurm.site_check import Lack, check_site
@@ -111,7 +112,7 @@ def _backend(  # noqa: C901, PLR0911  a line for each kind
         site = slurm_settings(name, machine)
         if settings.is_production:
             machine.require_safe(name)
-        return SlurmBackend(site, clock=utc_now)
+        return _slurm(name, machine, site)
     if isinstance(machine, PbsSite):
         return _pbs(name, machine)
     root = (machine.root or settings.data_dir.resolve() / "backends" / name).absolute()
@@ -204,10 +205,18 @@ def _pbs(name: str, machine: PbsSite) -> Backend:
     )
 
 
+def _slurm(name: str, machine: SlurmSite, site: SlurmSettings) -> SlurmBackend:
+    if not machine.elastic:
+        return SlurmBackend(site, clock=utc_now)
+    if machine.admin_user is None:
+        raise SettingsWrong(f"backend {name}: elastic needs an admin_user, who may change nodes")
+    return ElasticSlurm(site, admin_user=machine.admin_user, clock=utc_now)
+
+
 def slurm_settings(name: str, machine: SlurmSite) -> SlurmSettings:
     """What the adapter is told of a site. SettingsWrong."""
     told = machine.model_dump(
-        exclude={"kind", "jwt_key_file", "image_hook", "admin_user", "root_account", "preempted_by"}
+        exclude={"kind", "jwt_key_file", "image_hook", "admin_user", "elastic", "root_account", "preempted_by"}
     )
     images = machine.image_hook
     hook = ImageHook(ImageKind(images.kind), images.words) if images else None

@@ -19,6 +19,7 @@ from portal.language import Language, catalogue
 from portal.present import Facts
 from pricing import errors as pricing
 from scheduler import errors as scheduler
+from scheduler.elastic import errors as elastic
 from scheduler.reservations import errors as reserving
 from scheduler.simulate import errors as lab
 
@@ -187,6 +188,10 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     reserving.InvalidReservable: HTTPStatus.UNPROCESSABLE_ENTITY,
     reserving.ReservationQuotaExists: HTTPStatus.CONFLICT,
     reserving.ClosureNotFound: HTTPStatus.NOT_FOUND,
+    # elastic capacity
+    elastic.InvalidElasticRule: HTTPStatus.UNPROCESSABLE_ENTITY,
+    elastic.ElasticRuleExists: HTTPStatus.CONFLICT,
+    elastic.DisruptionNotFound: HTTPStatus.NOT_FOUND,
     # the policy lab
     lab.TraceUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
     lab.TraceRowRefused: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -156,6 +156,8 @@ class SlurmSite(BaseModel):
     python: str | None = None
 
     admin_user: str | None = None
+    elastic: bool = False
+    """Nodes of the partition may be drained, powered down and brought back, by admin_user (`kyoyod elastic`)."""
     root_account: str = Field(default="kyoyo", pattern="^[a-z0-9][a-z0-9_-]{0,62}$")
     """The account under which all of ours lie; no other installation on the cluster may have the same."""
     preempted_by: tuple[str, ...] = ()

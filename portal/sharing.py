@@ -43,7 +43,7 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 @share.command(name="show")
 def show_share(organisation: Slug, *, as_json: Json = False) -> None:
     """Its branches with what they have and may have, and every change ever made."""
-    seen = _with_database(lambda conn: _tree(conn, organisation))
+    seen = with_database(lambda conn: _tree(conn, organisation))
     typer.echo(seen.model_dump_json(indent=2) if as_json else "\n".join(tree_lines(seen)))
 
 
@@ -82,16 +82,16 @@ def set_share(
             backend=backend,
         )
         return await scheduler.set_branch(
-            conn, actor=None, of=of, changes=changes, reason=reason, effective_at=_instant(since) or now, now=now
+            conn, actor=None, of=of, changes=changes, reason=reason, effective_at=instant(since) or now, now=now
         )
 
-    typer.echo(f"version {_with_database(change)}")
+    typer.echo(f"version {with_database(change)}")
 
 
 @rate.command(name="list")
 def list_rates(*, as_json: Json = False) -> None:
     """Every version, and which of them holds."""
-    rates = _with_database(lambda conn: scheduler.exchange_table(conn, now=utc_now()))
+    rates = with_database(lambda conn: scheduler.exchange_table(conn, now=utc_now()))
     if as_json:
         typer.echo(json.dumps({"items": [_rate_json(each) for each in rates]}, ensure_ascii=False, indent=2))
     else:
@@ -115,12 +115,12 @@ def publish_rate(
             actor=None,
             resource_type=resource_type,
             nu_per_hour=nu_per_hour,
-            effective_at=_instant(since) or now,
+            effective_at=instant(since) or now,
             now=now,
             reason=reason,
         )
 
-    typer.echo(f"version {_with_database(publish)}")
+    typer.echo(f"version {with_database(publish)}")
 
 
 def tree_lines(seen: TreeOut) -> list[str]:
@@ -178,7 +178,7 @@ def _limit(name: str, text: str) -> int | None:
         raise typer.BadParameter(f"--{name.replace('_', '-')}: {text!r} is neither a whole number nor none") from None
 
 
-def _instant(text: str | None) -> datetime | None:
+def instant(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
@@ -212,7 +212,7 @@ async def _member(conn: Conn, organisation_id: UUID, email: str) -> UUID:
     raise NotAMember
 
 
-def _with_database(ask: Callable[[Conn], Awaitable[T]]) -> T:
+def with_database(ask: Callable[[Conn], Awaitable[T]]) -> T:
     """One transaction as an operator of the house; every expected "no" as a sentence."""
 
     async def run() -> T:

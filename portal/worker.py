@@ -29,7 +29,7 @@ from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import keeping
 from portal.supervise import stop_on_signals
 from pricing.loops import expire, watch
-from scheduler.loops import cancel, devices, dispatch, forgetting, listening, observe, staging, sweep
+from scheduler.loops import cancel, devices, dispatch, elastic, forgetting, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 from scheduler.loops.deps import Settings as SchedulerSettings
 from scheduler.loops.forecasting import Foresight
@@ -45,6 +45,7 @@ DEVICES_S = 60
 FORECAST_S = 30
 KEEP_RUNS_DAYS = 90
 FORGET_S = 3_600
+ELASTIC_S = 60.0
 
 
 def loops(
@@ -97,6 +98,7 @@ def loops(
         Loop("staging", scheduling(staging), every_s=1.0),
         Loop("calls", scheduling(listening), every_s=0.5),
         Loop("devices", scheduling(devices), every_s=float(devices_every_s)),
+        Loop("elastic", scheduling(elastic), every_s=ELASTIC_S),
         Loop("forgetting", scheduling(forgetting), every_s=float(FORGET_S)),
         Loop("leaving", lambda lease, now: leaving.tick(data, pool, lease, now), every_s=60.0),
         Loop("collect", metering(collect, LATEST), every_s=1.0),

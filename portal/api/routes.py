@@ -8,6 +8,7 @@ from portal.api import (
     calls,
     data,
     devices,
+    elastic,
     jobs,
     kpi,
     me,
@@ -32,6 +33,6 @@ def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
     own = (me, offerings, devices, jobs, calls, output, data, transfers, reservations, money, tokens, secrets, shares)
-    for part in (*own, members, organisations, operations, kpi):
+    for part in (*own, members, organisations, operations, elastic, kpi):
         router.include_router(part.router)
     return router

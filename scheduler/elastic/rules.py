@@ -44,6 +44,11 @@ def lead(rule: Rule) -> timedelta:
     return timedelta(seconds=rule.wake_s) + MARGIN
 
 
+def horizon(rule: Rule) -> timedelta:
+    """So far ahead the rules look: a machine that leaves now is not needed before that."""
+    return lead(rule) + timedelta(seconds=rule.min_down_s)
+
+
 # -- back into service -------------------------------------------------------------------------------------------------
 
 
@@ -125,8 +130,7 @@ def _taken(state: State, rule: Rule, now: datetime) -> list[Action]:
     What is only waking does not serve yet.
     """
     budget = rule.max_takes_per_hour - sum(1 for at in state.taken_at if at > now - HOUR)
-    stays_away = timedelta(seconds=rule.min_down_s)
-    needed = max(rule.floor_units, peak(state.booked, now, now + lead(rule) + stays_away))
+    needed = max(rule.floor_units, peak(state.booked, now, now + horizon(rule)))
     serving, idle = _units(state.nodes, frozenset({NodeState.SERVING})), _idle_units(state)
     actions: list[Action] = []
     for node, purpose in _candidates(state, rule, now):

@@ -16,6 +16,14 @@ from scheduler.service.calendaring import (
 )
 from scheduler.service.called import calls, qpu
 from scheduler.service.devices import calibration, calibrations, device, device_history, devices, waiting_at
+from scheduler.service.elastic import (
+    declare_disruption,
+    disruptions,
+    elastic_actions,
+    elastic_rules,
+    end_disruption,
+    set_elastic_rule,
+)
 from scheduler.service.exchange import exchange_table, publish_exchange_rate
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import queue_view
@@ -38,10 +46,15 @@ __all__ = [
     "cancel_waiting_of",
     "close_backend",
     "closures",
+    "declare_disruption",
     "dependencies",
     "device",
     "device_history",
     "devices",
+    "disruptions",
+    "elastic_actions",
+    "elastic_rules",
+    "end_disruption",
     "estimate",
     "exchange_table",
     "inputs",
@@ -64,6 +77,7 @@ __all__ = [
     "resources_of",
     "result",
     "set_branch",
+    "set_elastic_rule",
     "set_reservable",
     "set_reservation_quota",
     "set_share",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hpc_adapters.elastic import NodeState
 from scheduler.elastic.model import Action, Because, Booked, Disruption, Kind, Node, Purpose, Rule, State
 from scheduler.elastic.rules import HOUR, decide, lead, peak
+from scheduler.elastic.wording import told
 
 T0 = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -143,6 +144,15 @@ def test_the_peak_is_what_is_reserved_at_one_moment() -> None:
     assert peak(booked, T0 + HOUR, T0 + 3 * HOUR) == 3
     assert peak(booked, T0 + 3 * HOUR, T0 + 4 * HOUR) == 0
     assert peak([], T0, T0) == 0
+
+
+def test_every_action_is_told_in_two_languages() -> None:
+    facts: dict[str, object] = {"idle_s": 1, "waiting": 2, "idle": 3, "needed": 4, "serving": 5}
+    for kind in Kind:
+        for purpose in Purpose:
+            for because in Because:
+                said = told(Action(kind=kind, node="n1", purpose=purpose, because=because, facts=facts))
+                assert all(text.startswith("n1: ") and "{" not in text for text in said)
 
 
 # -- a small world -----------------------------------------------------------------------------------------------------

@@ -151,6 +151,11 @@ def _vector(amount: Resources) -> _Vector:
     return amount.gpus, amount.qpus, amount.cpus, amount.memory_mb
 
 
+def _less(lacking: _Vector, given: _Vector) -> _Vector:
+    gpus, qpus, cpus, memory_mb = (max(0, a - b) for a, b in zip(lacking, given, strict=True))
+    return gpus, qpus, cpus, memory_mb
+
+
 def _given(each: Running, lacking: _Vector) -> _Vector:
     """What it would give of what is lacking."""
     gpus, qpus, cpus, memory_mb = (min(a, b) for a, b in zip(_vector(each.needs), lacking, strict=True))
@@ -170,8 +175,11 @@ class _Candidate:
 
     def order(self, lacking: _Vector) -> tuple[Fraction, int, UUID]:
         """Least work for what it gives first."""
-        share = sum((Fraction(a, b) for a, b in zip(self.gives, lacking, strict=True) if b), start=Fraction(0))
-        return self.lost / share, self.lost, self.running.attempt_id
+        return self.lost / self.share(lacking), self.lost, self.running.attempt_id
+
+    def share(self, lacking: _Vector) -> Fraction:
+        """How much of what is lacking, all kinds together."""
+        return sum((Fraction(a, b) for a, b in zip(self.gives, lacking, strict=True) if b), start=Fraction(0))
 
     def victim(self, now: datetime) -> Victim:
         one = self.running
@@ -181,7 +189,7 @@ class _Candidate:
 
 
 class _Search:
-    """Branch and bound down the order of the candidates: the first way that is taken is the greedy one."""
+    """Branch and bound down the order of the candidates."""
 
     def __init__(
         self, useful: Sequence[_Candidate], lacking: _Vector, policy: Preemption, recent: Mapping[UUID, int]
@@ -205,15 +213,33 @@ class _Search:
 
     def best(self) -> Sequence[_Candidate] | None:
         if self._room > 0:
+            self._begin()
             self._go(0, self._lacking, 0, [])
         return None if self._chosen is None else self._needed(self._chosen)
+
+    def _begin(self) -> None:
+        """Some way, for a start: those who give most, as many as may be asked. The search looks for a better one."""
+        rest, of, taken = self._lacking, Counter[UUID](), list[_Candidate]()
+        for each in sorted(self._all, key=lambda one: (-one.share(self._lacking), one.lost, one.running.attempt_id)):
+            organisation = each.running.organisation_id
+            if of[organisation] + self._recent.get(organisation, 0) >= self._policy.per_organisation:
+                continue
+            if not any(rest) or len(taken) == self._room:
+                break
+            of[organisation] += 1
+            taken.append(each)
+            rest = _less(rest, each.gives)
+        if not any(rest):
+            self._chosen = list(self._needed(taken))
+            self._found = sum(each.lost for each in self._chosen), len(self._chosen)
 
     def _go(self, first: int, lacking: _Vector, lost: int, taken: list[_Candidate]) -> None:
         for place in range(first, len(self._all)):
             bound = self._bound(place, lacking)
             if bound is None or self._left <= 0:
                 return
-            if self._found is not None and (lost + bound[0], len(taken) + bound[1]) >= self._found:
+            fewest = len(taken) + bound[1]
+            if fewest > self._room or (self._found is not None and (lost + bound[0], fewest) >= self._found):
                 return
             each = self._all[place]
             organisation = each.running.organisation_id
@@ -225,9 +251,7 @@ class _Search:
             self._of[organisation] -= 1
 
     def _take(self, place: int, each: _Candidate, lacking: _Vector, lost: int, taken: list[_Candidate]) -> None:
-        more = [*taken, each]
-        gpus, qpus, cpus, memory_mb = (max(0, a - b) for a, b in zip(lacking, each.gives, strict=True))
-        rest: _Vector = gpus, qpus, cpus, memory_mb
+        more, rest = [*taken, each], _less(lacking, each.gives)
         if any(rest):
             if len(more) < self._room:
                 self._go(place + 1, rest, lost + each.lost, more)

@@ -230,6 +230,13 @@ def test_a_large_machine_is_looked_through_in_no_time_and_nobody_is_asked_in_vai
     assert sum(taken) - min(taken) < 61
 
 
+def test_the_few_that_are_large_enough_are_found_among_many_small_ones() -> None:
+    small = [runs(each, minutes=11, organisation=each) for each in range(1, 101)]
+    large = [runs(200 + each, gpus=8, minutes=600, organisation=200 + each) for each in range(4)]
+    assert choose(blocked(gpus=33), [*small, *large]) == [1, 200, 201, 202, 203]
+    assert choose(blocked(gpus=34), [*small, *large]) is None  # five in an hour, says the rule here
+
+
 # -- in a plan ---------------------------------------------------------------------------------------------------------
 
 

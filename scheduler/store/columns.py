@@ -115,6 +115,12 @@ async def load(pool: Pool) -> tuple[Queued, Live]:
 
 # -- what is copied ----------------------------------------------------------------------------------------------------
 
+
+def _mixed(function: str, *columns: str) -> str:
+    """One hash of several columns; each has a seed of its own, so that their order counts."""
+    return " # ".join(f"{function}extended({each}, {seed})" for seed, each in enumerate(columns))
+
+
 _MORE = """a.not_before IS NOT NULL OR a.caller_id IS NOT NULL OR coalesce(a.phase_ordinal, 1) > 1
     OR j.begin_at IS NOT NULL OR j.session_job_id IS NOT NULL"""
 """Its own row says that these columns may not be all that there is to say of it."""
@@ -130,11 +136,12 @@ _ELSEWHERE = """
         AND f.attempt_id IS NULL
 """
 """Other rows say so. Asked for apart, and first: joined to all the others they would cost as much as these."""
+_SIZE = _mixed("hashint4", "a.gpus", "a.cpus", "a.memory_mb", "a.qpus")
 _FIELDS: Sequence[tuple[str, str, str]] = (
     ("id", "V16", "a.id"),
     ("seq", ">i8", "a.seq"),
-    ("leaf", ">i8", "hash_record_extended(ROW(a.organisation_id, j.project_id, j.person_id), 0)"),
-    ("shape", ">i8", "hash_record_extended(ROW(a.backend, a.gpus, a.cpus, a.memory_mb, a.qpus, j.service_class), 0)"),
+    ("leaf", ">i8", _mixed("uuid_hash_", "a.organisation_id", "j.project_id", "j.person_id")),
+    ("shape", ">i8", f"{_SIZE} # hashtextextended(a.backend, 5) # hashenumextended(j.service_class, 6)"),
     ("array", ">i8", "CASE WHEN j.array_id IS NULL THEN 0 ELSE uuid_hash_extended(j.array_id, 0) END"),
     ("array_index", ">i4", "coalesce(j.array_index, -1)"),
     ("walltime_s", ">i4", "a.walltime_s"),

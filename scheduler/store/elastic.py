@@ -11,11 +11,12 @@ import asyncpg
 
 from infra.db.connection import Conn
 from scheduler.core.reasons import Why
+from scheduler.core.walls import RESERVATION
 from scheduler.elastic.model import Action, Because, Booked, Disruption, Done, Kind, Purpose, Rule, RuleVersion
 
 _INSERTED = "INSERT 0 1"
 LACKS_ROOM = (Why.NO_CAPACITY, Why.RESERVED_FOR_EARLIER, Why.EXCEEDS_MACHINE, Why.BACKEND_OFFLINE)
-"""Reasons of attempts that more machines would let start."""
+"""Reasons of attempts that more machines would let start; so would they one that waits before a reserved time."""
 _RULE = """SELECT id, backend, use, lend_to, idle_s, floor_units, spare_units, wake_s, min_up_s, min_down_s,
     max_takes_per_hour, surge_nodes, effective_at, reason, set_by, recorded_at FROM scheduler.elastic_rule"""
 _RULE_FIELDS = (
@@ -207,9 +208,12 @@ async def demand(conn: Conn, backend: str, *, now: datetime, horizon: timedelta)
     """What waits here for want of room alone, also in the backend's own queue, and what is reserved until then."""
     waiting = await conn.fetchval(
         "SELECT coalesce(sum(gpus + qpus), 0) FROM scheduler.attempt WHERE backend = $1 AND caller_id IS NULL "
-        "AND ((state = 'QUEUED' AND wait_reason = ANY($2)) OR (state = 'DISPATCHING' AND backend_ref IS NOT NULL))",
+        "AND ((state = 'QUEUED' AND (wait_reason = ANY($2) OR (wait_reason = $3 AND wait_facts ->> 'kind' = $4))) "
+        "OR (state = 'DISPATCHING' AND backend_ref IS NOT NULL))",
         backend,
         [why.value for why in LACKS_ROOM],
+        Why.WALL.value,
+        RESERVATION,
     )
     rows = await conn.fetch(
         "SELECT r.since, r.until, r.units FROM scheduler.reservation r WHERE r.backend = $1 AND r.until > $2 "

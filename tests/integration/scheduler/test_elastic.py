@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,7 +20,9 @@ from scheduler.core.reasons import Why
 from scheduler.elastic.errors import DisruptionNotFound, ElasticRuleExists, InvalidElasticRule
 from scheduler.elastic.model import Because, Disruption, Done, Kind, Purpose, Rule
 from scheduler.loops import elastic
+from scheduler.loops.deps import Settings
 from scheduler.reservations.model import Booking, Reservable
+from scheduler.store import elastic as store
 from scheduler.store import reservations as store_reservations
 from tests.support.database import Database
 from tests.support.market import GPU, NOW, an_id
@@ -34,7 +37,7 @@ POWER = Rule(use=Purpose.POWER, idle_s=600, floor_units=4, wake_s=300)
 
 @pytest.fixture
 async def world(database: Database) -> World:
-    return await open_world(database)
+    return await open_world(database, settings=Settings(capacity_reuse_s=0, capacity_renew_s=0))
 
 
 @pytest.fixture
@@ -99,6 +102,28 @@ async def test_idle_machines_lose_their_power_and_a_job_brings_them_back(world: 
     ]
     assert {each.rule_id for each in await log(world)} == {number}
     assert (await log(world))[0].action.facts == {"idle_s": 3600}
+
+
+async def test_only_jobs_that_lack_room_want_machines(world: World, nodes: Switchable) -> None:
+    job = await world.submit(await world.member("alpha"), a_submission(gpus=3))
+    wanted = {
+        ("NO_CAPACITY", "{}"): 3,
+        ("BACKEND_OFFLINE", "{}"): 3,
+        ("WALL", '{"kind": "reservation"}'): 3,
+        ("WALL", '{"kind": "fiscal_year"}'): 0,
+        ("RUNNING_QUOTA", "{}"): 0,
+        ("DEPENDENCY", "{}"): 0,
+    }
+    for (why, facts), units in wanted.items():
+        async with world.market.as_worker() as conn:
+            await conn.execute(
+                "UPDATE scheduler.attempt SET wait_reason = $2, wait_facts = $3 WHERE job_id = $1",
+                job.id,
+                why,
+                json.loads(facts),
+            )
+            found = await store.demand(conn, CLUSTER, now=world.now, horizon=HOUR)
+        assert (why, found.waiting_units) == (why, units)
 
 
 async def test_a_disruption_opens_everything_and_its_end_lets_the_rules_hold_again(

@@ -15,6 +15,7 @@ from pricing.service.catalogue import (
     quote,
     record_market_reference,
     require_within,
+    resource_types,
 )
 from pricing.service.documents import (
     books,
@@ -85,6 +86,7 @@ __all__ = [
     "record_usage",
     "repay_credit",
     "require_within",
+    "resource_types",
     "settled_among",
     "statement",
     "usage_by_job",

@@ -52,6 +52,14 @@ async def backends(conn: Conn) -> frozenset[str]:
     return frozenset(each.backend for each in await store.offerings(conn))
 
 
+async def resource_types(conn: Conn) -> dict[str, str]:
+    """What counts as a unit of each machine: that of the first of its offerings, by id."""
+    found: dict[str, str] = {}
+    for each in sorted(await store.offerings(conn), key=lambda one: one.id):
+        found.setdefault(each.backend, each.resource_type)
+    return found
+
+
 async def offering(conn: Conn, offering_id: str) -> Offering:
     """One offering, retired or not. UnknownOffering."""
     found = await store.offering(conn, offering_id)

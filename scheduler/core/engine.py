@@ -7,12 +7,13 @@ line finds the first job that fits without looking at those that do not (line.py
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple, Protocol
 
 from scheduler.core.columns import Columns
+from scheduler.core.decided import Way
 from scheduler.core.line import Line, Place
 from scheduler.core.orders.order import Least, Order
 from scheduler.core.pool import FOREVER, Room
@@ -48,14 +49,6 @@ class Gate(Protocol):
         """It runs no more."""
 
 
-class Way(Enum):
-    """By which part of the rule a job starts."""
-
-    AHEAD = "ahead"
-    IN_ORDER = "in_order"
-    BEHIND = "behind"
-
-
 class Going(NamedTuple):
     """What starts. is_seated: it does not fit yet, and waits in the machine's own queue."""
 
@@ -85,21 +78,12 @@ class _Open:
 class Engine:
     """All that waits and runs. Times are whole seconds and never go back."""
 
-    def __init__(
-        self,
-        order: Order,
-        tree: Tree,
-        machines: Sequence[Machine],
-        gate: Gate | None = None,
-        *,
-        most: int | None = None,
-    ) -> None:
+    def __init__(self, order: Order, tree: Tree, machines: Sequence[Machine], gate: Gate | None = None) -> None:
         self._order = order
         self._tree = tree
         self._machines = machines
         self._gate = gate or _Open()
-        self._most = FOREVER if most is None else most
-        """So many start in one decision; the others in the next."""
+        self._most = FOREVER
         self._queues: list[dict[int, Queue]] = [{} for _ in machines]
         self._changed: set[int] = set()
         self._since: dict[int, int] = {}
@@ -109,6 +93,8 @@ class Engine:
         """In this pass: those with a reservation, and those that the gate does not allow."""
         self.reserved: dict[int, int] = {}
         """Of the last decision: when each job with a reservation starts at the latest, if all keep to their limits."""
+        self.always: set[int] = set()
+        """Machines that are looked at though nothing fits: so that it is known who is first in line."""
         self.going: list[Going] = []
         """Of the last decision: what starts, in this order."""
 
@@ -180,9 +166,9 @@ class Engine:
 
     # -- what starts ---------------------------------------------------------------------------------------------------
 
-    def decide(self, now_s: int) -> list[Request]:
-        """What starts now, in this order: the README says the rule once more."""
-        self.going = []
+    def decide(self, now_s: int, most: int = FOREVER) -> list[Request]:
+        """What starts now, in this order: the README says the rule once more. most: the others in the next decision."""
+        self.going, self._most = [], most
         self._order.tick(now_s)
         changed, self._changed = sorted(self._changed), set()
         for machine in changed:
@@ -203,7 +189,9 @@ class Engine:
     def _anything_fits(self, machine: int) -> bool:
         """Beside what runs, reservations aside."""
         room = self._machines[machine].room
-        return room.has_seats or any(queue.anything_fits(room) for queue in self._tiers(machine))
+        return (
+            room.has_seats or machine in self.always or any(queue.anything_fits(room) for queue in self._tiers(machine))
+        )
 
     def _pass(self, machine: int, now_s: int) -> None:
         self._machines[machine].room.begin(now_s)
@@ -316,6 +304,36 @@ class Engine:
             self._machines[job.machine].room.take(job)
         self._run(job, now_s)
         self.going.append(Going(job, way, is_seated))
+
+    def ranking(self, machine: int, now_s: int, most: int) -> list[int]:
+        """Who would come next, at most so many, if each that comes took what it asks for. Changes nothing."""
+        room, order, tree = self._machines[machine].room, self._order, self._tree
+        found = [job.number for job, keeps in order.ahead(machine, room) if keeps][:most]
+        seen, supposed = set(found), list[Request]()
+        for queue in self._tiers(machine):
+            heads = [(order.turn(line), next(places), places, line) for line, places in queue.ordered()]
+            heapq.heapify(heads)
+            while heads and len(found) < most:
+                turn, place, places, line = heads[0]
+                now_turn = order.turn(line)
+                if now_turn != turn:
+                    heapq.heapreplace(heads, (now_turn, place, places, line))
+                    continue
+                job = place[2]
+                if job.number not in seen:
+                    found.append(job.number)
+                supposed.append(job)
+                tree.supposed(job.leaf, self._rate(job), now_s)
+                order.supposed(job.leaf)
+                follows = next(places, None)
+                if follows is None:
+                    heapq.heappop(heads)
+                else:
+                    heapq.heapreplace(heads, (order.turn(line), follows, places, line))
+        for job in supposed:
+            tree.supposed(job.leaf, -self._rate(job), now_s)
+            order.supposed(job.leaf)
+        return found
 
     # -- both ----------------------------------------------------------------------------------------------------------
 

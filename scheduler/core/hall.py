@@ -205,6 +205,11 @@ class Hall:
         self._settle()
         return self._outside.reserve(self.shapes.vector(job.shape), job.limit_s, job.number)
 
+    @property
+    def first(self) -> int | None:
+        """Who keeps the first start that is kept: waiting with us, or in the backend's own queue."""
+        return self._outside.kept[0].number if self._outside.kept else None
+
     def protect(self, job: Request) -> None:
         """The first in line, if it must wait, keeps its earliest start unless another does: also where nothing was
         decided because nothing fits.

@@ -7,8 +7,10 @@ hold a limit short enough. Adding, removing and looking cost O(√n), in practic
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from itertools import chain
 
 from scheduler.core.request import Request
 
@@ -30,6 +32,9 @@ class Shelf:
 
     def __bool__(self) -> bool:
         return bool(self._blocks)
+
+    def __iter__(self) -> Iterator[Place]:
+        return chain.from_iterable(self._blocks)
 
     @property
     def head(self) -> Place:
@@ -107,6 +112,10 @@ class Line:
 
     def __bool__(self) -> bool:
         return bool(self._shapes)
+
+    def __iter__(self) -> Iterator[Place]:
+        """In its order."""
+        return heapq.merge(*self._shelves.values())
 
     @property
     def shapes(self) -> list[int]:

@@ -5,7 +5,7 @@ For each shape there is a column with the shortest limit of each line: what fits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,10 @@ class Queue:
             column[line] = min(_NEVER, waiting.shelf(shape).shortest) if waiting.has(shape) else _NEVER
         if not waiting:
             self._forget(line)
+
+    def ordered(self) -> Iterator[tuple[int, Iterator[Place]]]:
+        """Each line, and all of it in its order."""
+        return ((line, iter(waiting)) for line, waiting in self.lines.items())
 
     def turns(self, least: Least) -> Turns:
         """Of all lines."""

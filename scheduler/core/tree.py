@@ -90,11 +90,9 @@ class Tree:
             self.held[node] += rate
             self._used[node] -= since
 
-    def used_before(self, leaf: int, amount: int, now_s: int) -> None:
-        """Use of the past, in milli-NU-seconds as decayed to now: as if it had been used at this instant."""
-        worth = amount * self._growth(now_s) * _LN2_MICRO // (_MICRO * self._half_life_s)
-        for node in self.paths[leaf]:
-            self._used[node] += worth
+    def used_before(self, node: int, amount: int, now_s: int) -> None:
+        """Use of the past of this node, in milli-NU-seconds as decayed to now: as if it were used at this instant."""
+        self._used[node] += amount * self._growth(now_s) * _LN2_MICRO // (_MICRO * self._half_life_s)
 
     def _between(self, span: tuple[int, int]) -> int:
         since_s, until_s = span

@@ -14,7 +14,7 @@ from scheduler.core.lifecycle import PATIENCE, Patience
 from scheduler.core.quotas import Share
 from scheduler.core.snapshot import POLICY, Policy
 from scheduler.files import Shelf
-from scheduler.loops.capacities import Capacities
+from scheduler.loops.memory import Memory
 from scheduler.policy import DEFAULT_SHARE, HALF_LIFE
 
 
@@ -70,7 +70,7 @@ class Deps:
     """Opens a member's secret at the moment of its hand-over. Its value is neither stored nor logged."""
     shelf: Shelf | None = None
     """Files of organisations; None: none are kept here."""
-    capacities: Capacities = field(default_factory=Capacities)
+    memory: Memory = field(default_factory=Memory)
     """Outlives a tick: the same for all ticks of a process."""
     settings: Settings = Settings()
 

@@ -33,6 +33,16 @@ async def nu_per_hour(conn: Conn, resource_type: str, *, at: datetime) -> float 
     return None if rate is None else float(rate)
 
 
+async def current(conn: Conn, *, at: datetime) -> dict[str, float]:
+    """Of every resource type that has a rate then."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (resource_type) resource_type, nu_per_hour FROM scheduler.exchange_rate "
+        "WHERE effective_at <= $1 ORDER BY resource_type, effective_at DESC",
+        at,
+    )
+    return {row["resource_type"]: float(row["nu_per_hour"]) for row in rows}
+
+
 async def history(conn: Conn) -> Sequence[Rate]:
     """Everything that was ever published, by resource type and the instant from which it holds."""
     rows = await conn.fetch(

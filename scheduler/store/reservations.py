@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 
 from infra.db.connection import Conn, savepoint
-from scheduler.core.snapshot import Booking, Inside
+from scheduler.core.snapshot import Booking
 from scheduler.reservations.model import Closure, Hour, Quota, Reservable, Reservation
 from scheduler.store.attempts import resources_of
 
@@ -244,11 +244,10 @@ def _reservation(row: asyncpg.Record) -> Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Reservations and closures that are on or to come, and the reservation of each live attempt that is in one."""
+    """Reservations and closures that are on or to come."""
 
     bookings: Sequence[Booking] = ()
     closures: Sequence[Closure] = ()
-    insides: Mapping[UUID, Inside] = field(default_factory=dict)
 
 
 async def ahead(conn: Conn, *, now: datetime) -> Ahead:
@@ -271,7 +270,6 @@ async def ahead(conn: Conn, *, now: datetime) -> Ahead:
             Closure(id=row["id"], backend=row["backend"], since=row["since"], until=row["until"], reason=row["reason"])
             for row in closed
         ],
-        insides=await _insides(conn) if reserved else {},
     )
 
 
@@ -283,25 +281,3 @@ def _booking(row: asyncpg.Record) -> Booking:
         since=row["since"],
         until=row["until"],
     )
-
-
-async def _insides(conn: Conn) -> dict[UUID, Inside]:
-    """By attempt, of those that live. What a job calls while it runs is not in its reservation."""
-    rows = await conn.fetch(
-        "SELECT a.id AS attempt_id, r.id, r.number, r.since, r.until, j.shorten, "
-        "EXISTS (SELECT FROM scheduler.reservation_cancelled c WHERE c.reservation_id = r.id) AS is_cancelled "
-        "FROM scheduler.reservation_job j JOIN scheduler.reservation r ON r.id = j.reservation_id "
-        "JOIN scheduler.attempt a ON a.job_id = j.job_id AND a.caller_id IS NULL "
-        "AND a.state IN ('QUEUED', 'DISPATCHING', 'RUNNING', 'CANCELLING')"
-    )
-    return {
-        row["attempt_id"]: Inside(
-            reservation_id=row["id"],
-            name=f"R{row['number']}",
-            since=row["since"],
-            until=row["until"],
-            shorten=row["shorten"],
-            is_cancelled=row["is_cancelled"],
-        )
-        for row in rows
-    }

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hpc_adapters.contract import Resources
 from scheduler.core import snapshot as seen
-from scheduler.core.booked import Floor
 from scheduler.core.hall import Booking, Hall
 from scheduler.core.request import Request
 from scheduler.core.shapes import Shapes
+from tests.support.slow_floor import Floor
 
 ORIGIN = datetime.fromisoformat("2026-04-01T00:00:00+00:00")
 SIZE = Resources(gpus=8, cpus=16, memory_mb=64)

@@ -26,6 +26,7 @@ from scheduler import service
 from scheduler.core.model import JobKind, State
 from scheduler.loops import cancel, dispatch, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps, Settings
+from scheduler.loops.memory import Memory
 from scheduler.service.submitting import Foreseen
 from scheduler.submission import Submission
 from scheduler.views import JobView
@@ -61,6 +62,8 @@ class World:
     settings: Settings = field(default_factory=Settings)
     numbers: Iterator[int] = field(default_factory=count)
     unseal: Callable[[Sealed], str] | None = None
+    memory: Memory = field(default_factory=Memory)
+    """Of the one dispatcher: it is told only what has changed. forget() it where another one has worked meanwhile."""
 
     @property
     def now(self) -> datetime:
@@ -76,6 +79,7 @@ class World:
             backends=self.backends,
             new_id=self.new_id,
             settings=self.settings,
+            memory=self.memory,
         )
         return deps if self.unseal is None else replace(deps, unseal=self.unseal)
 
@@ -162,7 +166,15 @@ class World:
     # -- as the worker ------------------------------------------------------------------------------------------------
 
     async def dispatch(self, lease: Lease | None = None) -> int:
-        return await dispatch.tick(self.deps(lease), self.now)
+        return await dispatch.tick(self.deps(lease or await self.leading()), self.now)
+
+    async def leading(self) -> Lease:
+        """Of the dispatcher, whose books are in memory from one tick to the next."""
+        token = await self.market.database.owner.fetchval(
+            "INSERT INTO infra.leader VALUES ('dispatch', 1, 'test', now(), now()) "
+            "ON CONFLICT (loop) DO UPDATE SET holder = excluded.holder RETURNING token"
+        )
+        return Lease("dispatch", token)
 
     async def observe(self, lease: Lease | None = None) -> int:
         return await observe.tick(self.deps(lease), self.now)

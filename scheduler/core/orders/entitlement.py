@@ -77,6 +77,10 @@ class Debts:
         self._growth = Growth(half_life_s)
         self._at_s = 0
 
+    def began(self, now_s: int) -> None:
+        """Time is counted from now on."""
+        self._at_s = now_s
+
     def gone_by(self, now_s: int) -> None:
         """Time passes with the gaps as they are: (debt·kept + gap·(1 − kept)), rounded to the nearest.
 

@@ -17,7 +17,7 @@ from scheduler.core.orders.entitlement import Debts, Entitlements, Whole, whole_
 from scheduler.core.orders.order import Ahead, Least, Order, Turn
 from scheduler.core.orders.yardstick import Yardstick
 from scheduler.core.pool import Room
-from scheduler.core.request import Request
+from scheduler.core.request import STANDARD, Request
 from scheduler.core.tree import Tree
 
 _MICRO: Final = 1000
@@ -39,10 +39,19 @@ _SLACK: Final = 1e-12
 class Kyoyo(Order):
     """sizes: (units, rate) of each machine. floor_s: nobody is due earlier, however short the queue has been.
 
-    spare: so many nodes may be added to the tree before this must be built anew.
+    spare: so many nodes may be added to the tree before this must be built anew. singles: so many units of each
+    machine are one piece of it (a GPU), which is never a gang; None: 1.
     """
 
-    def __init__(self, tree: Tree, sizes: Sequence[tuple[int, int]], *, floor_s: int = 3600, spare: int = 0) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        sizes: Sequence[tuple[int, int]],
+        *,
+        floor_s: int = 3600,
+        spare: int = 0,
+        singles: Sequence[int] | None = None,
+    ) -> None:
         self.reservations = 1
         self.reservations_ahead = _AHEAD
         self._tree = tree
@@ -53,7 +62,8 @@ class Kyoyo(Order):
         self.lines, self.groups = len(tree.paths) + spare, len(tree.tops) + spare
         self._asked = [[0] * self.groups for _ in sizes]
         self._entitle([tree.weights[top] for top in tree.tops] + [1] * spare)
-        self._elders = [Elders(max(1, units // _WIDE)) for units, _ in sizes]
+        pieces = singles or [1] * len(sizes)
+        self._elders = [Elders(max(one, units // _WIDE)) for (units, _), one in zip(sizes, pieces, strict=True)]
         self._yardsticks = [Yardstick(units) for units, _ in sizes]
         self._due_s = [-1 for _ in sizes]
         """What was submitted until then is due. It never falls: once due, always due."""
@@ -120,9 +130,17 @@ class Kyoyo(Order):
         lead = float(_FINE) * beyond * np.abs(beyond) / entitled
         return lead - _SLACK * np.abs(lead) - 2, 1
 
+    def began(self, now_s: int) -> None:
+        """Nothing is known of the time before."""
+        self._debts.began(now_s)
+
     def owes(self, top: int, debt: int) -> None:
         """It has held so much beyond its entitlement lately, in micro-NU per hour: as known from before."""
         self._debts.of[self._top_of[top]] = max(-self._capacity, min(self._capacity, debt))
+
+    def knows(self, top: int) -> bool:
+        """Whether there was room for it."""
+        return top in self._top_of
 
     def debt(self, top: int) -> int:
         """What `owes` would have to be told."""
@@ -173,8 +191,9 @@ class Kyoyo(Order):
 
     def arrived(self, job: Request) -> None:
         self._ask(job.machine, job.leaf, job.units)
-        self._elders[job.machine].add(job)
-        self._yardsticks[job.machine].arrived(job)
+        if _ages(job):
+            self._elders[job.machine].add(job)
+            self._yardsticks[job.machine].arrived(job)
 
     def loaded(self, jobs: Sequence[Request]) -> None:
         for machine in {job.machine for job in jobs}:
@@ -184,26 +203,36 @@ class Kyoyo(Order):
                 units[job.leaf] += job.units
             for leaf, more in units.items():
                 self._ask(machine, leaf, more)
-            self._elders[machine].load(its_own)
-            self._yardsticks[machine].load(its_own)
+            ageing = [job for job in its_own if _ages(job)]
+            self._elders[machine].load(ageing)
+            self._yardsticks[machine].load(ageing)
 
     def left(self, job: Request) -> None:
         self._ask(job.machine, job.leaf, -job.units)
-        self._elders[job.machine].remove(job)
-        self._yardsticks[job.machine].left(job)
+        if _ages(job):
+            self._elders[job.machine].remove(job)
+            self._yardsticks[job.machine].left(job)
 
     def started(self, job: Request, now_s: int) -> None:
         self._hold(job)
-        self._elders[job.machine].remove(job)
-        self._yardsticks[job.machine].started(job, now_s)
+        if _ages(job):
+            self._elders[job.machine].remove(job)
+            self._yardsticks[job.machine].started(job, now_s)
 
     def returned(self, job: Request, now_s: int) -> None:
         del now_s
         self._hold(job)
-        self._elders[job.machine].add(job)
-        self._yardsticks[job.machine].returned(job)
+        if _ages(job):
+            self._elders[job.machine].add(job)
+            self._yardsticks[job.machine].returned(job)
 
     def ended(self, job: Request, now_s: int) -> None:
         self._ask(job.machine, job.leaf, -job.units)
         self._hold(job)
-        self._yardsticks[job.machine].ended(job, now_s)
+        if _ages(job):
+            self._yardsticks[job.machine].ended(job, now_s)
+
+
+def _ages(job: Request) -> bool:
+    """Spare work waits for all other, however long: it has no right to be due."""
+    return job.tier <= STANDARD

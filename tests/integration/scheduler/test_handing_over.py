@@ -105,14 +105,19 @@ async def test_a_backends_size_is_asked_again_only_when_something_of_ours_has_ch
     before = await world.submit(alice)
     await world.dispatch()
     world.clock.advance(0.01)
-    busy.sizes, deps = 0, world.deps()  # one process from here on: it remembers
+    busy.sizes, deps = 0, world.deps(await world.leading())
     for _ in range(3):
         await world.submit(alice)
         world.clock.advance(0.01)
         assert await dispatch.tick(deps, world.now) == 1
+    assert busy.sizes == 0  # it was told a moment ago, and nothing has started or ended since
+    deps.memory.capacities.forget()
+    await dispatch.tick(deps, world.now)
     assert busy.sizes == 1
-    await world.until(lambda job: job.state.is_terminal, before)
     busy.sizes = 0
+    while not (await world.job(before)).state.is_terminal:
+        world.clock.advance(1)
+        await world.observe()
     await world.submit(alice)
     await dispatch.tick(deps, world.now)
     assert busy.sizes == 1

@@ -100,10 +100,12 @@ async def test_two_organisations_with_equal_weights_share_the_machine(world: Wor
 
 async def test_what_was_used_counts_against_the_next_turn(world: World) -> None:
     alice, bob = await world.member("alice"), await world.member("bob")
-    await world.until_ended(await world.submit(alice, a_submission(gpus=8, body=runs(60))))
+    before = await world.submit(alice, a_submission(gpus=8, body=runs(60)))
+    await world.until(lambda job: job.state is State.RUNNING, before)
     first = await world.submit(alice, a_submission(gpus=8))
     world.clock.advance(1)
-    second = await world.submit(bob, a_submission(gpus=8))
+    second = await world.submit(bob, a_submission(gpus=8))  # meanwhile alice has what bob lacks
+    await world.until_ended(before)
     await world.dispatch()
     assert [(await world.job(job)).state for job in (first, second)] == [State.QUEUED, State.DISPATCHING]
 

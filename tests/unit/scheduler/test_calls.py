@@ -181,5 +181,12 @@ def test_a_call_of_a_spot_job_does_not_wait_for_all_standard_circuits() -> None:
 def test_a_call_waits_for_the_turn_of_its_organisation() -> None:
     call = waiting(9, backend="qpu", needs=QPU, is_call=True)
     other = waiting(1, backend="qpu", needs=QPU, organisation_id=BETA)
-    found = decided([call, other])
+    caller = Holding(
+        attempt_id=UUID(int=77),
+        organisation_id=ALPHA,
+        backend="gpu",
+        needs=Resources(gpus=1),
+        until=NOW + timedelta(hours=1),
+    )
+    found = decided([call, other], caller)
     assert [each.attempt_id for each in found.starts] == [other.attempt_id]

@@ -354,7 +354,7 @@ def test_the_limits_count_over_all_backends_of_one_cycle() -> None:
     ("snapshot", "rules"),
     [
         (world([], [waits(50, gpus=4)]), ["in_order"]),
-        (world([held(1, gpus=6)], [waits(50, gpus=8), waits(51, gpus=2, hours=0.01)]), ["behind"]),
+        (world([held(1, gpus=6)], [waits(50, gpus=8, hours=0.01), waits(51, gpus=2, hours=0.02)]), ["behind"]),
     ],
 )
 def test_a_start_says_by_which_rule_it_went_and_with_which_figures(snapshot: Snapshot, rules: list[str]) -> None:
@@ -376,9 +376,10 @@ def test_an_interactive_job_goes_before_its_own_organisations_work_and_nobody_el
         waits(50, gpus=1),
         waits(51, gpus=1, service_class=ServiceClass.INTERACTIVE),
         waits(52, gpus=1, organisation=3),
+        waits(53, gpus=1, organisation=3),
     ]
     started = [each.attempt_id.int for each in plan(world([], jobs, standings=standings)).starts]
-    assert started == [52, 51, 50]
+    assert started == [52, 51, 53, 50]
 
 
 def test_a_victim_says_what_was_lost_in_normalised_units() -> None:

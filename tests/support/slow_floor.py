@@ -13,9 +13,9 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from scheduler.core.reasons import Why
 from scheduler.core.resources import least, minus, plain, total
-from scheduler.core.room import Room, is_counted
 from scheduler.core.snapshot import Booking, Holding, Pool, Snapshot, Waiting
 from scheduler.core.walls import is_on
+from tests.support.slow_room import Room, is_counted
 
 
 class Floor:

@@ -13,8 +13,8 @@ from pricing.model import ServiceClass
 from scheduler.core.reasons import Why
 from scheduler.core.resources import least, minus, plain, plus, total
 from scheduler.core.snapshot import Booking, Holding, Pool, Snapshot, Waiting
-from scheduler.core.steps import Steps
 from scheduler.core.walls import RESERVATION
+from tests.support.slow_steps import Steps
 
 _NO_UNITS = Resources()
 

@@ -1,0 +1,471 @@
+"""All that waits and runs, in memory: told what changed, asked what starts. Pure and deterministic.
+
+What was decided is believed until the books say otherwise: a start of which they say nothing at the next decision did
+not happen, and waits again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from scheduler.core.book.aside import Aside, aside, never
+from scheduler.core.book.leaves import Asker
+from scheduler.core.book.seconds import Clock
+from scheduler.core.book.telling import Reason
+from scheduler.core.book.terms import Calendar, Terms
+from scheduler.core.book.throttle import Throttle
+from scheduler.core.book.world import World, asker_of
+from scheduler.core.classes import GIVES_WAY
+from scheduler.core.decided import Way, settings_version, start_facts
+from scheduler.core.engine import Ran
+from scheduler.core.preempting import Blocked, making_room
+from scheduler.core.reasons import Why
+from scheduler.core.request import Request
+from scheduler.core.shapes import Shapes
+from scheduler.core.snapshot import Holding, Inside, Never, Plan, Policy, Pool, Preempt, Start, Wait, Waiting
+from scheduler.core.walls import is_on, limit_inside
+
+_EXPLAINED: Final = 500
+"""Of so many jobs in the contest the reasons are looked at after a decision, positions included."""
+POLICY: Final = "kyoyo"
+"""In the records of decisions."""
+_NOBODY: Final[Mapping[UUID, int]] = {}
+_AGAIN_S: Final = 10
+"""So long a machine is left alone when nothing changes there: then time alone is a reason to look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an ended attempt was charged for in the fair share, and when it ended."""
+
+    micro_nu: int
+    at: datetime
+
+
+class Book:
+    """pools: every backend that there is, as it last said of itself. An instant is never before the one of before."""
+
+    def __init__(
+        self,
+        *,
+        now: datetime,
+        pools: Mapping[str, Pool],
+        terms: Terms,
+        calendar: Calendar,
+        policy: Policy,
+        waiting: Iterable[Waiting] = (),
+        holding: Iterable[Holding] = (),
+    ) -> None:
+        self._clock, self._policy, self._shapes = Clock.opened(now), policy, Shapes()
+        self._version = settings_version(policy)
+        self._pools, self._terms, self._calendar = dict(pools), terms, calendar
+        self._ids: dict[int, UUID] = {}
+        self._numbers: dict[UUID, int] = {}
+        self._waiting: dict[int, Waiting] = {}
+        self._holding: dict[int, Holding] = {}
+        self._asides: dict[int, Aside] = {}
+        self._nevers: dict[int, Never] = {}
+        self._wakes: list[tuple[datetime, int]] = []
+        self._insides: dict[int, Waiting] = {}
+        self._throttles: dict[UUID, Throttle] = {}
+        self._unconfirmed: set[int] = set()
+        self._fresh: set[int] = set()
+        self._looked_at_s = self._ranked_at_s = self._contested = 0
+        for each in sorted(holding, key=_by_hand_over):
+            self._holding[self._known(each.attempt_id, each.seq)] = each
+        for one in sorted(waiting, key=_by_age):
+            self._waiting[self._known(one.attempt_id, one.seq)] = one
+        self._open(now)
+
+    # -- what is told --------------------------------------------------------------------------------------------------
+
+    def waits(self, job: Waiting, now: datetime) -> None:
+        """It waits in our queue, as it says: new, or other than it was."""
+        number = self._known(job.attempt_id, job.seq)
+        self._unconfirmed.discard(number)
+        self._take_out(number, now)
+        self._waiting[number] = job
+        self._enter(number, job, now)
+
+    def holds(self, held: Holding, now: datetime) -> Holding | None:
+        """Its backend has it, or may. What was known of it, if it has started since."""
+        number = self._known(held.attempt_id, held.seq)
+        before = self._holding.get(number)
+        self._unconfirmed.discard(number)
+        self._holding[number] = held
+        if number in self._waiting:
+            self._leave_queue(number, has_started=True)
+        self._hold(number, held, now)
+        return before if before is not None and held.started and not before.started else None
+
+    def gone(self, attempt_id: UUID, now: datetime, charge: Charge | None = None) -> Holding | None:
+        """It neither waits nor runs any more. charge: None: it used nothing. What was known of it, if it ran."""
+        number = self._numbers.get(attempt_id)
+        if number is None:
+            return None
+        held = self._holding.get(number)
+        self._unconfirmed.discard(number)
+        self._take_out(number, now, charge)
+        self._fresh.discard(number)
+        del self._ids[number], self._numbers[attempt_id]
+        return held
+
+    def pool(self, pool: Pool, now: datetime) -> None:
+        """What a backend says of itself now. A new one, or another size, is a new world."""
+        known = self._pools.get(pool.name)
+        if known == pool:
+            return
+        if known is not None and not pool.online:
+            pool = replace(pool, total=known.total, free=known.free)  # its size is not nothing because it is silent
+        self._pools[pool.name] = pool
+        if known is None or known.total != pool.total:
+            self._open(now)
+            return
+        self._world.counted(pool, self._holding)
+
+    def agreed(self, terms: Terms, now: datetime) -> None:
+        """Other weights are a new world; all else changes at once. What was used is only asked of a new world."""
+        before, self._terms = self._terms, terms
+        if before.weights != terms.weights or before.nu_per_hour != terms.nu_per_hour or _tops(before) != _tops(terms):
+            self._open(now)
+        else:  # also where it is the same: a new month has begun with nothing used
+            self._world.settle(terms)
+
+    def dated(self, calendar: Calendar) -> None:
+        """Reservations and walls as they are now."""
+        if calendar != self._calendar:
+            self._calendar = calendar
+            self._world.dated(calendar)
+
+    # -- what is asked -------------------------------------------------------------------------------------------------
+
+    def decide(self, now: datetime, *, preempted: Mapping[UUID, int] = _NOBODY, explained: int = _EXPLAINED) -> Plan:
+        """What starts now, in order; and of those that wait, the reasons that may be others than before.
+
+        preempted: how many attempts of each organisation were asked to make room in the last hour.
+        """
+        world, now_s = self._world, self._clock.next_second(now)
+        self._take_back(now_s)
+        self._wake(now)
+        is_time = now_s - self._looked_at_s >= _AGAIN_S
+        if is_time:
+            self._looked_at_s = now_s
+        for number, held in self._holding.items():
+            if held.leaving:
+                self._hold(number, held, now)  # it has left by then, or is expected at its walltime again
+        world.watch(self._spare)
+        world.begin(now, now_s, anew=is_time)
+        self._contested = self.in_contest
+        starts = self._start_inside(now, now_s)
+        world.engine.decide(now_s, most=self._policy.max_starts - len(starts))
+        for job, way, is_seated in world.engine.going:
+            starts.append(self._started(job, way, is_seated=is_seated))
+        preempts = tuple(self._make_room(now, Counter(preempted)))
+        return Plan(
+            starts=tuple(starts),
+            waits=tuple(self._waits(now_s, explained)),
+            nevers=tuple(self._ordered_nevers()),
+            preempts=preempts,
+        )
+
+    @property
+    def in_contest(self) -> int:
+        """So many wait for nothing but their turn and room."""
+        return len(self._world.engine.waiting)
+
+    @property
+    def has_spare_work(self) -> bool:
+        """Whether something runs that may have to make room."""
+        return bool(self._spare)
+
+    # -- coming and going ----------------------------------------------------------------------------------------------
+
+    def _known(self, attempt_id: UUID, seq: int) -> int:
+        """Its number; in an invented world the order of telling."""
+        number = self._numbers.get(attempt_id)
+        if number is None:
+            number = self._numbers[attempt_id] = seq or len(self._numbers) + 1
+            self._ids[number] = attempt_id
+        return number
+
+    def _open(self, now: datetime) -> None:
+        """A new world: all that is known, told anew."""
+        self._now = now
+        before = getattr(self, "_world", None)
+        self._world = World(
+            clock=self._clock,
+            now_s=self._clock.next_second(now),
+            shapes=self._shapes,
+            pools=self._pools,
+            terms=self._terms,
+            policy=self._policy,
+            people=self._people(),
+            owed=None if before is None else before.owed(),
+        )
+        self._world.dated(self._calendar)
+        self._asides, self._nevers, self._insides, self._throttles, self._wakes = {}, {}, {}, {}, []
+        self._unconfirmed, self._fresh = set(), set(self._waiting)
+        for number in sorted(self._holding):
+            self._hold(number, self._holding[number], now)
+        for number, job in sorted(self._waiting.items(), key=lambda item: _by_age(item[1])):
+            self._enter(number, job, now)
+
+    def _people(self) -> set[Asker]:
+        return set(map(asker_of, self._waiting.values())) | set(map(asker_of, self._holding.values()))
+
+    def _enter(self, number: int, job: Waiting, now: datetime) -> None:
+        self._now = now
+        self._fresh.add(number)
+        hopeless = never(job, now=now, grace_s=self._policy.reservation_grace_s)
+        if hopeless is not None:
+            self._nevers[number] = hopeless
+            return
+        apart = aside(job, now=now)
+        if apart is None and job.backend not in self._pools:
+            apart = Aside(Why.BACKEND_OFFLINE, {"backend": job.backend})
+        if apart is not None:
+            self._asides[number] = apart
+            if apart.until is not None:
+                heapq.heappush(self._wakes, (apart.until, number))
+        elif job.inside is not None:
+            self._insides[number] = job
+        elif job.task is not None and job.task.max_running is not None:
+            throttle = self._throttle(job.task.array_id, job.task.max_running)
+            throttle.waits(number, job.task.index)
+            self._let_in(throttle)
+        else:
+            self._arrive(number, job)
+
+    def _throttle(self, array_id: UUID, most: int) -> Throttle:
+        known = self._throttles.get(array_id)
+        if known is None:
+            known = self._throttles[array_id] = Throttle(most)
+            known.running.update(number for number, held in self._holding.items() if held.array_id == array_id)
+        return known
+
+    def _arrive(self, number: int, job: Waiting) -> None:
+        if not self._world.arrived(number, job):
+            self._open(self._now)
+
+    def _let_in(self, throttle: Throttle) -> None:
+        for number in throttle.let_in():
+            self._fresh.add(number)
+            self._arrive(number, self._waiting[number])
+
+    def _hold(self, number: int, held: Holding, now: datetime) -> None:
+        if not self._world.held(number, held, self._clock.second(held.sent_at or now)):
+            return self._open(now)
+        if held.array_id is not None and held.array_id in self._throttles:
+            self._throttles[held.array_id].runs(number)
+        return None
+
+    def _leave_queue(self, number: int, *, has_started: bool = False) -> None:
+        """Of whatever kind of waiting; a start of ours that is confirmed has left it already."""
+        job = self._waiting.pop(number)
+        self._asides.pop(number, None)
+        self._nevers.pop(number, None)
+        self._insides.pop(number, None)
+        self._fresh.discard(number)
+        self._world.left(number)
+        if job.task is not None and job.task.array_id in self._throttles:
+            throttle = self._throttles[job.task.array_id]
+            (throttle.runs if has_started else throttle.gone)(number)
+            self._let_in(throttle)
+
+    def _take_out(self, number: int, now: datetime, charge: Charge | None = None) -> None:
+        now_s = self._clock.next_second(now)
+        if number in self._waiting:
+            self._leave_queue(number)
+        held = self._holding.pop(number, None)
+        self._world.ended(number, now_s, self._ran(number, charge, now_s))
+        if charge is not None and held is not None:
+            self._world.used(held, charge.micro_nu)
+        array_id = None if held is None else held.array_id
+        if array_id is not None and array_id in self._throttles:
+            throttle = self._throttles[array_id]
+            throttle.gone(number)
+            self._let_in(throttle)
+
+    def _ran(self, number: int, charge: Charge | None, now_s: int) -> Ran:
+        """For so long at its rate it would have used what it is charged."""
+        job = self._world.engine.running.get(number)
+        if charge is None or job is None:
+            return now_s, now_s
+        until_s = min(now_s, self._clock.second(charge.at))
+        return until_s - charge.micro_nu * 36 // (10 * job.units), until_s
+
+    def _take_back(self, now_s: int) -> None:
+        """Starts of which nobody has said anything since."""
+        for number in sorted(self._unconfirmed):
+            self._world.returned(number, now_s)
+            self._fresh.add(number)
+            job = self._waiting[number]
+            if job.inside is not None:
+                self._insides[number] = job
+        self._unconfirmed.clear()
+
+    def _wake(self, now: datetime) -> None:
+        while self._wakes and self._wakes[0][0] <= now:
+            _, number = heapq.heappop(self._wakes)
+            apart = self._asides.get(number)
+            if apart is not None and apart.until is not None and apart.until <= now:
+                del self._asides[number]
+                self._enter(number, self._waiting[number], now)
+        for number, job in self._insides.items():
+            hopeless = never(job, now=now, grace_s=self._policy.reservation_grace_s)
+            if hopeless is not None:
+                self._nevers[number] = hopeless
+        for number in self._nevers:
+            self._insides.pop(number, None)
+
+    # -- what starts ---------------------------------------------------------------------------------------------------
+
+    def _start_inside(self, now: datetime, now_s: int) -> list[Start]:
+        """In reservations that are on, in the order of submission: they take nobody's turn."""
+        starts: list[Start] = []
+        for number, job in sorted(self._insides.items(), key=lambda item: _by_age(item[1])):
+            inside = job.inside
+            assert inside is not None  # they are those that have one
+            limit_s = self._limit_inside(job, inside, now)
+            if len(starts) < self._policy.max_starts and self._world.starts_inside(number, job, inside, limit_s, now_s):
+                del self._insides[number]
+                self._unconfirmed.add(number)
+                starts.append(
+                    Start(
+                        attempt_id=job.attempt_id,
+                        backend=job.backend,
+                        limit_s=limit_s,
+                        way=Way.INSIDE.value,
+                        facts=self._facts(job, Way.INSIDE),
+                    )
+                )
+        return starts
+
+    def _limit_inside(self, job: Waiting, inside: Inside, now: datetime) -> int:
+        grace_s = self._policy.reservation_grace_s
+        return limit_inside(inside, walltime_s=job.walltime_s, now=now, grace_s=grace_s) or job.walltime_s
+
+    def _started(self, job: Request, way: Way, *, is_seated: bool) -> Start:
+        self._unconfirmed.add(job.number)
+        return Start(
+            attempt_id=self._ids[job.number],
+            backend=self._world.names[job.machine],
+            ahead=is_seated,
+            way=way.value,
+            facts=self._facts(self._waiting[job.number], Way.SEAT if is_seated else way),
+        )
+
+    def _facts(self, job: Waiting, way: Way) -> Mapping[str, object]:
+        """Of the record of its start."""
+        organisation = job.organisation_id
+        used_micro_nu = self._terms.used_micro_nu.get((organisation,), 0)
+        return start_facts(
+            job,
+            way,
+            standing=replace(self._world.gate.standing(organisation), used_micro_nu=used_micro_nu),
+            free=self._world.free[job.backend],
+            waiting=self._contested,
+            policy=POLICY,
+            settings=self._version,
+        )
+
+    # -- who makes room ------------------------------------------------------------------------------------------------
+
+    @property
+    def _spare(self) -> set[str]:
+        """Machines on which something runs that may have to make room."""
+        return {each.backend for each in self._holding.values() if each.service_class in GIVES_WAY}
+
+    def _make_room(self, now: datetime, recent: Counter[UUID]) -> Iterator[Preempt]:
+        """For the first in line of each machine."""
+        for name in sorted(self._spare & self._pools.keys()):
+            number = self._world.halls[name].first
+            first = None if number is None else self._waiting.get(number) or self._holding.get(number)
+            if number is None or first is None:
+                continue
+            free = self._world.halls[name].free_now
+            blocked = Blocked(needs=first.needs, service_class=first.service_class, free=free)
+            here = {each.attempt_id: each for each in self._holding.values() if self._may_leave(each, name, now)}
+            asked = making_room(blocked, here.values(), policy=self._policy.preemption, recent=recent, now=now)
+            victims = [here[each.attempt_id] for each in asked]
+            if asked and self._gives_way(victims, number, first, now):
+                recent.update(each.organisation_id for each in victims)
+                yield from asked
+
+    def _gives_way(self, victims: Sequence[Holding], number: int, first: Waiting | Holding, now: datetime) -> bool:
+        """Whether it starts when these have left; if something else is in its way too, they stay."""
+        for each in victims:
+            self.holds(replace(each, leaving=True, asked_to_leave_at=now), now)
+        by_s = self._clock.next_second(now) + self._policy.preemption.leave_s + 1
+        if self._world.could_start(number, first.backend, by_s):
+            return True
+        for each in victims:
+            self.holds(each, now)
+        return False
+
+    def _may_leave(self, held: Holding, name: str, now: datetime) -> bool:
+        """What runs in a reservation that is on gives no room to others."""
+        on = {each.reservation_id for each in self._calendar.bookings if is_on(each, now)}
+        return held.backend == name and held.reservation_id not in on
+
+    # -- why the others wait -------------------------------------------------------------------------------------------
+
+    def _waits(self, now_s: int, explained: int) -> list[Wait]:
+        """Of those that are new or other, and of the first in line: of all where they are few."""
+        ranked, few = [], self.in_contest <= explained
+        if few or now_s - self._ranked_at_s >= _AGAIN_S:
+            self._ranked_at_s = now_s
+            ranked = list(self._world.waits_in_line(now_s, explained))
+        known = {wait[0] for wait in ranked}
+        waits = [self._wait(*each) for each in ranked]
+        for number in sorted(self._fresh)[:explained]:
+            self._fresh.discard(number)
+            if number not in known and number in self._waiting and number not in self._unconfirmed:
+                found = self._reason(number)
+                if found is not None:
+                    waits.append(found)
+        return waits
+
+    def _reason(self, number: int) -> Wait | None:
+        job = self._waiting[number]
+        apart = self._asides.get(number)
+        if apart is not None:
+            return self._wait(number, apart.why, apart.facts)
+        if number in self._nevers:
+            return None
+        if number in self._insides:
+            return self._said(number, self._world.reason(number, job, inside=job.inside))
+        if job.task is not None and job.task.array_id in self._throttles:
+            throttle = self._throttles[job.task.array_id]
+            if throttle.is_out(number):
+                facts = {"running": len(throttle.running), "max": throttle.most}
+                return self._wait(number, Why.ARRAY_THROTTLE, facts)
+        return self._said(number, self._world.reason(number, job))
+
+    def _said(self, number: int, reason: Reason | None) -> Wait | None:
+        return None if reason is None else self._wait(number, *reason)
+
+    def _wait(self, number: int, why: Why, facts: Mapping[str, object]) -> Wait:
+        return Wait(attempt_id=self._ids[number], why=why, facts=facts)
+
+    def _ordered_nevers(self) -> Sequence[Never]:
+        return [self._nevers[number] for number in sorted(self._nevers, key=lambda number: self._ids[number])]
+
+
+def _by_age(job: Waiting) -> tuple[int, datetime, int, UUID]:
+    """The order in which they came. Where nobody numbered them: by age, tasks of an array by their index, id."""
+    return job.seq, job.submitted_at, -1 if job.task is None else job.task.index, job.attempt_id
+
+
+def _by_hand_over(held: Holding) -> tuple[int, datetime, UUID]:
+    return held.seq, held.sent_at or held.until, held.attempt_id
+
+
+def _tops(terms: Terms) -> dict[UUID, int]:
+    return {organisation: standing.weight for organisation, standing in terms.standings.items()}

@@ -1,0 +1,137 @@
+"""What may not start however much is free: standings, limits of branches, closures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from scheduler.core.book.gauges import Gauges, NodePlace, Size
+from scheduler.core.book.leaves import Leaves
+from scheduler.core.book.seconds import Clock
+from scheduler.core.book.terms import Terms
+from scheduler.core.hall import Hall
+from scheduler.core.pool import FOREVER
+from scheduler.core.quotas import Refused
+from scheduler.core.request import Request
+from scheduler.core.shapes import Shapes
+from scheduler.core.snapshot import Limits, Place, Standing
+
+T = TypeVar("T")
+_UNKNOWN = Standing(organisation_id=UUID(int=0))
+
+
+class Gate:
+    """As the engine asks for it (engine.Gate). sizes: what the jobs count for which that is known."""
+
+    def __init__(self, leaves: Leaves, shapes: Shapes, halls: Sequence[Hall], clock: Clock) -> None:
+        self._leaves, self._shapes, self._halls, self._clock = leaves, shapes, halls, clock
+        self._gauges = Gauges(leaves.limited_by)
+        self._standings: Mapping[UUID, Standing] = {}
+        self._wall_s: dict[UUID, int] = {}
+        self._counted: dict[int, Size] = {}
+        self._now_s = 0
+        self.micro_nu: dict[int, tuple[int, int]] = {}
+        """Full size, and that of all calls, of jobs by number; of one that is not there nobody needs it."""
+
+    def at(self, now_s: int) -> None:
+        """Time has come to decide."""
+        if now_s != self._now_s:
+            self._now_s, self._wall_s = now_s, {}
+
+    def settle(self, terms: Terms) -> None:
+        """What holds from now on; what runs is counted again."""
+        self._standings, self._wall_s = terms.standings, {}
+        limits, used = _limits(terms, self._leaves)
+        levels = {node: self._leaves.level(node) for node, _ in limits}
+        self._gauges.limit(limits, levels, used)
+        for size in self._counted.values():
+            self._gauges.count(size, 1)
+
+    # -- as the engine asks --------------------------------------------------------------------------------------------
+
+    def longest(self, line: int, machine: int, shape: int) -> int:
+        is_call, hall = line in self._leaves.calls, self._halls[machine]
+        longest = hall.allowed(shape, walls=not is_call)
+        organisation = self._leaves.organisation(line)
+        if longest < 0 or self.standing(organisation).refused is not None:
+            return -1
+        if is_call:
+            return longest
+        if self._gauges.longest(line, hall.name, self._shapes.needs(shape).gpus) < 0:
+            return -1
+        return min(longest, self._before_walls(organisation))
+
+    def allows(self, job: Request) -> bool:
+        if not self._gauges.counts_units(job.leaf) or job.leaf in self._leaves.calls:
+            return True
+        return self._gauges.refusal(self.size(job)) is None
+
+    def started(self, job: Request) -> None:
+        size = self._counted[job.number] = self.size(job)
+        if job.leaf not in self._leaves.calls:
+            self._gauges.count(size, 1)
+
+    def ended(self, job: Request) -> None:
+        size = self._counted.pop(job.number)
+        if job.leaf not in self._leaves.calls:
+            self._gauges.count(size, -1)
+
+    # -- and the book --------------------------------------------------------------------------------------------------
+
+    def standing(self, organisation: UUID) -> Standing:
+        return self._standings.get(organisation, _UNKNOWN)
+
+    def refusal(self, job: Request) -> Refused | None:
+        """Which limit of its branches it would break."""
+        return None if job.leaf in self._leaves.calls else self._gauges.refusal(self.size(job))
+
+    def used(self, leaf: int, backend: str, micro_nu: int) -> None:
+        self._gauges.used(leaf, backend, micro_nu)
+
+    def size(self, job: Request) -> Size:
+        micro_nu, calls_micro_nu = self.micro_nu.get(job.number, (0, 0))
+        return Size(
+            leaf=job.leaf,
+            backend=self._halls[job.machine].name,
+            gpus=self._shapes.needs(job.shape).gpus,
+            micro_nu=micro_nu,
+            calls=self._shapes.calls(job.shape),
+            calls_micro_nu=calls_micro_nu,
+        )
+
+    def _before_walls(self, organisation: UUID) -> int:
+        """So long from now on until its organisation may run nothing any more."""
+        known = self._wall_s.get(organisation)
+        if known is None:
+            ahead = [self._clock.second(wall.at) - self._now_s for wall in self.standing(organisation).walls]
+            known = self._wall_s[organisation] = min((left for left in ahead if left >= 0), default=FOREVER)
+        return known
+
+
+def _of_nodes(of_places: Mapping[Place, T], leaves: Leaves) -> dict[NodePlace, T]:
+    """Where nobody has asked for anything, nothing need be counted."""
+    nodes = ((leaves.known(branch), backend, each) for (branch, backend), each in of_places.items())
+    return {(node, backend): each for node, backend, each in nodes if node is not None}
+
+
+def _limits(terms: Terms, leaves: Leaves) -> tuple[dict[NodePlace, Limits], dict[NodePlace, int]]:
+    """Limits of nodes, and what was used of them in this month. An organisation's running jobs are always limited."""
+    limits: dict[NodePlace, Limits] = _of_nodes(terms.limits, leaves)
+    used: dict[NodePlace, int] = _of_nodes(terms.month_micro_nu, leaves)
+    for organisation, standing in terms.standings.items():
+        node = leaves.known((organisation,))
+        if node is None:
+            continue
+        place: NodePlace = (node, None)
+        known = limits.get(place, Limits())
+        most = standing.max_running_jobs
+        if known.max_running_jobs is not None:
+            most = min(most, known.max_running_jobs)
+        limits[place] = Limits(
+            max_queued_jobs=known.max_queued_jobs,
+            max_running_jobs=most,
+            max_gpus=known.max_gpus,
+            max_month_micro_nu=known.max_month_micro_nu,
+        )
+    return limits, used

@@ -1,0 +1,330 @@
+"""The engine with its machines, tree and limits as they are set: what must be made anew when those change. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from hpc_adapters.contract import Resources
+from pricing.model import ServiceClass
+from scheduler.core.book.gate import Gate
+from scheduler.core.book.leaves import Asker, Leaves
+from scheduler.core.book.seconds import Clock
+from scheduler.core.book.telling import Reason, Telling
+from scheduler.core.book.terms import Calendar, Terms
+from scheduler.core.book.units import units_of
+from scheduler.core.engine import Engine, Machine, Ran
+from scheduler.core.hall import Booking, Hall
+from scheduler.core.orders.kyoyo import Kyoyo
+from scheduler.core.request import STANDARD, Request
+from scheduler.core.shapes import Shapes
+from scheduler.core.snapshot import Holding, Inside, Policy, Pool, Waiting
+
+_NODE: Final = Resources(gpus=8, qpus=1)
+"""What is no more than this is no gang, however small the machine."""
+_SPARE: Final = 256
+"""At least so many users, projects and organisations may come before the world is made anew."""
+_MILLI: Final = 1000
+_LN2_MILLI: Final = 693
+_DAY_H: Final = 24
+_SPARE_TIER: Final = STANDARD + 1
+
+
+class World:
+    """Nothing waits or runs in it yet. Numbers are those of the book; machines the backends, in the order of names.
+
+    people: who is known to ask. owed: of each organisation, as `owed` said it of the world before; None: nobody
+    remembers.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        now_s: int,
+        shapes: Shapes,
+        pools: Mapping[str, Pool],
+        terms: Terms,
+        policy: Policy,
+        people: Iterable[Asker],
+        owed: Mapping[UUID, int] | None,
+    ) -> None:
+        leaves = Leaves(terms, people, half_life_s=policy.half_life_s, now_s=now_s)
+        self._clock, self._shapes, self._leaves, self._terms = clock, shapes, leaves, terms
+        self.names = sorted(pools)
+        self._machine = {name: index for index, name in enumerate(self.names)}
+        self._pools = dict(pools)
+        self._leave_s, self._now_s = policy.preemption.leave_s, now_s
+        self.halls: dict[str, Hall] = {}
+        self._uncounted: dict[str, set[int]] = {name: set() for name in self.names}
+        self._kept_inside: set[UUID] = set()
+        """Reservations in which something keeps its earliest start, in this decision."""
+        self.free: dict[str, Resources] = {}
+        """What nobody held, of each machine, when time had come to decide."""
+        self._inside: set[int] = set()
+        """What runs in reservations."""
+        rooms = self._built(policy)
+        self.order = _order(leaves, rooms, now_s, _debts(terms, leaves.organisations()) if owed is None else owed)
+        self.gate = Gate(leaves, shapes, rooms, clock)
+        machines = [Machine(room, 1) for room in rooms]
+        self.engine = Engine(self.order, leaves.tree, machines, self.gate)
+        self._telling = Telling(
+            pools=self._pools, halls=self.halls, leaves=leaves, shapes=shapes, gate=self.gate, clock=clock
+        )
+        self.gate.settle(terms)
+
+    # -- what is told --------------------------------------------------------------------------------------------------
+
+    def counted(self, pool: Pool, holding: Mapping[int, Holding]) -> None:
+        """What a backend of the same size says of itself now, and what of ours is in that."""
+        self._pools[pool.name] = pool
+        self._tell(pool)
+        for number in sorted(self._uncounted[pool.name]):
+            if number in holding:
+                self._hold(number, holding[number])
+        self.engine.changed(self._machine[pool.name])
+
+    def settle(self, terms: Terms) -> None:
+        self._terms = terms
+        self.gate.settle(terms)
+        self._all_changed()
+
+    def dated(self, calendar: Calendar) -> None:
+        """Reservations and walls."""
+        clock = self._clock
+        self._telling.walls, self._telling.bookings = tuple(calendar.walls), tuple(calendar.bookings)
+        for name, hall in self.halls.items():
+            hall.walls(clock.second(wall.at) for wall in calendar.walls)
+            hall.booked(
+                Booking(each.reservation_id, each.needs, clock.next_second(each.since), clock.next_second(each.until))
+                for each in calendar.bookings
+                if each.backend == name
+            )
+        self._all_changed()
+
+    def arrived(self, number: int, job: Waiting) -> bool:
+        """It takes part in the contest. False: there is no room for one more branch."""
+        if number in self.engine.waiting:
+            return True
+        request = self._request(number, job, job.walltime_s, self._clock.second(job.submitted_at))
+        if request is None:
+            return False
+        if self.halls[job.backend].fits_ever(request.shape):
+            self.engine.arrived(request)
+        return True
+
+    def left(self, number: int) -> None:
+        if number in self.engine.waiting:
+            self.engine.withdrawn(number)
+
+    def held(self, number: int, held: Holding, since_s: int) -> bool:
+        """Its backend has it, or may. False: as `arrived`."""
+        if held.backend not in self.halls:
+            return True
+        if number not in self.engine.running:
+            request = self._request(number, held, self._clock.next_second(held.until) - since_s, since_s)
+            if request is None:
+                return False
+            self.engine.ran_before(request, since_s)
+        self._hold(number, held)
+        if held.reservation_id is not None:
+            self._inside.add(number)
+        return True
+
+    def ended(self, number: int, now_s: int, ran: Ran) -> None:
+        self._inside.discard(number)
+        job = self.engine.running.get(number)
+        if job is not None:
+            self._uncounted[self.names[job.machine]].discard(number)
+            self.engine.ended(number, now_s, ran)
+            self.gate.micro_nu.pop(number, None)
+            self._all_changed()  # a limit in total may let others start elsewhere
+
+    def used(self, held: Holding, micro_nu: int) -> None:
+        """It has ended, and used so much: of limits by the month. What a call used is its user's."""
+        if held.backend in self.halls:
+            self.gate.used(self._leaves.of(asker_of(held)._replace(is_call=False)), held.backend, micro_nu)
+
+    def returned(self, number: int, now_s: int) -> None:
+        """A start that did not happen."""
+        if number in self._inside:
+            self._inside.discard(number)
+            self.engine.ended(number, now_s, (now_s, now_s))
+        elif number in self.engine.running:
+            self.engine.returned(number, now_s)
+
+    # -- what is asked -------------------------------------------------------------------------------------------------
+
+    def begin(self, now: datetime, now_s: int, *, anew: bool) -> None:
+        """Time has come to decide."""
+        self.gate.at(now_s)
+        self._telling.now = now
+        self._now_s = now_s
+        self._kept_inside = set()
+        for hall in self.halls.values():
+            hall.begin(now_s)
+        self.free = {name: hall.free_now for name, hall in self.halls.items()}
+        if anew:
+            self._all_changed()
+
+    def could_start(self, number: int, name: str, by_s: int) -> bool:
+        """Whether the first in line of a machine would start by then, as things stand; it keeps that start."""
+        hall = self.halls[name]
+        hall.begin(self._now_s)
+        if number not in self.engine.waiting:
+            return True  # it waits in the backend's own queue, which starts what fits
+        request = self.engine.waiting[number][2]
+        return hall.reserve(request) <= by_s
+
+    def watch(self, names: Iterable[str]) -> None:
+        """Who is first in line there must be known though nothing fits: somebody might make room."""
+        self.engine.always = {self._machine[name] for name in names if name in self._machine}
+
+    def starts_inside(self, number: int, job: Waiting, inside: Inside, limit_s: int, now_s: int) -> bool:
+        """Whether it starts in its reservation; else it keeps its earliest start there, if it is the first."""
+        request = self._request(number, job, limit_s, now_s)
+        if request is None or self._telling.barred(request, job.backend) is not None:
+            return False
+        room = self.halls[job.backend].inner(inside.reservation_id)
+        if room.horizon(request.shape) < limit_s:
+            if inside.reservation_id not in self._kept_inside and room.fits_ever(request.shape):
+                room.reserve(request)
+                self._kept_inside.add(inside.reservation_id)
+            return False
+        room.take(request)
+        self._inside.add(number)
+        self.engine.ran_before(request, now_s)
+        return True
+
+    def waits_in_line(self, now_s: int, most: int) -> Iterator[tuple[int, *Reason]]:
+        """The first of each machine, with their reasons. position: its place in the line of its machine, 1 is next."""
+        for index, name in enumerate(self.names):
+            position, queue = 0, self._telling.queue_of(name)
+            for number in self.engine.ranking(index, now_s, most):
+                job = self.engine.waiting[number][2]
+                barred = self._telling.barred(job, name)
+                if barred is not None:
+                    yield number, *barred
+                    continue
+                position += 1
+                if position == 1:
+                    self.halls[name].protect(job)
+                why, facts = self._telling.crowded(job, name)
+                yield number, why, {"position": position, **facts, **queue}
+
+    def reason(self, number: int, job: Waiting, *, inside: Inside | None = None) -> Reason | None:
+        """Of one alone: without its position."""
+        request = self._request(number, job, job.walltime_s, self._clock.second(job.submitted_at))
+        if request is None:
+            return None
+        barred = self._telling.barred(request, job.backend)
+        if barred is not None:
+            return barred
+        return self._telling.crowded(request, job.backend, None if inside is None else inside.reservation_id)
+
+    def owed(self) -> dict[UUID, int]:
+        """What each organisation has held beyond its entitlement lately, in micro-NU per hour."""
+        known = self._leaves.organisations().items()
+        return {organisation: self.order.debt(top) for organisation, top in known if self.order.knows(top)}
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _built(self, policy: Policy) -> list[Hall]:
+        for name in self.names:
+            pool = self._pools[name]
+            units = units_of(pool.total, self._terms.nu_per_hour.get(name, 1.0))
+            self.halls[name] = Hall(name, self._shapes, units_of=units, overdue_s=policy.overdue_s, devices=self.halls)
+            self._tell(pool)
+        return list(self.halls.values())
+
+    def _tell(self, pool: Pool) -> None:
+        hall, clock = self.halls[pool.name], self._clock
+        hall.counted(pool.total, pool.free, online=pool.online, look_ahead=pool.look_ahead)
+        hall.windows((clock.second(each.since), clock.next_second(each.until)) for each in pool.windows)
+
+    def _hold(self, number: int, held: Holding) -> None:
+        asked_at = self._pools[held.backend].asked_at
+        is_counted = held.accepted and (asked_at is None or held.sent_at is None or held.sent_at < asked_at)
+        uncounted = self._uncounted[held.backend]
+        (uncounted.discard if is_counted else uncounted.add)(number)
+        until_s = self._clock.next_second(held.until)
+        if held.asked_to_leave_at is not None:
+            leaves_s = self._clock.next_second(held.asked_to_leave_at) + self._leave_s
+            until_s = min(until_s, leaves_s) if leaves_s > self._now_s else until_s
+        sent_s = None if held.sent_at is None else self._clock.second(held.sent_at)
+        self.halls[held.backend].held(
+            number,
+            self._shapes.of(held.needs, held.calls),
+            until_s,
+            accepted=is_counted,
+            started=held.started,
+            sent_s=sent_s,
+            reservation=held.reservation_id,
+        )
+
+    def _request(self, number: int, job: Waiting | Holding, limit_s: int, submitted_s: int) -> Request | None:
+        """None: there is no room for one more branch."""
+        leaf = self._leaf(asker_of(job))
+        if leaf is None:
+            return None
+        if job.micro_nu or job.calls_micro_nu:
+            self.gate.micro_nu[number] = job.micro_nu, job.calls_micro_nu
+        return Request(
+            number,
+            leaf,
+            max(1, self.halls[job.backend].units_of(job.needs)),
+            max(0, limit_s),
+            submitted_s,
+            self._machine[job.backend],
+            self._shapes.of(job.needs, job.calls),
+            _tier(job),
+        )
+
+    def _leaf(self, asker: Asker) -> int | None:
+        tree = self._leaves.tree
+        before = len(tree.paths)
+        node = self._leaves.of(asker)
+        if not all(self.order.grown(new) for new in range(before, len(tree.paths))):
+            return None
+        if len(tree.paths) > before:
+            self.gate.settle(self._terms)  # of the limits, those of the new branches
+        return node
+
+    def _all_changed(self) -> None:
+        for machine in range(len(self.names)):
+            self.engine.changed(machine)
+
+
+def _order(leaves: Leaves, rooms: Sequence[Hall], now_s: int, owed: Mapping[UUID, int]) -> Kyoyo:
+    """With room for more branches, and with what is remembered."""
+    order = Kyoyo(
+        leaves.tree,
+        [(max(1, room.total), 1) for room in rooms],
+        spare=max(_SPARE, len(leaves)),
+        singles=[max(1, room.units_of(_NODE)) for room in rooms],
+    )
+    order.began(now_s)
+    for organisation, top in leaves.organisations().items():
+        order.owes(top, owed.get(organisation, 0))
+    return order
+
+
+def _tier(job: Waiting | Holding) -> int:
+    """Spare work waits for all other; not so its calls: the GPUs of the job that made them are held and charged."""
+    return _SPARE_TIER if job.service_class is ServiceClass.SPOT and not job.is_call else STANDARD
+
+
+def asker_of(job: Waiting | Holding) -> Asker:
+    return Asker(job.leaf, job.is_call, job.service_class is ServiceClass.INTERACTIVE and not job.is_call)
+
+
+def _debts(terms: Terms, organisations: Iterable[UUID]) -> dict[UUID, int]:
+    """What organisations owe where nothing is remembered, in micro-NU per hour: what they held on average in the last
+    day beyond their weight's part of what all of these held.
+    """
+    held = {each: terms.lately_micro_nu.get(each, 0) * _LN2_MILLI // (_MILLI * _DAY_H) for each in organisations}
+    weights = {each: terms.standings[each].weight if each in terms.standings else 1 for each in held}
+    all_held, all_weights = sum(held.values()), sum(weights.values())
+    return {each: held[each] - all_held * weights[each] // all_weights for each in held}

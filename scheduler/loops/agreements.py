@@ -1,0 +1,76 @@
+"""What holds in a cycle, read from where it is set: weights, limits, past use, who may start."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from accounts import service as accounts
+from accounts.ends import Outlook
+from infra.db.connection import Conn
+from pricing import service as pricing
+from scheduler.core.book.terms import Terms
+from scheduler.core.quotas import month_of
+from scheduler.core.snapshot import Standing, Wall
+from scheduler.core.walls import ELIGIBILITY
+from scheduler.loops.deps import Deps
+from scheduler.store import exchange, planning, tree
+
+_UNASKED = Outlook(None, None)
+"""Of an organisation that has nothing waiting."""
+_LATELY: Final = timedelta(days=1)
+"""As the half-life of what an organisation owes (core/orders/kyoyo.py)."""
+
+
+async def read(conn: Conn, deps: Deps, organisations: Collection[UUID], now: datetime) -> Terms:
+    """With what was used in the past: for a book that is opened."""
+    terms = await renewed(conn, deps, Terms(), organisations, now)
+    used = await tree.used_micro_nu(conn, at=now, half_life=deps.settings.half_life)
+    lately = await tree.used_micro_nu(conn, at=now, half_life=_LATELY)
+    return replace(
+        terms,
+        used_micro_nu=used,
+        lately_micro_nu={branch[0]: nu for branch, nu in lately.items() if len(branch) == 1 and branch[0] is not None},
+    )
+
+
+async def renewed(conn: Conn, deps: Deps, before: Terms, organisations: Collection[UUID], now: datetime) -> Terms:
+    """As it is set now; the past as it was read before."""
+    known = await tree.settings(conn, at=now)
+    monthly = [place for place, limits in known.limits.items() if limits.max_month_micro_nu is not None]
+    return replace(
+        before,
+        standings=await _standings(conn, deps, known, organisations, now),
+        weights={branch: weight for branch, weight in known.weights.items() if len(branch) > 1},
+        limits=known.limits,
+        month_micro_nu=await tree.month_micro_nu(conn, monthly, since=month_of(now)),
+        nu_per_hour=await _nu_per_hour(conn, now),
+    )
+
+
+async def _nu_per_hour(conn: Conn, now: datetime) -> dict[str, float]:
+    """Of one GPU, or of a QPU in service, of each backend."""
+    rates = await exchange.current(conn, at=now)
+    types = await pricing.resource_types(conn)
+    return {backend: rates[each] for backend, each in types.items() if each in rates}
+
+
+async def _standings(
+    conn: Conn, deps: Deps, known: tree.Settings, organisations: Collection[UUID], now: datetime
+) -> dict[UUID, Standing]:
+    outlooks = await accounts.outlooks(conn, set(organisations), now=now)
+    standings = {}
+    for organisation in sorted(organisations):
+        share = planning.share_of(known, organisation) or deps.settings.default_share
+        outlook = outlooks.get(organisation, _UNASKED)
+        standings[organisation] = Standing(
+            organisation_id=organisation,
+            weight=share.weight,
+            max_running_jobs=share.max_running_jobs,
+            refused=None if outlook.refusal is None else outlook.refusal.code,
+            walls=() if outlook.until is None else (Wall(at=outlook.until, kind=ELIGIBILITY),),
+        )
+    return standings

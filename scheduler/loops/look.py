@@ -1,0 +1,138 @@
+"""The dispatcher's book, brought up to date: opened from what the database says, then told only what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from hpc_adapters.devices import Devices
+from infra.db.connection import Conn, reading
+from scheduler.core.book.book import Book, Charge
+from scheduler.core.book.terms import Calendar
+from scheduler.core.snapshot import Holding, Waiting, Wall
+from scheduler.core.walls import FISCAL_YEAR, fiscal_year_end
+from scheduler.devices import Condition
+from scheduler.loops import agreements, sizes
+from scheduler.loops.deps import Deps
+from scheduler.loops.memory import Kept
+from scheduler.store import devices as device_store
+from scheduler.store import feed, planning, reservations
+from scheduler.store.feed import Changes, Topic
+from scheduler.store.reservations import Ahead
+
+_READ_AGAIN: Final = timedelta(seconds=10)
+"""What only the clock changes (a weight from an instant on, the end of a declaration) is read again after this."""
+
+
+async def up_to_date(deps: Deps, now: datetime) -> Kept:
+    """What the book says now. Whoever meets an error on the way must forget it: it may have missed something."""
+    kept = deps.memory.of(deps.lease)
+    if kept is None:
+        await feed.forget(deps.pool, lease=deps.lease)
+        kept = deps.memory.kept = await _opened(deps, now)
+    else:
+        await _told(deps, kept, await feed.changes(deps.pool, lease=deps.lease), now)
+    return kept
+
+
+async def _opened(deps: Deps, now: datetime) -> Kept:
+    """All that was told before is thrown away: everything is read."""
+    deps.memory.forget()
+    deps.memory.capacities.forget()
+    async with reading(deps.pool) as conn:
+        live = await planning.live(conn)
+        organisations = _owners([*live.waiting, *live.held])
+        terms = await agreements.read(conn, deps, organisations, now)
+        ahead = await reservations.ahead(conn, now=now)
+        devices = await _devices(conn, deps)
+    pools = await sizes.pools(deps, now, devices=devices, closures=ahead.closures, something_waits=bool(live.waiting))
+    book = Book(
+        now=now,
+        pools=pools,
+        terms=terms,
+        calendar=_calendar(deps, ahead, now),
+        policy=deps.settings.policy,
+        waiting=live.waiting,
+        holding=live.held,
+    )
+    return Kept(
+        book=book,
+        lease=deps.lease,
+        terms=terms,
+        ahead=ahead,
+        devices=devices,
+        read_at=now,
+        organisations=organisations,
+        waiting={each.attempt_id for each in live.waiting},
+        reasons={attempt_id: (reason, None) for attempt_id, reason in live.reasons.items()},
+    )
+
+
+async def _told(deps: Deps, kept: Kept, changes: Changes, now: datetime) -> None:
+    """What has changed since, then what the backends say."""
+    await _renew(deps, kept, changes, now)
+    live, book = changes.live, kept.book
+    for attempt_id, gone in live.gone.items():
+        charge = None if gone.micro_nu is None else Charge(gone.micro_nu, gone.charged_at or now)
+        _moved(deps, book.gone(attempt_id, now, charge))
+        _no_more(kept, attempt_id)
+    for held in live.held:
+        _moved(deps, book.holds(held, now))
+        _no_more(kept, held.attempt_id)
+    for job in live.waiting:
+        book.waits(job, now)
+        kept.waiting.add(job.attempt_id)
+        kept.reasons[job.attempt_id] = live.reasons[job.attempt_id], None
+    known = await sizes.pools(
+        deps, now, devices=kept.devices, closures=kept.ahead.closures, something_waits=bool(kept.waiting)
+    )
+    for pool in known.values():
+        book.pool(pool, now)
+
+
+async def _renew(deps: Deps, kept: Kept, changes: Changes, now: datetime) -> None:
+    """What is set, where it was said to be other than it was, or where that is long ago."""
+    is_old = now - kept.read_at >= _READ_AGAIN or now < kept.read_at
+    new = _owners([*changes.live.waiting, *changes.live.held]) - kept.organisations
+    if not (is_old or new or changes.topics or changes.organisations):
+        return
+    kept.organisations |= new
+    async with reading(deps.pool) as conn:
+        if is_old or new or Topic.TREE in changes.topics or changes.organisations:
+            kept.terms = await agreements.renewed(conn, deps, kept.terms, kept.organisations, now)
+            kept.book.agreed(kept.terms, now)
+        if is_old or Topic.BOOKINGS in changes.topics:
+            kept.ahead = await reservations.ahead(conn, now=now)
+            kept.book.dated(_calendar(deps, kept.ahead, now))
+        if is_old or Topic.DEVICES in changes.topics:
+            kept.devices = await _devices(conn, deps)
+    if is_old:
+        kept.read_at = now
+
+
+async def _devices(conn: Conn, deps: Deps) -> Mapping[str, Condition]:
+    """Quantum devices as the register has them. None where no backend is one: a look is saved."""
+    has_devices = any(isinstance(backend, Devices) for backend in deps.backends.values())
+    return await device_store.conditions(conn) if has_devices else {}
+
+
+def _calendar(deps: Deps, ahead: Ahead, now: datetime) -> Calendar:
+    year = (Wall(at=fiscal_year_end(now), kind=FISCAL_YEAR),) if deps.settings.fiscal_year_wall else ()
+    return Calendar(bookings=tuple(ahead.bookings), walls=year)
+
+
+def _owners(live: Iterable[Waiting | Holding]) -> set[UUID]:
+    return {each.organisation_id for each in live}
+
+
+def _no_more(kept: Kept, attempt_id: UUID) -> None:
+    kept.waiting.discard(attempt_id)
+    kept.reasons.pop(attempt_id, None)
+
+
+def _moved(deps: Deps, held: Holding | None) -> None:
+    """It has started or ended."""
+    if held is not None:
+        deps.memory.capacities.moved(held)

@@ -1,0 +1,78 @@
+"""What the dispatcher keeps between its ticks: the book, and what was told of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from infra.db.connection import Lease
+from scheduler.core.book.book import Book
+from scheduler.core.book.terms import Terms
+from scheduler.core.snapshot import Wait
+from scheduler.devices import Condition
+from scheduler.loops.capacities import Capacities
+from scheduler.store import planning
+from scheduler.store.reservations import Ahead
+
+_TOLD_AGAIN: Final = timedelta(seconds=2)
+"""Facts of the same reason are not written more often: nobody reads faster, and each start moves everybody's place."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """All that was read or decided, under one lease."""
+
+    book: Book
+    lease: Lease | None
+    terms: Terms
+    ahead: Ahead
+    devices: Mapping[str, Condition]
+    read_at: datetime
+    """When the terms and the calendar were read."""
+    organisations: set[UUID] = field(default_factory=set)
+    """Whose standings are known."""
+    waiting: set[UUID] = field(default_factory=set)
+    """Attempts."""
+    counted_at: datetime | None = None
+    reasons: dict[UUID, tuple[planning.Reason, datetime | None]] = field(default_factory=dict)
+    """What each waiting attempt was last told, and when."""
+
+    def news(self, waits: Iterable[Wait], now: datetime) -> Sequence[Wait]:
+        """What is worth writing: another reason at once, other facts of the same one after a while."""
+        found = []
+        for wait in waits:
+            (why, facts), at = self.reasons.get(wait.attempt_id, ((None, {}), None))
+            is_other = why != wait.why.value
+            if is_other or (facts != wait.facts and (at is None or now - at >= _TOLD_AGAIN)):
+                found.append(wait)
+        return found
+
+    def waiting_by_reason(self, now: datetime) -> Counter[str] | None:
+        """How many wait for each reason; None: that was counted a moment ago."""
+        if self.counted_at is not None and now - self.counted_at < _TOLD_AGAIN:
+            return None
+        self.counted_at = now
+        return Counter(why for (why, _), _ in self.reasons.values() if why is not None)
+
+    def wrote(self, waits: Iterable[Wait], now: datetime) -> None:
+        for wait in waits:
+            self.reasons[wait.attempt_id] = (wait.why.value, dict(wait.facts)), now
+
+
+class Memory:
+    """Of one process. None: nothing is known, and all is to be read."""
+
+    def __init__(self) -> None:
+        self.kept: Kept | None = None
+        self.capacities = Capacities()
+
+    def of(self, lease: Lease | None) -> Kept | None:
+        """What may still be believed: what was read under this very lease. Without one nobody knows who else reads."""
+        return self.kept if self.kept is not None and lease is not None and self.kept.lease == lease else None
+
+    def forget(self) -> None:
+        self.kept = None

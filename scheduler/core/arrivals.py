@@ -15,7 +15,6 @@ from typing import Final
 from scheduler.core.request import Request
 
 _DAY_S: Final = 86_400
-_SHORTEST_S: Final = 6 * 3600
 NOT_YET: Final = 1 << 40
 """Jobs of the future have numbers from here on."""
 
@@ -45,16 +44,9 @@ class Arrivals:
         past = [job for job in self._past if now_s - known_s < job.submitted_s <= now_s]
         if not past:
             return [iter(()) for _ in range(futures)]
-        blocks = [_block_s(known_s, (index + 1) / futures) for index in range(futures)]
+        days = known_s // _DAY_S
+        blocks = [(1 + days * index // futures) * _DAY_S if days else known_s for index in range(futures)]
         return [_repeated(past, now_s, block_s) for block_s in blocks]
-
-
-def _block_s(known_s: int, part: float) -> int:
-    """From some hours to all that is known, by ratio: what comes is more like what has just come. Whole days, if many."""
-    if known_s <= _SHORTEST_S:
-        return known_s
-    block_s = _SHORTEST_S * (known_s / _SHORTEST_S) ** part
-    return round(block_s) if block_s < _DAY_S else int(block_s // _DAY_S) * _DAY_S
 
 
 def _repeated(past: Sequence[Request], now_s: int, block_s: int) -> Iterator[Request]:

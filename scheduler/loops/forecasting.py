@@ -121,6 +121,7 @@ async def _unfold(setup: Setup, *, horizon_s: int, budget_s: float) -> list[Mapp
 
 def told(setup: Setup, seen: Sequence[Mapping[int, int]], *, now: datetime) -> list[Forecast]:
     """What these futures say of each waiting job, rounded."""
+    setup.order.tick(setup.scene.now_s)
     places = positions(setup.jobs, seen)
     ahead = who_is_ahead(setup.jobs, places, setup.order, setup.tree)
     found = []

@@ -1,7 +1,8 @@
 """What forecasts look at: the same books as dispatch, as an engine that can be run ahead. Pure.
 
-A first model: each backend is a pool of equal units, of which a job takes its dominant share; the order is that of
-`plan()`; what others have on a backend stays; what is set aside (dependencies, quotas, windows) is not foreseen.
+A first model: each backend is a pool of equal units, of which a job takes its dominant share; the policy is that of
+production, but that nobody becomes due, and that what organisations owe is known by the week, not by the day; what
+others have on a backend stays; what is set aside (dependencies, quotas, windows) is not foreseen.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scheduler.core.arrivals import Arrivals
 from scheduler.core.branches import Branch, Leaf, branches_of
 from scheduler.core.engine import Engine, Machine
 from scheduler.core.forecast import Scene
-from scheduler.core.orders.charged import Charged
+from scheduler.core.orders.kyoyo import Kyoyo
 from scheduler.core.pool import Pool
 from scheduler.core.reasons import CONTEST
 from scheduler.core.request import STANDARD, Request
@@ -33,6 +34,8 @@ from scheduler.store.planning import Live
 _FINE: Final = 60
 """A GPU (or QPU) is so many units, so that parts of one are told apart."""
 _HALF_LIFE_S: Final = 7 * 86_400
+_LN2_MICRO: Final = 693_147
+_NEVER_DUE_S: Final = 365 * 86_400
 _MICRO_NU: Final = (36, 10)
 """A millionth of a NU is 3.6 milli-NU-seconds."""
 
@@ -56,7 +59,7 @@ class Setup:
     """A scene, and what is needed to tell of it. ids: attempts by their numbers."""
 
     scene: Scene
-    order: Charged
+    order: Kyoyo
     tree: Tree
     ids: Mapping[int, UUID]
     jobs: Sequence[Request]
@@ -71,14 +74,14 @@ def setup_of(books: Books, *, most: int, futures: int) -> Setup:
     branches = _Branches(books, [*chosen, *held, *books.tried])
     sizes = [asks.size(name, held) for name in names]
     rates = [asks.rate(each for each in chosen if each.backend == name) for name in names]
-    order = Charged(branches.tree, branches.used, rates)
+    order = Kyoyo(branches.tree, list(zip(sizes, rates, strict=True)), floor_s=_NEVER_DUE_S)
+    branches.remember(order, asks.second(books.now))
     rooms = [Pool(size) for size in sizes]
     engine = Engine(order, branches.tree, [Machine(room, rate) for room, rate in zip(rooms, rates, strict=True)])
     running = sorted((asks.held(each, branches) for each in held), key=lambda job: (job.submitted_s, job.number))
     for job in running:
         rooms[job.machine].begin(job.submitted_s)
         rooms[job.machine].take(job)
-        order.charged_before(job, job.submitted_s)
         engine.ran_before(job, job.submitted_s)
     asked = [asks.waits(each, branches) for each in chosen]
     jobs = [job for job in asked if job.units <= sizes[job.machine]]
@@ -118,8 +121,8 @@ class _Branches:
         self._claims = books.claims
         self._nodes: dict[Branch, int] = {}
         self.tree = Tree([], half_life_s=_HALF_LIFE_S)
-        self.used: dict[int, int] = {}
-        """Of each node, in milli-NU-seconds, with what runs at full size."""
+        self._used_micro_nu: dict[int, int] = {}
+        """Of each node, decayed, with what runs at full size."""
         for leaf in sorted({job.leaf for job in jobs}, key=str):
             self.leaf(leaf)
 
@@ -130,10 +133,21 @@ class _Branches:
             if node is None:
                 weight, micro_nu = self._claim(branch)
                 node = self._nodes[branch] = self.tree.add(Node(str(branch[-1]), max(1, weight), above))
-                self.used[node] = micro_nu * _MICRO_NU[0] // _MICRO_NU[1]
+                self._used_micro_nu[node] = micro_nu
             above = node
         assert above is not None
         return above
+
+    def remember(self, order: Kyoyo, now_s: int) -> None:
+        """What was used before now, and what each organisation held lately beyond its weight's part of all that."""
+        tree = self.tree
+        for node, micro_nu in self._used_micro_nu.items():
+            tree.used_before(node, micro_nu * _MICRO_NU[0] // _MICRO_NU[1], now_s)
+        lately = {top: self._used_micro_nu[top] * _LN2_MICRO * 3600 // (10**6 * _HALF_LIFE_S) for top in tree.tops}
+        held, weights = sum(lately.values()), sum(tree.weights[top] for top in tree.tops)
+        order.began(now_s)
+        for top, micro_nu in lately.items():
+            order.owes(top, micro_nu - held * tree.weights[top] // weights)
 
     def _claim(self, branch: Branch) -> tuple[int, int]:
         if len(branch) > 1:

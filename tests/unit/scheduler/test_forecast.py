@@ -14,7 +14,6 @@ from scheduler.core.ahead import Cause, who_is_ahead
 from scheduler.core.arrivals import NOT_YET, Arrivals
 from scheduler.core.engine import Engine, Machine
 from scheduler.core.forecast import NEVER, Scene, at_level, futures, positions
-from scheduler.core.orders.charged import Charged
 from scheduler.core.orders.fairtree import FairTree
 from scheduler.core.orders.fifo import Fifo
 from scheduler.core.orders.kyoyo import Kyoyo
@@ -222,19 +221,6 @@ def test_run_times_are_learnt_and_given_what_has_run_only_the_longer_are_left() 
     assert min(later) > 1800
     assert list(later) == sorted(later)
     assert model.quantiles(job, 4000, levels) == [4001] * 50
-
-
-def test_who_starts_is_charged_at_once_so_that_equal_claims_take_turns() -> None:
-    """And what was charged too much comes back at the end, so that the next turn is right."""
-    tree = Tree([Node("a"), Node("b", 2), Node("u", 1, 0), Node("v", 1, 1)], half_life_s=3600)
-    order = Charged(tree, {0: 50, 2: 50}, [1])
-    engine = Engine(order, tree, [Machine(Pool(6))])
-    for number in range(12):
-        engine.arrived(Request(number, 2 + number // 6, 1, 100, 0))
-    assert [job.leaf for job in engine.decide(0)] == [3, 2, 3, 3, 2, 3]
-    for number in (0, 1):
-        engine.ended(number, 10)
-    assert [job.leaf for job in engine.decide(10)] == [2, 2]
 
 
 def test_a_young_past_is_not_repeated_at_once() -> None:

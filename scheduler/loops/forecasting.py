@@ -16,6 +16,7 @@ from hpc_adapters.errors import Unavailable
 from infra.db.connection import reading, transaction
 from scheduler.core.ahead import who_is_ahead
 from scheduler.core.forecast import at_level, positions, unfolding
+from scheduler.core.reasons import CONTEST
 from scheduler.core.snapshot import Pool
 from scheduler.loops import claims, items
 from scheduler.loops.calls import ask
@@ -54,7 +55,8 @@ class Foresight:
 
     async def tick(self, deps: Deps, now: datetime) -> int:
         """How many forecasts were written."""
-        books, settings = await _look(deps, self._past, now), self._settings
+        settings = self._settings
+        books = await _look(deps, self._past, now, most=settings.jobs)
         if books is None:
             return 0
         setup = await asyncio.to_thread(setup_of, books, most=settings.jobs, futures=settings.futures)
@@ -72,10 +74,11 @@ class Foresight:
         return len(news)
 
 
-async def _look(deps: Deps, past: Past, now: datetime) -> Books | None:
+async def _look(deps: Deps, past: Past, now: datetime, *, most: int) -> Books | None:
     """None: nothing waits."""
     async with reading(deps.pool) as conn:
-        live = await planning.live(conn)
+        seen = await store.in_sight(conn, reasons=CONTEST, most=most)
+        live = await planning.live(conn, seen)
         if not live.waiting:
             return None
         claimed = await claims.look(conn, deps, live, now)

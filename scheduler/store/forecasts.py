@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -65,6 +65,19 @@ def _ran_s(started_at: datetime | None, ended_at: datetime | None) -> int | None
     if started_at is None or ended_at is None:
         return None
     return max(0, round((ended_at - started_at).total_seconds()))
+
+
+async def in_sight(conn: Conn, *, reasons: Collection[str], most: int) -> list[UUID]:
+    """What backends have, and the first so many of each that wait for one of these reasons, by the last plan."""
+    rows = await conn.fetch(
+        "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY backend "
+        "ORDER BY (wait_facts ->> 'position')::integer NULLS LAST, seq) AS place FROM scheduler.attempt "
+        "WHERE state = 'QUEUED' AND (wait_reason IS NULL OR wait_reason = ANY($1::text[]))) waiting WHERE place <= $2 "
+        "UNION ALL SELECT id FROM scheduler.attempt WHERE state IN ('DISPATCHING', 'RUNNING', 'CANCELLING')",
+        list(reasons),
+        most,
+    )
+    return [row["id"] for row in rows]
 
 
 async def begun(conn: Conn) -> dict[UUID, datetime]:

@@ -11,7 +11,7 @@ import pytest
 from hpc_adapters.simulated.behaviour import Behaviour
 from infra.db.connection import Lease
 from scheduler import service
-from scheduler.loops.forecasting import Foresight
+from scheduler.loops.forecasting import Foresight, Settings
 from scheduler.views import ForecastView, JobView
 from tests.support.database import Database
 from tests.support.scheduled import World, a_submission, open_world
@@ -135,3 +135,10 @@ async def test_two_jobs_of_a_new_house_are_no_flood_to_come(world: World) -> Non
     assert first is not None
     assert first.p90_at is not None
     assert first.p90_at <= world.now + timedelta(seconds=720)
+
+
+async def test_of_a_long_queue_only_the_first_are_foreseen(world: World) -> None:
+    mine, theirs = await queue(world)
+    assert await Foresight(Settings(jobs=2)).tick(world.deps(None), world.now) == 2
+    found = [await told(world, job) for job in [*mine, *theirs]]
+    assert sorted(each.position for each in found if each is not None) == [1, 2]

@@ -17,8 +17,8 @@ from scheduler.devices import Condition
 from scheduler.loops import agreements, sizes
 from scheduler.loops.deps import Deps
 from scheduler.loops.memory import Kept
+from scheduler.store import columns, feed, reservations
 from scheduler.store import devices as device_store
-from scheduler.store import feed, planning, reservations
 from scheduler.store.feed import Changes, Topic
 from scheduler.store.reservations import Ahead
 
@@ -41,13 +41,15 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
     """All that was told before is thrown away: everything is read."""
     deps.memory.forget()
     deps.memory.capacities.forget()
+    queued, live = await columns.load(deps.pool)
+    organisations = _owners([*live.waiting, *live.held]) | {leaf[0] for leaf in queued.leaves}
     async with reading(deps.pool) as conn:
-        live = await planning.live(conn)
-        organisations = _owners([*live.waiting, *live.held])
         terms = await agreements.read(conn, deps, organisations, now)
         ahead = await reservations.ahead(conn, now=now)
         devices = await _devices(conn, deps)
-    pools = await sizes.pools(deps, now, devices=devices, closures=ahead.closures, something_waits=bool(live.waiting))
+    pools = await sizes.pools(
+        deps, now, devices=devices, closures=ahead.closures, something_waits=bool(live.waiting) or len(queued) > 0
+    )
     book = Book(
         now=now,
         pools=pools,
@@ -56,6 +58,7 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
         policy=deps.settings.policy,
         waiting=live.waiting,
         holding=live.held,
+        columns=queued,
     )
     return Kept(
         book=book,
@@ -65,7 +68,6 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
         devices=devices,
         read_at=now,
         organisations=organisations,
-        waiting={each.attempt_id for each in live.waiting},
         reasons={attempt_id: (reason, None) for attempt_id, reason in live.reasons.items()},
     )
 
@@ -76,17 +78,16 @@ async def _told(deps: Deps, kept: Kept, changes: Changes, now: datetime) -> None
     live, book = changes.live, kept.book
     for attempt_id, gone in live.gone.items():
         charge = None if gone.micro_nu is None else Charge(gone.micro_nu, gone.charged_at or now)
-        _moved(deps, book.gone(attempt_id, now, charge))
+        _moved(deps, book.gone(attempt_id, now, charge, seq=gone.seq))
         _no_more(kept, attempt_id)
     for held in live.held:
         _moved(deps, book.holds(held, now))
         _no_more(kept, held.attempt_id)
     for job in live.waiting:
         book.waits(job, now)
-        kept.waiting.add(job.attempt_id)
         kept.reasons[job.attempt_id] = live.reasons[job.attempt_id], None
     known = await sizes.pools(
-        deps, now, devices=kept.devices, closures=kept.ahead.closures, something_waits=bool(kept.waiting)
+        deps, now, devices=kept.devices, closures=kept.ahead.closures, something_waits=book.waits_for_anything
     )
     for pool in known.values():
         book.pool(pool, now)
@@ -128,7 +129,6 @@ def _owners(live: Iterable[Waiting | Holding]) -> set[UUID]:
 
 
 def _no_more(kept: Kept, attempt_id: UUID) -> None:
-    kept.waiting.discard(attempt_id)
     kept.reasons.pop(attempt_id, None)
 
 

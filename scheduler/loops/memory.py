@@ -35,8 +35,6 @@ class Kept:
     """When the terms and the calendar were read."""
     organisations: set[UUID] = field(default_factory=set)
     """Whose standings are known."""
-    waiting: set[UUID] = field(default_factory=set)
-    """Attempts."""
     counted_at: datetime | None = None
     reasons: dict[UUID, tuple[planning.Reason, datetime | None]] = field(default_factory=dict)
     """What each waiting attempt was last told, and when."""

@@ -16,11 +16,12 @@ from uuid import UUID
 
 from scheduler.core.book.aside import Aside, aside, never
 from scheduler.core.book.leaves import Asker
+from scheduler.core.book.queued import Columns, Queued
 from scheduler.core.book.seconds import Clock
 from scheduler.core.book.telling import Reason
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.book.throttle import Throttle
-from scheduler.core.book.world import World, asker_of
+from scheduler.core.book.world import World, asker_of, askers_of
 from scheduler.core.classes import GIVES_WAY
 from scheduler.core.decided import Way, settings_version, start_facts
 from scheduler.core.engine import Ran
@@ -61,13 +62,14 @@ class Book:
         policy: Policy,
         waiting: Iterable[Waiting] = (),
         holding: Iterable[Holding] = (),
+        columns: Columns | None = None,
     ) -> None:
         self._clock, self._policy, self._shapes = Clock.opened(now), policy, Shapes()
         self._version = settings_version(policy)
         self._pools, self._terms, self._calendar = dict(pools), terms, calendar
         self._ids: dict[int, UUID] = {}
         self._numbers: dict[UUID, int] = {}
-        self._waiting: dict[int, Waiting] = {}
+        self._waiting = Queued(columns)
         self._holding: dict[int, Holding] = {}
         self._asides: dict[int, Aside] = {}
         self._nevers: dict[int, Never] = {}
@@ -104,16 +106,16 @@ class Book:
         self._hold(number, held, now)
         return before if before is not None and held.started and not before.started else None
 
-    def gone(self, attempt_id: UUID, now: datetime, charge: Charge | None = None) -> Holding | None:
+    def gone(self, attempt_id: UUID, now: datetime, charge: Charge | None = None, *, seq: int = 0) -> Holding | None:
         """It neither waits nor runs any more. charge: None: it used nothing. What was known of it, if it ran."""
-        number = self._numbers.get(attempt_id)
-        if number is None:
+        number = seq or self._numbers.pop(attempt_id, 0)
+        if not number:
             return None
         held = self._holding.get(number)
         self._unconfirmed.discard(number)
         self._take_out(number, now, charge)
         self._fresh.discard(number)
-        del self._ids[number], self._numbers[attempt_id]
+        self._ids.pop(number, None)
         return held
 
     def pool(self, pool: Pool, now: datetime) -> None:
@@ -175,6 +177,11 @@ class Book:
         )
 
     @property
+    def waits_for_anything(self) -> bool:
+        """Whether anything waits at all."""
+        return bool(self._waiting)
+
+    @property
     def in_contest(self) -> int:
         """So many wait for nothing but their turn and room."""
         return len(self._world.engine.waiting)
@@ -188,10 +195,10 @@ class Book:
 
     def _known(self, attempt_id: UUID, seq: int) -> int:
         """Its number; in an invented world the order of telling."""
-        number = self._numbers.get(attempt_id)
+        number = seq or self._numbers.get(attempt_id)
         if number is None:
-            number = self._numbers[attempt_id] = seq or len(self._numbers) + 1
-            self._ids[number] = attempt_id
+            number = self._numbers[attempt_id] = len(self._numbers) + 1
+        self._ids[number] = attempt_id
         return number
 
     def _open(self, now: datetime) -> None:
@@ -210,14 +217,17 @@ class Book:
         )
         self._world.dated(self._calendar)
         self._asides, self._nevers, self._insides, self._throttles, self._wakes = {}, {}, {}, {}, []
-        self._unconfirmed, self._fresh = set(), set(self._waiting)
+        self._unconfirmed = set()
         for number in sorted(self._holding):
             self._hold(number, self._holding[number], now)
-        for number, job in sorted(self._waiting.items(), key=lambda item: _by_age(item[1])):
+        self._world.loaded(self._waiting)
+        self._fresh = {number for number, _ in self._waiting.told()}
+        for number, job in sorted(self._waiting.told(), key=lambda item: _by_age(item[1])):
             self._enter(number, job, now)
 
     def _people(self) -> set[Asker]:
-        return set(map(asker_of, self._waiting.values())) | set(map(asker_of, self._holding.values()))
+        told = {asker_of(job) for _, job in self._waiting.told()}
+        return told | set(map(asker_of, self._holding.values())) | askers_of(self._waiting)
 
     def _enter(self, number: int, job: Waiting, now: datetime) -> None:
         self._now = now
@@ -268,6 +278,7 @@ class Book:
     def _leave_queue(self, number: int, *, has_started: bool = False) -> None:
         """Of whatever kind of waiting; a start of ours that is confirmed has left it already."""
         job = self._waiting.pop(number)
+        assert job is not None  # it waits
         self._asides.pop(number, None)
         self._nevers.pop(number, None)
         self._insides.pop(number, None)
@@ -354,7 +365,7 @@ class Book:
     def _started(self, job: Request, way: Way, *, is_seated: bool) -> Start:
         self._unconfirmed.add(job.number)
         return Start(
-            attempt_id=self._ids[job.number],
+            attempt_id=self._id_of(job.number),
             backend=self._world.names[job.machine],
             ahead=is_seated,
             way=way.value,
@@ -452,10 +463,15 @@ class Book:
         return None if reason is None else self._wait(number, *reason)
 
     def _wait(self, number: int, why: Why, facts: Mapping[str, object]) -> Wait:
-        return Wait(attempt_id=self._ids[number], why=why, facts=facts)
+        return Wait(attempt_id=self._id_of(number), why=why, facts=facts)
+
+    def _id_of(self, number: int) -> UUID:
+        known = self._ids.get(number) or self._waiting.id_of(number)
+        assert known is not None  # it waits, or has just started
+        return known
 
     def _ordered_nevers(self) -> Sequence[Never]:
-        return [self._nevers[number] for number in sorted(self._nevers, key=lambda number: self._ids[number])]
+        return [self._nevers[number] for number in sorted(self._nevers, key=self._id_of)]
 
 
 def _by_age(job: Waiting) -> tuple[int, datetime, int, UUID]:

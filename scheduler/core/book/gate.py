@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
+from hpc_adapters.contract import Resources
+from scheduler.core.book.borrowing import Borrowing
+from scheduler.core.book.borrowing import Size as MachineSize
 from scheduler.core.book.gauges import Gauges, NodePlace, Size
 from scheduler.core.book.leaves import Leaves
 from scheduler.core.book.seconds import Clock
@@ -18,6 +21,7 @@ from scheduler.core.shapes import Shapes
 from scheduler.core.snapshot import Limits, Place, Standing
 
 T = TypeVar("T")
+_PIECE = Resources(gpus=1, qpus=1)
 _UNKNOWN = Standing(organisation_id=UUID(int=0))
 
 
@@ -27,12 +31,15 @@ class Gate:
     def __init__(self, leaves: Leaves, shapes: Shapes, halls: Sequence[Hall], clock: Clock) -> None:
         self._leaves, self._shapes, self._halls, self._clock = leaves, shapes, halls, clock
         self._gauges = Gauges(leaves.limited_by)
+        self.borrowing = Borrowing([MachineSize(max(1, hall.total), _pieces(hall)) for hall in halls])
         self._standings: Mapping[UUID, Standing] = {}
         self._wall_s: dict[UUID, int] = {}
         self._counted: dict[int, Size] = {}
         self._now_s = 0
         self.micro_nu: dict[int, tuple[int, int]] = {}
-        """Full size, and that of all calls, of jobs by number; of one that is not there nobody needs it."""
+        """Full size, and that of all calls, of jobs by number."""
+        self.micro_nu_of: Callable[[int], int] = lambda _number: 0
+        """Full size of one that is not there."""
 
     def at(self, now_s: int) -> None:
         """Time has come to decide."""
@@ -47,6 +54,7 @@ class Gate:
         self._gauges.limit(limits, levels, used)
         for size in self._counted.values():
             self._gauges.count(size, 1)
+        self.borrowing.settle(terms.nominal)
 
     # -- as the engine asks --------------------------------------------------------------------------------------------
 
@@ -60,6 +68,8 @@ class Gate:
             return longest
         if self._gauges.longest(line, hall.name, self._shapes.needs(shape).gpus) < 0:
             return -1
+        if self.borrowing.is_limited and not self.borrowing.allows(organisation, machine, self._units(machine, shape)):
+            return -1
         return min(longest, self._before_walls(organisation))
 
     def allows(self, job: Request) -> bool:
@@ -71,11 +81,13 @@ class Gate:
         size = self._counted[job.number] = self.size(job)
         if job.leaf not in self._leaves.calls:
             self._gauges.count(size, 1)
+            self.borrowing.started(job.number, self._leaves.organisation(job.leaf), job.machine, job.units)
 
     def ended(self, job: Request) -> None:
         size = self._counted.pop(job.number)
         if job.leaf not in self._leaves.calls:
             self._gauges.count(size, -1)
+            self.borrowing.ended(job.number)
 
     # -- and the book --------------------------------------------------------------------------------------------------
 
@@ -83,14 +95,18 @@ class Gate:
         return self._standings.get(organisation, _UNKNOWN)
 
     def refusal(self, job: Request) -> Refused | None:
-        """Which limit of its branches it would break."""
-        return None if job.leaf in self._leaves.calls else self._gauges.refusal(self.size(job))
+        """Which limit of its branches it would break, or of what its organisation may borrow."""
+        if job.leaf in self._leaves.calls:
+            return None
+        organisation = self._leaves.organisation(job.leaf)
+        return self._gauges.refusal(self.size(job)) or self.borrowing.refusal(organisation, job.machine, job.units)
 
     def used(self, leaf: int, backend: str, micro_nu: int) -> None:
         self._gauges.used(leaf, backend, micro_nu)
 
     def size(self, job: Request) -> Size:
-        micro_nu, calls_micro_nu = self.micro_nu.get(job.number, (0, 0))
+        known = self.micro_nu.get(job.number)
+        micro_nu, calls_micro_nu = (self.micro_nu_of(job.number), 0) if known is None else known
         return Size(
             leaf=job.leaf,
             backend=self._halls[job.machine].name,
@@ -100,6 +116,10 @@ class Gate:
             calls_micro_nu=calls_micro_nu,
         )
 
+    def _units(self, machine: int, shape: int) -> int:
+        """As a request counts there."""
+        return max(1, self._halls[machine].units_of(self._shapes.needs(shape)))
+
     def _before_walls(self, organisation: UUID) -> int:
         """So long from now on until its organisation may run nothing any more."""
         known = self._wall_s.get(organisation)
@@ -107,6 +127,11 @@ class Gate:
             ahead = [self._clock.second(wall.at) - self._now_s for wall in self.standing(organisation).walls]
             known = self._wall_s[organisation] = min((left for left in ahead if left >= 0), default=FOREVER)
         return known
+
+
+def _pieces(hall: Hall) -> int:
+    """In how many GPUs or QPUs it can be held."""
+    return hall.total // max(1, hall.units_of(_PIECE))
 
 
 def _of_nodes(of_places: Mapping[Place, T], leaves: Leaves) -> dict[NodePlace, T]:

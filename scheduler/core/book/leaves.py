@@ -52,6 +52,11 @@ class Leaves:
         self._leaves.setdefault(node, asker.leaf)
         return node
 
+    def known_asker(self, asker: Asker) -> int:
+        """The node of who has asked before; -1: of nobody."""
+        node = self._nodes.get(branches_of(asker.leaf)[-1], -1)
+        return self._hurried.get(node, -1) if asker.is_hurried else node
+
     def limited_by(self, leaf: int) -> tuple[int, ...]:
         """The nodes whose limits concern it, from the top."""
         return self.tree.paths[self._limited_as.get(leaf, leaf)]

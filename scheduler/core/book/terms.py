@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from scheduler.core.book.borrowing import Nominal
 from scheduler.core.branches import Branch
 from scheduler.core.snapshot import Booking, Limits, Place, Standing, Wall
 
@@ -28,6 +29,8 @@ class Terms:
     """Decayed use of each branch, of the policy's half-life."""
     lately_micro_nu: Mapping[UUID, int] = field(default_factory=dict)
     """The same of organisations with a half-life of one day: what they owe where nothing else is remembered."""
+    nominal: Mapping[UUID, Nominal] = field(default_factory=dict)
+    """Of organisations whose weight is set: their nominal shares, what they may borrow and what they lend."""
     nu_per_hour: Mapping[str, float] = field(default_factory=dict)
     """Of one unit of each backend; one that is not there counts 1."""
 

@@ -7,10 +7,15 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import numpy as np
+
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
 from scheduler.core.book.gate import Gate
 from scheduler.core.book.leaves import Asker, Leaves
+from scheduler.core.book.loading import Tables
+from scheduler.core.book.queued import Queued
+from scheduler.core.book.queued import Shape as QueuedShape
 from scheduler.core.book.seconds import Clock
 from scheduler.core.book.telling import Reason, Telling
 from scheduler.core.book.terms import Calendar, Terms
@@ -114,6 +119,25 @@ class World:
         if self.halls[job.backend].fits_ever(request.shape):
             self.engine.arrived(request)
         return True
+
+    def loaded(self, queued: Queued) -> None:
+        """Rows that say all of a job, at a fraction of the cost. What fits nowhere is an object from now on."""
+        found = queued.rows()
+        if found is None:
+            return
+        columns, _ = found
+        odd = np.array([not self._may_load(shape) for shape in columns.shapes], dtype=bool)
+        queued.tell(odd[columns.shape] | (columns.array >= 0))
+        found = queued.rows()
+        self.gate.micro_nu_of = queued.micro_nu
+        if found is not None:
+            tables = Tables(columns, self._leaves, self._shapes, self.halls, self._clock)
+            for machine, name in enumerate(self.names):
+                self.engine.loaded(tables.of(name, found[1]), machine)
+
+    def _may_load(self, shape: QueuedShape) -> bool:
+        hall = self.halls.get(shape.backend)
+        return hall is not None and hall.fits_ever(self._shapes.of(shape.needs))
 
     def left(self, number: int) -> None:
         if number in self.engine.waiting:
@@ -314,6 +338,17 @@ def _order(leaves: Leaves, rooms: Sequence[Hall], now_s: int, owed: Mapping[UUID
 def _tier(job: Waiting | Holding) -> int:
     """Spare work waits for all other; not so its calls: the GPUs of the job that made them are held and charged."""
     return _SPARE_TIER if job.service_class is ServiceClass.SPOT and not job.is_call else STANDARD
+
+
+def askers_of(queued: Queued) -> set[Asker]:
+    """Of the rows that wait."""
+    found = queued.rows()
+    if found is None:
+        return set()
+    columns, rows = found
+    hurried = np.array([each.service_class is ServiceClass.INTERACTIVE for each in columns.shapes], dtype=bool)
+    pairs = np.unique(np.stack((columns.leaf[rows], hurried[columns.shape[rows]])), axis=1)
+    return {Asker(columns.leaves[leaf], is_hurried=bool(is_hurried)) for leaf, is_hurried in pairs.T.tolist()}
 
 
 def asker_of(job: Waiting | Holding) -> Asker:

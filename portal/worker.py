@@ -67,11 +67,7 @@ def loops(
     organisations are kept. sites: whose accounting is kept like ours, so often; 0: by hand only.
     keep_runs_days: what ended attempts left on this machine; None: for ever. forecast_every_s: 0: nothing is foreseen.
     """
-    common = _scheduling(pool, backends, keep_runs_days)
-    if sealer is not None:
-        common = replace(common, unseal=sealer.unseal)
-    if data is not None:
-        common = replace(common, shelf=JobShelf(data, pool, new_id=new_id))
+    common = _scheduling(pool, backends, keep_runs_days, sealer=sealer, data=data)
 
     def scheduling(module: ModuleType | Foresight) -> Tick:
         def tick(lease: Lease | None, now: datetime) -> Awaitable[int]:
@@ -111,9 +107,21 @@ def loops(
     )
 
 
-def _scheduling(pool: Pool, backends: Mapping[str, Backend], keep_runs_days: int | None) -> SchedulerDeps:
+def _scheduling(
+    pool: Pool,
+    backends: Mapping[str, Backend],
+    keep_runs_days: int | None,
+    *,
+    sealer: Sealer | None,
+    data: DataStore | None,
+) -> SchedulerDeps:
     settings = SchedulerSettings(keep_runs_days=keep_runs_days)
-    return SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id, settings=settings)
+    deps = SchedulerDeps(pool=pool, lease=None, backends=backends, new_id=new_id, settings=settings)
+    if sealer is not None:
+        deps = replace(deps, unseal=sealer.unseal)
+    if data is not None:
+        deps = replace(deps, shelf=JobShelf(data, pool, new_id=new_id))
+    return deps
 
 
 def _wanted(loop: Loop) -> Iterator[Loop]:

@@ -43,7 +43,7 @@ class Settings:
     jobs: int = 500
     futures: int = 20
     horizon_s: int = 7 * 86_400
-    budget_s: float = 15
+    budget_s: float = 8
 
 
 class Foresight:

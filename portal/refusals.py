@@ -169,6 +169,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     scheduler.InvalidResourceType: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.UnknownShareField: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.BackendHasNoWeight: HTTPStatus.UNPROCESSABLE_ENTITY,
+    scheduler.OnlyOrganisationsLend: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.UnknownBackend: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.UserWithoutProject: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.NotRetroactive: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -60,6 +60,8 @@ def set_share(
     max_running_jobs: Limit = None,
     max_gpus: Limit = None,
     max_month_nu: Limit = None,
+    max_borrow_percent: Limit = None,
+    max_lend_percent: Limit = None,
     since: From = None,
 ) -> None:
     """Sets what is named, from now on or later; the rest stays as it is."""
@@ -68,6 +70,8 @@ def set_share(
         "max_running_jobs": max_running_jobs,
         "max_gpus": max_gpus,
         "max_month_nu": max_month_nu,
+        "max_borrow_percent": max_borrow_percent,
+        "max_lend_percent": max_lend_percent,
     }
     changes: dict[str, int | None] = {} if weight is None else {"weight": weight}
     changes |= {name: _limit(name, text) for name, text in limits.items() if text is not None}
@@ -138,6 +142,8 @@ def tree_lines(seen: TreeOut) -> list[str]:
                 "NU of the month": (round(each.month_nu + each.holding_nu, 3), each.max_month_nu),
             }
             told = ", ".join(f"{unit} {has}/{_most(most)}" for unit, (has, most) in amounts.items())
+            if branch.level == "organisation" and each.backend is None:
+                told += f", borrows {_percent(each.max_borrow_percent)}, lends {_percent(each.max_lend_percent)}"
             lines.append(f"{indent}  {each.backend or 'in total'}: {told}")
     return lines
 
@@ -153,6 +159,10 @@ def rate_lines(rates: Sequence[RateView]) -> list[str]:
 
 def _most(most: float | None) -> str:
     return "-" if most is None else f"{most:g}"
+
+
+def _percent(most: int | None) -> str:
+    return "any" if most is None else f"{most} %"
 
 
 def _rate_json(each: RateView) -> Mapping[str, object]:

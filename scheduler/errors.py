@@ -362,8 +362,8 @@ class ArrayNotFound(Refusal):
 
 
 class InvalidShare(Refusal):
-    """Facts: field ('weight' | 'max_queued_jobs' | 'max_running_jobs' | 'max_gpus' | 'max_month_nu'), value, minimum,
-    maximum.
+    """Facts: field ('weight' | 'max_queued_jobs' | 'max_running_jobs' | 'max_gpus' | 'max_month_nu' |
+    'max_borrow_percent' | 'max_lend_percent'), value, minimum, maximum.
     """
 
     code: ClassVar[str] = "invalid-share"
@@ -379,6 +379,14 @@ class BackendHasNoWeight(Refusal):
     """Siblings take turns over all machines together: a weight on one of them would mean nothing. Facts: backend."""
 
     code: ClassVar[str] = "backend-has-no-weight"
+
+
+class OnlyOrganisationsLend(Refusal):
+    """Nominal shares are of organisations on every machine alike: a project, a user or one machine has none. Facts:
+    field.
+    """
+
+    code: ClassVar[str] = "only-organisations-lend"
 
 
 class UnknownBackend(Refusal):

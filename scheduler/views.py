@@ -263,6 +263,7 @@ class LimitsView:
     """What a branch has on a backend (None: in total) beside what it may (None: no limit). NU as of StandingView.
 
     month_nu: what ended in this month of Japan's calendar used; holding_nu counts against max_month_nu, too.
+    max_borrow_percent, max_lend_percent: of organisations in total, of their nominal share of each machine.
     """
 
     backend: str | None
@@ -275,6 +276,8 @@ class LimitsView:
     max_running_jobs: int | None
     max_gpus: int | None
     max_month_nu: float | None
+    max_borrow_percent: int | None
+    max_lend_percent: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +306,8 @@ class ShareChangeView:
     max_running_jobs: int | None
     max_gpus: int | None
     max_month_nu: float | None
+    max_borrow_percent: int | None
+    max_lend_percent: int | None
     effective_at: datetime
     recorded_at: datetime | None
     set_by: UUID | None

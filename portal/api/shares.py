@@ -19,7 +19,7 @@ from scheduler import service as scheduler
 from scheduler.views import LimitsView, TreeView
 
 router = APIRouter(tags=["shares"])
-_LIMITS = ("max_queued_jobs", "max_running_jobs", "max_gpus", "max_month_nu")
+_LIMITS = ("max_queued_jobs", "max_running_jobs", "max_gpus", "max_month_nu", "max_borrow_percent", "max_lend_percent")
 
 Reason = Annotated[Word, Field(description="Why; kept with it and shown.", examples=["contract of April"])]
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -62,7 +62,9 @@ class LimitsOut(Out):
     """What a branch has beside what it may (null: no limit), on a machine or (`backend` null) on all together.
 
     `month_nu`: used by what ended in this month of Japan's calendar; `holding_nu`, what runs at its full size, counts
-    against `max_month_nu`, too.
+    against `max_month_nu`, too. `max_borrow_percent`, `max_lend_percent`: of an organisation in total: how much beyond
+    its nominal share of each machine it may hold, and how much of its own others may hold while it is idle, in percent
+    of that share.
     """
 
     backend: str | None
@@ -75,6 +77,8 @@ class LimitsOut(Out):
     max_running_jobs: int | None
     max_gpus: int | None
     max_month_nu: float | None
+    max_borrow_percent: int | None
+    max_lend_percent: int | None
 
 
 class BranchOut(Out):
@@ -102,6 +106,8 @@ class ShareChangeOut(Out):
     max_running_jobs: int | None
     max_gpus: int | None
     max_month_nu: float | None
+    max_borrow_percent: int | None
+    max_lend_percent: int | None
     effective_at: datetime
     recorded_at: datetime | None
     set_by: UUID | None
@@ -129,6 +135,8 @@ class NewShare(In):
     max_running_jobs: Limit = None
     max_gpus: Limit = None
     max_month_nu: Limit = None
+    max_borrow_percent: Limit = None
+    max_lend_percent: Limit = None
     reason: Reason
     effective_at: From = None
 
@@ -245,6 +253,8 @@ def tree_out(seen: TreeView, names: Mapping[UUID, str]) -> TreeOut:
                 max_running_jobs=each.max_running_jobs,
                 max_gpus=each.max_gpus,
                 max_month_nu=each.max_month_nu,
+                max_borrow_percent=each.max_borrow_percent,
+                max_lend_percent=each.max_lend_percent,
                 effective_at=each.effective_at,
                 recorded_at=each.recorded_at,
                 set_by=each.set_by,
@@ -267,4 +277,6 @@ def _limits_out(each: LimitsView) -> LimitsOut:
         max_running_jobs=each.max_running_jobs,
         max_gpus=each.max_gpus,
         max_month_nu=each.max_month_nu,
+        max_borrow_percent=each.max_borrow_percent,
+        max_lend_percent=each.max_lend_percent,
     )

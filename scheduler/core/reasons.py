@@ -24,6 +24,11 @@ class Why(StrEnum):
     NU_QUOTA = "NU_QUOTA"
     """The same of normalised units in this month of Japan's calendar, running jobs at their full size. Facts: position,
     level, on, used, asked, max."""
+    BORROW_LIMIT = "BORROW_LIMIT"
+    """Its organisation would hold more than it may beyond its nominal share of the machine. Facts, in GPUs (or QPUs) of
+    it: held, asked, nominal, max."""
+    KEPT_SHARE = "KEPT_SHARE"
+    """What is free is part of nominal shares that are not lent. Facts, as above: held, asked, nominal."""
     NEXT_CYCLE = "NEXT_CYCLE"
     """It starts in a moment: one cycle starts only so many. Facts: position."""
     BACKEND_OFFLINE = "BACKEND_OFFLINE"

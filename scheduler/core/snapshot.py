@@ -193,6 +193,10 @@ class Limits:
     max_gpus: int | None = None
     max_month_micro_nu: int | None = None
     """Normalised units in a month of Japan's calendar, in millionths."""
+    max_borrow_percent: int | None = None
+    """Of an organisation in total: so much beyond its nominal share of each machine, of that share."""
+    max_lend_percent: int | None = None
+    """Of an organisation in total: so much of its own nominal share others may hold while it leaves it idle."""
 
 
 Place = tuple[Branch, str | None]

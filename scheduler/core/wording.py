@@ -69,6 +69,20 @@ WAITS: Mapping[Why, tuple[str, str]] = {
             "it waits for the next month."
         ),
     ),
+    Why.BORROW_LIMIT: (
+        "割当({nominal}基)を超えて借りられる上限です(使用中 {held}基 + 必要 {asked}基 > {max}基)。終了を待ちます。",
+        (
+            "Your organisation holds {held} GPUs or QPUs here, this wants {asked} more, and it may hold {max} "
+            "(its nominal share is {nominal}). It starts as others of yours end."
+        ),
+    ),
+    Why.KEPT_SHARE: (
+        "空きは、貸し出されていない他の割当です(組織の使用中 {held}基、必要 {asked}基、割当 {nominal}基)。",
+        (
+            "What is free belongs to nominal shares that are not lent: your organisation holds {held} GPUs or QPUs "
+            "here, this wants {asked} more, and its nominal share is {nominal}."
+        ),
+    ),
     Why.NEXT_CYCLE: (
         "次の計画周期で開始します。",
         "It starts in the next scheduling cycle.",

@@ -12,6 +12,7 @@ from accounts import service as accounts
 from accounts.ends import Outlook
 from infra.db.connection import Conn
 from pricing import service as pricing
+from scheduler.core.book.borrowing import Nominal
 from scheduler.core.book.terms import Terms
 from scheduler.core.quotas import month_of
 from scheduler.core.snapshot import Standing, Wall
@@ -46,9 +47,25 @@ async def renewed(conn: Conn, deps: Deps, before: Terms, organisations: Collecti
         standings=await _standings(conn, deps, known, organisations, now),
         weights={branch: weight for branch, weight in known.weights.items() if len(branch) > 1},
         limits=known.limits,
+        nominal=_nominal(known),
         month_micro_nu=await tree.month_micro_nu(conn, monthly, since=month_of(now)),
         nu_per_hour=await _nu_per_hour(conn, now),
     )
+
+
+def _nominal(known: tree.Settings) -> dict[UUID, Nominal]:
+    """Of every organisation whose weight is set, whether it has work or not."""
+    tops = {branch[0]: weight for branch, weight in known.weights.items() if len(branch) == 1}
+    limits = {each: known.limits[(each,), None] for each in tops}
+    return {
+        each: Nominal(
+            weight=weight,
+            max_borrow_percent=limits[each].max_borrow_percent,
+            max_lend_percent=limits[each].max_lend_percent,
+        )
+        for each, weight in tops.items()
+        if each is not None
+    }
 
 
 async def _nu_per_hour(conn: Conn, now: datetime) -> dict[str, float]:

@@ -20,6 +20,7 @@ from scheduler.errors import (
     BackendHasNoWeight,
     InvalidShare,
     NotRetroactive,
+    OnlyOrganisationsLend,
     ReasonMissing,
     ShareExists,
     TooFarAhead,
@@ -39,7 +40,10 @@ _MOST: Mapping[str, int] = {
     "max_running_jobs": policy.MAX_SETTING,
     "max_gpus": policy.MAX_SETTING,
     "max_month_nu": policy.MAX_MONTH_NU,
+    "max_borrow_percent": policy.MAX_SETTING,
+    "max_lend_percent": 100,
 }
+_OF_ORGANISATIONS = frozenset({"max_borrow_percent", "max_lend_percent"})
 _ALWAYS_LIMITED = frozenset({"max_queued_jobs", "max_running_jobs"})
 
 
@@ -66,8 +70,8 @@ async def set_branch(
 ) -> int:
     """Sets what `changes` names (weight, max_…; None: no limit) and keeps the rest as it is then. The new version.
 
-    InvalidShare, UnknownShareField, BackendHasNoWeight, UserWithoutProject, UnknownBackend, NotRetroactive,
-    ReasonMissing, ShareExists; accounts' OrganisationNotFound, ProjectNotFound, NotAMember.
+    InvalidShare, UnknownShareField, BackendHasNoWeight, OnlyOrganisationsLend, UserWithoutProject, UnknownBackend,
+    NotRetroactive, ReasonMissing, ShareExists; accounts' OrganisationNotFound, ProjectNotFound, NotAMember.
     """
     require_operator(actor)
     checked_change(reason, effective_at, now)
@@ -185,6 +189,8 @@ def _check(of: BranchName, changes: Mapping[str, int | None]) -> None:
         most = _MOST.get(field)
         if most is None:
             raise UnknownShareField(field=shown(field), known=", ".join(_MOST))
+        if field in _OF_ORGANISATIONS and not is_top:
+            raise OnlyOrganisationsLend(field=field)
         minimum = 1 if field == "weight" else 0
         needed = field == "weight" or (is_top and field in _ALWAYS_LIMITED)
         if needed if value is None else not minimum <= value <= most:

@@ -83,6 +83,8 @@ def _limits_view(backend: str | None, limits: Limits, own: Sequence[Alive], mont
         max_running_jobs=limits.max_running_jobs,
         max_gpus=limits.max_gpus,
         max_month_nu=None if most is None else most / MICRO,
+        max_borrow_percent=limits.max_borrow_percent,
+        max_lend_percent=limits.max_lend_percent,
     )
 
 
@@ -100,6 +102,8 @@ def _change_view(row: ShareRow, projects: Mapping[UUID, str]) -> ShareChangeView
         max_running_jobs=row.limits.max_running_jobs,
         max_gpus=row.limits.max_gpus,
         max_month_nu=None if most is None else most / MICRO,
+        max_borrow_percent=row.limits.max_borrow_percent,
+        max_lend_percent=row.limits.max_lend_percent,
         effective_at=row.effective_at,
         recorded_at=row.recorded_at,
         set_by=row.set_by,

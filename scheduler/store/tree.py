@@ -15,7 +15,7 @@ from scheduler.core.fairshare import MICRO
 from scheduler.core.snapshot import Limits, Place
 
 _FORGOTTEN_AFTER_HALF_LIVES = 20  # a millionth is left
-_LIMITS = "max_queued_jobs, max_running_jobs, max_gpus, max_month_micro_nu"
+_LIMITS = "max_queued_jobs, max_running_jobs, max_gpus, max_month_micro_nu, max_borrow_percent, max_lend_percent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,8 @@ async def add(conn: Conn, new: ShareRow) -> int | None:
     organisation_id, project_id, person_id = (*branch, None, None)[:3]
     version = await conn.fetchval(
         f"INSERT INTO scheduler.share (organisation_id, project_id, person_id, backend, weight, {_LIMITS}, "  # noqa: S608  our own words
-        "effective_at, reason, set_by, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+        "effective_at, reason, set_by, recorded_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
         "ON CONFLICT DO NOTHING RETURNING version",
         organisation_id,
         project_id,
@@ -100,6 +101,8 @@ async def add(conn: Conn, new: ShareRow) -> int | None:
         new.limits.max_running_jobs,
         new.limits.max_gpus,
         new.limits.max_month_micro_nu,
+        new.limits.max_borrow_percent,
+        new.limits.max_lend_percent,
         new.effective_at,
         new.reason,
         new.set_by,
@@ -203,4 +206,6 @@ def _limits(row: asyncpg.Record) -> Limits:
         max_running_jobs=row["max_running_jobs"],
         max_gpus=row["max_gpus"],
         max_month_micro_nu=row["max_month_micro_nu"],
+        max_borrow_percent=row["max_borrow_percent"],
+        max_lend_percent=row["max_lend_percent"],
     )

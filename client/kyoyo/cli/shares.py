@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import in_words, table
 from kyoyo.models import Fields, Json
 from kyoyo.terminal import one_line
+
+_PERCENTS = ("max_borrow_percent", "max_lend_percent")
 
 
 def rates(
@@ -42,8 +45,9 @@ def shares(ctx: typer.Context, *, wants_json: JSON = False) -> None:
         session.answer(told)
         return
     branches = Fields(told).items(lambda item: Fields(item).told, "branches")
-    rows = [row for branch in branches for row in _rows(session, branch)]
-    figures = ["queued_jobs", "running_jobs", "gpus_used", "month_nu"]
+    percents = _percents(branches)
+    rows = [row for branch in branches for row in _rows(session, branch, percents)]
+    figures = ["queued_jobs", "running_jobs", "gpus_used", "month_nu", *percents]
     columns = ["level", "project", "user", "weight", "used_nu", "on", *figures]
     table(session, columns, rows, right=len(figures), spare=["used_nu", "queued_jobs"])
 
@@ -54,7 +58,13 @@ def _rate(session: Session, column: str, value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else in_words(session, column, value)
 
 
-def _rows(session: Session, branch: Json) -> list[list[str]]:
+def _percents(branches: Sequence[Json]) -> list[str]:
+    """What is said of borrowing and lending, where the operator has limited it."""
+    limits = [each for branch in branches for each in Fields(branch).items(lambda item: Fields(item).told, "limits")]
+    return [name for name in _PERCENTS if any(each.get(name) is not None for each in limits)]
+
+
+def _rows(session: Session, branch: Json, percents: list[str]) -> list[list[str]]:
     """A line for the branch in total, and one for each machine with limits of its own."""
     told = Fields(branch)
     head = [
@@ -65,7 +75,7 @@ def _rows(session: Session, branch: Json) -> list[list[str]]:
         _number(branch.get("used_nu")),
     ]
     limits = told.items(lambda item: Fields(item).told, "limits")
-    return [[*head, *_limits(session, each)] for each in limits]
+    return [[*head, *_limits(session, each), *(_percent(each.get(name)) for name in percents)] for each in limits]
 
 
 def _limits(session: Session, each: Json) -> list[str]:
@@ -83,6 +93,10 @@ def _limits(session: Session, each: Json) -> list[str]:
 def _of(session: Session, has: object, most: object) -> str:
     limit = session.texts("say.no_limit") if most is None else _number(most)
     return f"{_number(has)} / {limit}"
+
+
+def _percent(value: object) -> str:
+    return "-" if value is None else f"{_number(value)} %"
 
 
 def _number(value: object) -> str:

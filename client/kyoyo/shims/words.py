@@ -42,6 +42,8 @@ _REASONS: Mapping[str, str] = {
     "RUNNING_QUOTA": "AssocGrpJobsLimit",
     "GPU_QUOTA": "AssocGrpGRES",
     "NU_QUOTA": "AssocGrpBillingMinutes",
+    "BORROW_LIMIT": "AssocGrpGRES",
+    "KEPT_SHARE": "Resources",
     "BACKEND_OFFLINE": "PartitionDown",
     "EXCEEDS_MACHINE": "ReqNodeNotAvail",
     "NOT_ELIGIBLE": "InvalidAccount",

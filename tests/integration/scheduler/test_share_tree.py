@@ -232,6 +232,39 @@ async def test_a_setting_takes_effect_when_it_says_and_keeps_what_it_does_not_na
     assert [each.version for each in later.history] == sorted(each.version for each in later.history)
 
 
+@pytest.mark.parametrize(
+    ("of_alice", "of_bob", "starts", "why"),
+    [
+        ({"max_borrow_percent": 50}, {}, 6, "BORROW_LIMIT"),
+        ({"max_borrow_percent": 0}, {}, 4, "BORROW_LIMIT"),
+        ({}, {"max_lend_percent": 25}, 5, "KEPT_SHARE"),
+        ({"max_borrow_percent": 50}, {"max_lend_percent": 0}, 4, "KEPT_SHARE"),
+        ({}, {}, 8, None),
+    ],
+)
+async def test_idle_share_is_borrowed_and_lent_as_far_as_is_set(
+    world: World, of_alice: dict[str, int], of_bob: dict[str, int], starts: int, why: str | None
+) -> None:
+    alice, bob = await world.member("alice"), await world.member("bob")
+    await set_of(world, alice, weight=1, **of_alice)
+    await set_of(world, bob, weight=1, **of_bob)
+    jobs = [await world.submit(alice, a_submission(gpus=1, body=HOUR)) for _ in range(9)]
+    await world.dispatch()
+    assert await started(world, jobs) == list(range(starts))
+    if why is not None:
+        waiting = (await world.job(jobs[8])).waiting
+        assert waiting is not None
+        assert (waiting.reason, waiting.facts["nominal"], waiting.facts["held"]) == (why, 4, starts)
+    async with world.as_tenant(alice) as conn:
+        seen = await service.share_tree(conn, alice.organisation_id, now=world.now)
+    total, change = seen.branches[0].limits[0], seen.history[-1]
+    assert total.max_borrow_percent == change.max_borrow_percent == of_alice.get("max_borrow_percent")
+    assert total.max_lend_percent is change.max_lend_percent is None
+    async with world.as_tenant(bob) as conn:
+        with pytest.raises(errors.Refusal):
+            await service.share_tree(conn, alice.organisation_id, now=world.now)
+
+
 async def test_only_sensible_settings_of_what_exists_are_taken(world: World, subtests: pytest.Subtests) -> None:
     alice = await world.member("alice")
     stranger = (await world.member("bob")).person_id
@@ -243,6 +276,10 @@ async def test_only_sensible_settings_of_what_exists_are_taken(world: World, sub
         ({"max_running_jobs": None}, errors.InvalidShare),
         ({"max_ponies": 1}, errors.UnknownShareField),
         ({"backend": CLUSTER, "weight": 2}, errors.BackendHasNoWeight),
+        ({"max_lend_percent": 101}, errors.InvalidShare),
+        ({"max_borrow_percent": 10**9}, errors.InvalidShare),
+        ({"project": "default", "max_lend_percent": 0}, errors.OnlyOrganisationsLend),
+        ({"backend": CLUSTER, "max_borrow_percent": 0}, errors.OnlyOrganisationsLend),
         ({"backend": "nowhere", "max_gpus": 2}, errors.UnknownBackend),
         ({"project": "nothing", "weight": 2}, ProjectNotFound),
         ({"project": "default", "person_id": stranger, "weight": 2}, NotAMember),

@@ -58,6 +58,15 @@ def test_the_exchange_table_tells_what_holds_and_all_of_it_when_asked(portal: Fa
     assert len(json.loads(kyoyo(portal, "rates", "--json").out)["items"]) == 2
 
 
+def test_shares_tell_what_is_borrowed_and_lent_at_most_where_that_is_limited() -> None:
+    limits = {**LIMITS, "max_borrow_percent": 50, "max_lend_percent": None}
+    portal = FakePortal().on("GET /shares", {"branches": [{**USER, "limits": [limits, LIMITS]}], "history": []})
+    head, total, other = kyoyo(portal, "shares", COLUMNS="200", KYOYO_LANG="en").out.splitlines()
+    assert head.endswith("borrows at most")
+    assert (total.split()[-2:], other.split()[-1]) == (["50", "%"], "-")
+    assert "借入上限" in kyoyo(portal, "shares", COLUMNS="200", KYOYO_LANG="ja").out
+
+
 def test_shares_tell_each_branch_with_what_it_has_and_may_have(portal: FakePortal) -> None:
     ran = kyoyo(portal, "shares", COLUMNS="200", KYOYO_LANG="en")
     total, machine = ran.out.splitlines()[1:]
@@ -65,6 +74,7 @@ def test_shares_tell_each_branch_with_what_it_has_and_may_have(portal: FakePorta
         assert word in total
     assert "h200" in machine
     assert "8 / 8" in machine
+    assert "borrows" not in ran.out
     assert json.loads(kyoyo(portal, "shares", "--json").out)["branches"] == [USER]
 
 

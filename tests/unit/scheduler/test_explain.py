@@ -41,6 +41,8 @@ FACTS = {
     "used": 4,
     "asked": 1,
     "max": 4,
+    "held": 3.5,
+    "nominal": 2.67,
     "backend": "h200",
     "code": "declaration-expired",
 }

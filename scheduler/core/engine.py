@@ -7,7 +7,6 @@ line finds the first job that fits without looking at those that do not (line.py
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -164,6 +163,16 @@ class Engine:
         self._order.returned(job, now_s)
         self._wait(job)
 
+    def past(self) -> list[int]:
+        """Of each node of the tree: its use without that of what runs (Tree.past)."""
+        tree = self._tree
+        used = [tree.past(node) for node in range(len(tree.paths))]
+        for number, job in self.running.items():
+            before = self._rate(job) * tree.worth(self._since[number])
+            for node in tree.paths[job.leaf]:
+                used[node] += before
+        return used
+
     # -- what starts ---------------------------------------------------------------------------------------------------
 
     def decide(self, now_s: int, most: int = FOREVER) -> list[Request]:
@@ -307,29 +316,18 @@ class Engine:
 
     def ranking(self, machine: int, now_s: int, most: int) -> list[int]:
         """Who would come next, at most so many, if each that comes took what it asks for. Changes nothing."""
-        room, order, tree = self._machines[machine].room, self._order, self._tree
-        found = [job.number for job, keeps in order.ahead(machine, room) if keeps][:most]
-        seen, supposed = set(found), list[Request]()
+        order, tree = self._order, self._tree
+        found = [job.number for job, keeps in order.ahead(machine, self._machines[machine].room) if keeps][:most]
+        seen, supposed, least = set(found), list[Request](), order.least()
         for queue in self._tiers(machine):
-            heads = [(order.turn(line), next(places), places, line) for line, places in queue.ordered()]
-            heapq.heapify(heads)
-            while heads and len(found) < most:
-                turn, place, places, line = heads[0]
-                now_turn = order.turn(line)
-                if now_turn != turn:
-                    heapq.heapreplace(heads, (now_turn, place, places, line))
-                    continue
-                job = place[2]
+            for job in queue.in_turn(least):
+                if len(found) >= most:
+                    break
                 if job.number not in seen:
                     found.append(job.number)
                 supposed.append(job)
                 tree.supposed(job.leaf, self._rate(job), now_s)
                 order.supposed(job.leaf)
-                follows = next(places, None)
-                if follows is None:
-                    heapq.heappop(heads)
-                else:
-                    heapq.heapreplace(heads, (order.turn(line), follows, places, line))
         for job in supposed:
             tree.supposed(job.leaf, -self._rate(job), now_s)
             order.supposed(job.leaf)

@@ -5,7 +5,7 @@ For each shape there is a column with the shortest limit of each line: what fits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,38 @@ from numpy.typing import NDArray
 from scheduler.core.line import Line, Place, Shapes
 from scheduler.core.orders.order import Least, Order
 from scheduler.core.pool import Room
+from scheduler.core.request import Request
 from scheduler.core.turns import Turns
 
 _NEVER = 1 << 62
+
+
+class _Cursor:
+    """Where a walk down a line stands."""
+
+    __slots__ = ("_places", "head")
+
+    def __init__(self, line: Line) -> None:
+        self._places = iter(line)
+        self.head = next(self._places)
+
+    def advance(self) -> bool:
+        """False: the line is over."""
+        follows = next(self._places, None)
+        if follows is not None:
+            self.head = follows
+        return follows is not None
+
+
+class _Cursors(dict[int, _Cursor]):
+    """Of lines, each from its head when it is first looked at."""
+
+    def __init__(self, lines: Mapping[int, Line]) -> None:
+        self._lines = lines
+
+    def __missing__(self, line: int) -> _Cursor:
+        found = self[line] = _Cursor(self._lines[line])
+        return found
 
 
 class Queue:
@@ -68,9 +97,15 @@ class Queue:
         if not waiting:
             self._forget(line)
 
-    def ordered(self) -> Iterator[tuple[int, Iterator[Place]]]:
-        """Each line, and all of it in its order."""
-        return ((line, iter(waiting)) for line, waiting in self.lines.items())
+    def in_turn(self, least: Least) -> Iterator[Request]:
+        """One after the other as if each had started; between two of them the order is told to suppose so."""
+        cursors = _Cursors(self.lines)
+        turns = Turns(self._order, cursors, np.flatnonzero(self._waits), self._members.__getitem__, least)
+        while (line := turns.first()) is not None:
+            yield cursors[line].head[2]
+            if not cursors[line].advance():
+                del cursors[line]
+            turns.started()
 
     def turns(self, least: Least) -> Turns:
         """Of all lines."""

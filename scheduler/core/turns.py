@@ -7,17 +7,22 @@ turn of the least line known. So what comes first is exactly what would come fir
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.core.line import Line, Place
+from scheduler.core.line import Place
 from scheduler.core.orders.order import Least, Order, Turn
 
 _Entry = tuple[Turn, Place, int]
 """Whose turn it is: (turn, first of the line, line)."""
+
+
+class _Headed(Protocol):
+    @property
+    def head(self) -> Place: ...
 
 
 class Turns:
@@ -26,7 +31,7 @@ class Turns:
     def __init__(
         self,
         order: Order,
-        lines: dict[int, Line],
+        lines: Mapping[int, _Headed],
         groups: NDArray[Any],
         members: Callable[[int], Iterable[int]],
         least: Least,

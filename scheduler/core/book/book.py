@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
 from scheduler.core.book.aside import Aside, aside, never
+from scheduler.core.book.compare import differences
 from scheduler.core.book.leaves import Asker
 from scheduler.core.book.queued import Columns, Queued
 from scheduler.core.book.seconds import Clock
@@ -78,6 +80,7 @@ class Book:
         self._throttles: dict[UUID, Throttle] = {}
         self._unconfirmed: set[int] = set()
         self._fresh: set[int] = set()
+        self._rest: Iterator[int] = iter(())
         self._looked_at_s = self._ranked_at_s = self._contested = 0
         for each in sorted(holding, key=_by_hand_over):
             self._holding[self._known(each.attempt_id, each.seq)] = each
@@ -175,6 +178,12 @@ class Book:
             nevers=tuple(self._ordered_nevers()),
             preempts=preempts,
         )
+
+    def differs_from(self, waiting: Iterable[Waiting], holding: Iterable[Holding]) -> Sequence[str]:
+        """What a reading of everything says otherwise, a line for each attempt; empty: nothing. A walk along all."""
+        known = {job.attempt_id: job for job in self._waiting.jobs()}
+        held = {each.attempt_id: each for each in self._holding.values()}
+        return [*differences(known, waiting, "waits"), *differences(held, holding, "is held")]
 
     @property
     def waits_for_anything(self) -> bool:
@@ -428,11 +437,17 @@ class Book:
     # -- why the others wait -------------------------------------------------------------------------------------------
 
     def _waits(self, now_s: int, explained: int) -> list[Wait]:
-        """Of those that are new or other, and of the first in line: of all where they are few."""
-        ranked, few = [], self.in_contest <= explained
-        if few or now_s - self._ranked_at_s >= _AGAIN_S:
-            self._ranked_at_s = now_s
+        """Of those that are new or other, and of all where they are few; else of some after the others, in turn.
+
+        Places are told where all are few: in a long line others tell them (the forecast).
+        """
+        if self.in_contest <= explained:
             ranked = list(self._world.waits_in_line(now_s, explained))
+        elif now_s - self._ranked_at_s >= _AGAIN_S:
+            self._ranked_at_s = now_s
+            ranked = list(self._world.reasons(islice(self._round(), explained)))
+        else:
+            ranked = []
         known = {wait[0] for wait in ranked}
         waits = [self._wait(*each) for each in ranked]
         for number in sorted(self._fresh)[:explained]:
@@ -442,6 +457,17 @@ class Book:
                 if found is not None:
                     waits.append(found)
         return waits
+
+    def _round(self) -> Iterator[int]:
+        """All of the contest, again and again."""
+        while True:
+            number = next(self._rest, None)
+            if number is None:
+                self._rest = iter(list(self._world.engine.waiting))
+                number = next(self._rest, None)
+            if number is None:
+                return
+            yield number
 
     def _reason(self, number: int) -> Wait | None:
         job = self._waiting[number]

@@ -238,6 +238,15 @@ class World:
                 why, facts = self._telling.crowded(job, name)
                 yield number, why, {"position": position, **facts, **queue}
 
+    def reasons(self, numbers: Iterable[int]) -> Iterator[tuple[int, *Reason]]:
+        """Of these, as far as they are in the contest: without their positions."""
+        for number in numbers:
+            place = self.engine.waiting.get(number)
+            if place is not None:
+                name = self.names[place[2].machine]
+                barred = self._telling.barred(place[2], name)
+                yield number, *(self._telling.crowded(place[2], name) if barred is None else barred)
+
     def reason(self, number: int, job: Waiting, *, inside: Inside | None = None) -> Reason | None:
         """Of one alone: without its position."""
         request = self._request(number, job, job.walltime_s, self._clock.second(job.submitted_at))
@@ -346,9 +355,9 @@ def askers_of(queued: Queued) -> set[Asker]:
     if found is None:
         return set()
     columns, rows = found
-    hurried = np.array([each.service_class is ServiceClass.INTERACTIVE for each in columns.shapes], dtype=bool)
-    pairs = np.unique(np.stack((columns.leaf[rows], hurried[columns.shape[rows]])), axis=1)
-    return {Asker(columns.leaves[leaf], is_hurried=bool(is_hurried)) for leaf, is_hurried in pairs.T.tolist()}
+    hurried = np.array([each.service_class is ServiceClass.INTERACTIVE for each in columns.shapes], dtype=np.intp)
+    different = np.unique(2 * columns.leaf[rows] + hurried[columns.shape[rows]]).tolist()
+    return {Asker(columns.leaves[each // 2], is_hurried=bool(each % 2)) for each in different}
 
 
 def asker_of(job: Waiting | Holding) -> Asker:

@@ -12,6 +12,11 @@ _SIZE: Final = (
     "計算機の規模を超えています。GPU・QPU・ノードの数を減らして再投入してください。",
     "It is larger than the machine. Submit it again with fewer GPUs, QPUs or nodes.",
 )
+_NODE: Final = (
+    "ノードが今この操作を受け付けない状態です。計算機側の状態(稼働中のジョブ、担当者による停止)を確かめてください。",
+    "The node is in no state for this now. Look at it on the machine: does something run there, has somebody drained it?",
+)
+"""Of the power and service of nodes: for operators."""
 _LAYOUT: Final = (
     "GPU・CPU・メモリをノード数とタスク数で割り切れるように指定して再投入してください。",
     "Ask for GPUs, CPUs and memory that divide evenly among nodes and tasks.",
@@ -199,6 +204,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = {
         ),
         _SITE,
     ),
+    **dict.fromkeys(("unknown-node", "node-not-ours", "node-not-idle", "node-not-ready"), _NODE),
 }
 
 UNSUPPORTED: Final = _FEATURE

@@ -14,7 +14,7 @@ _SIZE: Final = (
 )
 _NODE: Final = (
     "ノードが今この操作を受け付けない状態です。計算機側の状態(稼働中のジョブ、担当者による停止)を確かめてください。",
-    "The node is in no state for this now. Look at it on the machine: does something run there, has somebody drained it?",
+    "The node is in no state for this now. Look at the machine: does something run there, did somebody drain it?",
 )
 """Of the power and service of nodes: for operators."""
 _LAYOUT: Final = (

@@ -116,6 +116,14 @@ class Queued:
         """Those that are no rows of columns."""
         return iter(list(self._told.items()))
 
+    def jobs(self) -> Iterator[Waiting]:
+        """All of them, as objects."""
+        yield from list(self._told.values())
+        columns, rows = self.rows() or (None, ())
+        for index in rows:
+            assert columns is not None
+            yield columns.waiting(int(index))
+
     def tell(self, chosen: NDArray[Any]) -> None:
         """These rows, by their places, are objects from now on."""
         for index in np.flatnonzero(chosen & self._here).tolist():

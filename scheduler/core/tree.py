@@ -94,6 +94,10 @@ class Tree:
         """Use of the past of this node, in milli-NU-seconds as decayed to now: as if it were used at this instant."""
         self._used[node] += amount * self._growth(now_s) * _LN2_MICRO // (_MICRO * self._half_life_s)
 
+    def remembers(self, node: int, past: int) -> None:
+        """What `past` said of the same branch in another tree of the same clock and half-life."""
+        self._used[node] += past
+
     def _between(self, span: tuple[int, int]) -> int:
         since_s, until_s = span
         return self._growth(until_s) - self._growth(since_s)

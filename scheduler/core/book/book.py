@@ -81,6 +81,7 @@ class Book:
         self._unconfirmed: set[int] = set()
         self._fresh: set[int] = set()
         self._rest: Iterator[int] = iter(())
+        self._opened_s, self._settled = self._clock.next_second(now), terms
         self._looked_at_s = self._ranked_at_s = self._contested = 0
         for each in sorted(holding, key=_by_hand_over):
             self._holding[self._known(each.attempt_id, each.seq)] = each
@@ -140,6 +141,7 @@ class Book:
         if before.weights != terms.weights or before.nu_per_hour != terms.nu_per_hour or _tops(before) != _tops(terms):
             self._open(now)
         else:  # also where it is the same: a new month has begun with nothing used
+            self._settled = terms
             self._world.settle(terms)
 
     def dated(self, calendar: Calendar) -> None:
@@ -222,8 +224,12 @@ class Book:
             terms=self._terms,
             policy=self._policy,
             people=self._people(),
-            owed=None if before is None else before.owed(),
+            used_at_s=self._opened_s,
+            before=before,
         )
+        if before is not None and self._terms is self._settled:
+            self._world.spent(before.gate.spent)
+        self._settled = self._terms
         self._world.dated(self._calendar)
         self._asides, self._nevers, self._insides, self._throttles, self._wakes = {}, {}, {}, {}, []
         self._unconfirmed = set()

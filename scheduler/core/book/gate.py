@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
@@ -10,7 +11,7 @@ from hpc_adapters.contract import Resources
 from scheduler.core.book.borrowing import Borrowing
 from scheduler.core.book.borrowing import Size as MachineSize
 from scheduler.core.book.gauges import Gauges, NodePlace, Size
-from scheduler.core.book.leaves import Leaves
+from scheduler.core.book.leaves import Asker, Leaves
 from scheduler.core.book.seconds import Clock
 from scheduler.core.book.terms import Terms
 from scheduler.core.hall import Hall
@@ -36,6 +37,8 @@ class Gate:
         self._wall_s: dict[UUID, int] = {}
         self._counted: dict[int, Size] = {}
         self._now_s = 0
+        self.spent: Counter[tuple[Asker, str]] = Counter()
+        """Of whom, and with which backend: what was used since the terms were read."""
         self.micro_nu: dict[int, tuple[int, int]] = {}
         """Full size, and that of all calls, of jobs by number."""
         self.micro_nu_of: Callable[[int], int] = lambda _number: 0
@@ -47,13 +50,20 @@ class Gate:
             self._now_s, self._wall_s = now_s, {}
 
     def settle(self, terms: Terms) -> None:
-        """What holds from now on; what runs is counted again."""
+        """What holds from now on; what runs is counted again. In the terms is all that has been used by now."""
+        self.spent.clear()
+        self.grown(terms)
+
+    def grown(self, terms: Terms) -> None:
+        """The same with more branches: what was used since the terms were read is used."""
         self._standings, self._wall_s = terms.standings, {}
         limits, used = _limits(terms, self._leaves)
         levels = {node: self._leaves.level(node) for node, _ in limits}
         self._gauges.limit(limits, levels, used)
         for size in self._counted.values():
             self._gauges.count(size, 1)
+        for (asker, backend), micro_nu in self.spent.items():
+            self._gauges.used(self._leaves.of(asker), backend, micro_nu)
         self.borrowing.settle(terms.nominal)
 
     # -- as the engine asks --------------------------------------------------------------------------------------------
@@ -101,8 +111,10 @@ class Gate:
         organisation = self._leaves.organisation(job.leaf)
         return self._gauges.refusal(self.size(job)) or self.borrowing.refusal(organisation, job.machine, job.units)
 
-    def used(self, leaf: int, backend: str, micro_nu: int) -> None:
-        self._gauges.used(leaf, backend, micro_nu)
+    def used(self, asker: Asker, backend: str, micro_nu: int) -> None:
+        """By what has ended since the terms were read. Its branch is known."""
+        self.spent[asker, backend] += micro_nu
+        self._gauges.used(self._leaves.of(asker), backend, micro_nu)
 
     def size(self, job: Request) -> Size:
         known = self.micro_nu.get(job.number)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
 from scheduler.core.book.terms import Terms
 from scheduler.core.branches import Branch, Leaf, branches_of
 from scheduler.core.tree import Node, Tree
+
+_NOTHING: Mapping[Branch, int] = {}
 
 
 class Asker(NamedTuple):
@@ -22,13 +24,23 @@ class Asker(NamedTuple):
 class Leaves:
     """Grows as new users and organisations come, each with what it had used when the terms were read (at now_s).
 
+    past: of branches whose use is better known than that, from the tree before (Tree.past).
+
     An organisation's calls are a leaf of their own, which goes before all others of it; then comes what its people sit
     before (interactive work), which is limited as all that is theirs.
     """
 
-    def __init__(self, terms: Terms, people: Iterable[Asker], *, half_life_s: int, now_s: int) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        people: Iterable[Asker],
+        *,
+        half_life_s: int,
+        now_s: int,
+        past: Mapping[Branch, int] = _NOTHING,
+    ) -> None:
         self.tree = Tree([], half_life_s=half_life_s)
-        self._terms, self._now_s = terms, now_s
+        self._terms, self._now_s, self.past = terms, now_s, dict(past)
         self._nodes: dict[Branch, int] = {}
         self._calls: dict[UUID, int] = {}
         self._hurried: dict[int, int] = {}
@@ -72,8 +84,15 @@ class Leaves:
             return known
         above = self.node(branch[:-1]) if len(branch) > 1 else None
         node = self._nodes[branch] = self.tree.add(Node(str(branch[-1]), self._weight(branch), above))
-        self.tree.used_before(node, self._terms.used_micro_nu.get(branch, 0) * 36 // 10, self._now_s)
+        if branch in self.past:
+            self.tree.remembers(node, self.past[branch])
+        else:
+            self.tree.used_before(node, self._terms.used_micro_nu.get(branch, 0) * 36 // 10, self._now_s)
         return node
+
+    def branches(self) -> Mapping[Branch, int]:
+        """All that are known, and their nodes."""
+        return self._nodes
 
     def level(self, node: int) -> int:
         """0: an organisation."""

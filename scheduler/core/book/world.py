@@ -20,6 +20,7 @@ from scheduler.core.book.seconds import Clock
 from scheduler.core.book.telling import Reason, Telling
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.book.units import units_of
+from scheduler.core.branches import Branch
 from scheduler.core.engine import Engine, Machine, Ran
 from scheduler.core.hall import Booking, Hall
 from scheduler.core.orders.kyoyo import Kyoyo
@@ -40,8 +41,8 @@ _SPARE_TIER: Final = STANDARD + 1
 class World:
     """Nothing waits or runs in it yet. Numbers are those of the book; machines the backends, in the order of names.
 
-    people: who is known to ask. owed: of each organisation, as `owed` said it of the world before; None: nobody
-    remembers.
+    people: who is known to ask. used_at_s: when the past in the terms was read. before: the world before, which has a
+    better memory of who used what and who owes.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class World:
         terms: Terms,
         policy: Policy,
         people: Iterable[Asker],
-        owed: Mapping[UUID, int] | None,
+        used_at_s: int,
+        before: World | None = None,
     ) -> None:
-        leaves = Leaves(terms, people, half_life_s=policy.half_life_s, now_s=now_s)
+        past = {} if before is None else before.past()
+        leaves = Leaves(terms, people, half_life_s=policy.half_life_s, now_s=used_at_s, past=past)
         self._clock, self._shapes, self._leaves, self._terms = clock, shapes, leaves, terms
         self.names = sorted(pools)
         self._machine = {name: index for index, name in enumerate(self.names)}
@@ -71,7 +74,8 @@ class World:
         self._inside: set[int] = set()
         """What runs in reservations."""
         rooms = self._built(policy)
-        self.order = _order(leaves, rooms, now_s, _debts(terms, leaves.organisations()) if owed is None else owed)
+        owed = _debts(terms, leaves.organisations()) if before is None else before.owed()
+        self.order = _order(leaves, rooms, now_s, owed)
         self.gate = Gate(leaves, shapes, rooms, clock)
         machines = [Machine(room, 1) for room in rooms]
         self.engine = Engine(self.order, leaves.tree, machines, self.gate)
@@ -169,7 +173,7 @@ class World:
     def used(self, held: Holding, micro_nu: int) -> None:
         """It has ended, and used so much: of limits by the month. What a call used is its user's."""
         if held.backend in self.halls:
-            self.gate.used(self._leaves.of(asker_of(held)._replace(is_call=False)), held.backend, micro_nu)
+            self.gate.used(asker_of(held)._replace(is_call=False), held.backend, micro_nu)
 
     def returned(self, number: int, now_s: int) -> None:
         """A start that did not happen."""
@@ -257,6 +261,17 @@ class World:
             return barred
         return self._telling.crowded(request, job.backend, None if inside is None else inside.reservation_id)
 
+    def spent(self, known: Mapping[tuple[Asker, str], int]) -> None:
+        """What was used of limits by the month since the terms were read, as the gate of the world before knows it."""
+        for (asker, backend), micro_nu in known.items():
+            if self._leaf(asker) is not None:
+                self.gate.used(asker, backend, micro_nu)
+
+    def past(self) -> dict[Branch, int]:
+        """What each branch has used, without what runs: for the tree after this one."""
+        used = self.engine.past()
+        return self._leaves.past | {branch: used[node] for branch, node in self._leaves.branches().items()}
+
     def owed(self) -> dict[UUID, int]:
         """What each organisation has held beyond its entitlement lately, in micro-NU per hour."""
         known = self._leaves.organisations().items()
@@ -322,7 +337,7 @@ class World:
         if not all(self.order.grown(new) for new in range(before, len(tree.paths))):
             return None
         if len(tree.paths) > before:
-            self.gate.settle(self._terms)  # of the limits, those of the new branches
+            self.gate.grown(self._terms)  # of the limits, those of the new branches
         return node
 
     def _all_changed(self) -> None:

@@ -112,6 +112,7 @@ class Site:
         self.bookings: dict[int, Booking] = {}
         self.spent: Counter[Place] = Counter()
         self.done: list[UUID] = []
+        self.again: list[UUID] = []
         self.given_up: list[UUID] = []
         self.reasons: dict[UUID, str] = {}
         self.asked: list[tuple[datetime, UUID]] = []
@@ -195,9 +196,13 @@ class Site:
         charge = None if held is None else self._charge(held)
         self.book.gone(attempt_id, self.now, charge, seq=attempt_id.int)
 
+    def put_off(self, attempt_id: UUID, seconds: float) -> None:
+        """It ends so much later than it would."""
+        self.ends[attempt_id] += timedelta(seconds=seconds)
+
     def _comes_again(self, attempt_id: UUID, held: Holding) -> None:
         """It made room: another attempt of the same work, which is charged anew."""
-        self.done.remove(attempt_id)
+        self.again.append(self.done.pop())
         again = self.submit(replace(self.wishes[attempt_id], begin_in_s=0))
         self.waiting[again] = replace(self.waiting[again], submitted_at=held.sent_at or self.now)
         self.book.waits(self.waiting[again], self.now)
@@ -408,10 +413,6 @@ class Site:
             held = self.holding[each.attempt_id]
             assert held.service_class is ServiceClass.SPOT
             assert held.asked_to_leave_at is None
-
-    def check_reasons(self) -> None:
-        """Nobody waits without having been told why."""
-        assert set(self.waiting) <= set(self.reasons), set(self.waiting) - set(self.reasons)
 
     def drain(self, *, rounds: int, step_s: float = 60) -> int:
         """No more faults, nothing new: how many rounds until nothing is left."""

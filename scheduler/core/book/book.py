@@ -299,10 +299,8 @@ class Book:
         self._insides.pop(number, None)
         self._fresh.discard(number)
         self._world.left(number)
-        if job.task is not None and job.task.array_id in self._throttles:
-            throttle = self._throttles[job.task.array_id]
-            (throttle.runs if has_started else throttle.gone)(number)
-            self._let_in(throttle)
+        if job.task is not None:
+            self._leave_array(job.task.array_id, number, has_started=has_started)
 
     def _take_out(self, number: int, now: datetime, charge: Charge | None = None) -> None:
         now_s = self._clock.next_second(now)
@@ -312,11 +310,17 @@ class Book:
         self._world.ended(number, now_s, self._ran(number, charge, now_s))
         if charge is not None and held is not None:
             self._world.used(held, charge.micro_nu)
-        array_id = None if held is None else held.array_id
-        if array_id is not None and array_id in self._throttles:
-            throttle = self._throttles[array_id]
-            throttle.gone(number)
-            self._let_in(throttle)
+        if held is not None and held.array_id is not None:
+            self._leave_array(held.array_id, number)
+
+    def _leave_array(self, array_id: UUID, number: int, *, has_started: bool = False) -> None:
+        throttle = self._throttles.get(array_id)
+        if throttle is None:
+            return
+        (throttle.runs if has_started else throttle.gone)(number)
+        self._let_in(throttle)
+        if not throttle and self._throttles.get(array_id) is throttle:
+            del self._throttles[array_id]
 
     def _ran(self, number: int, charge: Charge | None, now_s: int) -> Ran:
         """For so long at its rate it would have used what it is charged."""

@@ -164,6 +164,7 @@ def nothing_is_left(site: Site) -> None:
     site.wait(2_000)
     assert site.book.differs_from([], []) == []
     assert site.book.in_contest == 0
+    assert not site.book._throttles
     site.max_running = 2
     site.limits[branch_of(1), None] = Limits(max_running_jobs=1, max_gpus=12)
     site.agree()

@@ -77,6 +77,9 @@ class Book:
         self._nevers: dict[int, Never] = {}
         self._wakes: list[tuple[datetime, int]] = []
         self._insides: dict[int, Waiting] = {}
+        self._leaving: set[int] = set()
+        self._yielding: dict[str, set[int]] = {}
+        """Of each machine what may have to make room."""
         self._throttles: dict[UUID, Throttle] = {}
         self._unconfirmed: set[int] = set()
         self._fresh: set[int] = set()
@@ -163,9 +166,8 @@ class Book:
         is_time = now_s - self._looked_at_s >= _AGAIN_S
         if is_time:
             self._looked_at_s = now_s
-        for number, held in self._holding.items():
-            if held.leaving:
-                self._hold(number, held, now)  # it has left by then, or is expected at its walltime again
+        for number in sorted(self._leaving & self._holding.keys()):
+            self._hold(number, self._holding[number], now)  # it has left by then, or is expected at its walltime again
         world.watch(self._spare)
         world.begin(now, now_s, anew=is_time)
         self._contested = self.in_contest
@@ -284,6 +286,9 @@ class Book:
             self._arrive(number, self._waiting[number])
 
     def _hold(self, number: int, held: Holding, now: datetime) -> None:
+        (self._leaving.add if held.leaving else self._leaving.discard)(number)
+        if held.service_class in GIVES_WAY:
+            self._yielding.setdefault(held.backend, set()).add(number)
         if not self._world.held(number, held, self._clock.second(held.sent_at or now)):
             return self._open(now)
         if held.array_id is not None and held.array_id in self._throttles:
@@ -307,6 +312,9 @@ class Book:
         if number in self._waiting:
             self._leave_queue(number)
         held = self._holding.pop(number, None)
+        self._leaving.discard(number)
+        if held is not None:
+            self._yielding.get(held.backend, set()).discard(number)
         self._world.ended(number, now_s, self._ran(number, charge, now_s))
         if charge is not None and held is not None:
             self._world.used(held, charge.micro_nu)
@@ -410,7 +418,7 @@ class Book:
     @property
     def _spare(self) -> set[str]:
         """Machines on which something runs that may have to make room."""
-        return {each.backend for each in self._holding.values() if each.service_class in GIVES_WAY}
+        return {name for name, numbers in self._yielding.items() if numbers}
 
     def _make_room(self, now: datetime, recent: Counter[UUID]) -> Iterator[Preempt]:
         """For the first in line of each machine."""

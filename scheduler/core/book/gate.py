@@ -104,6 +104,10 @@ class Gate:
     def standing(self, organisation: UUID) -> Standing:
         return self._standings.get(organisation, _UNKNOWN)
 
+    def binds(self, job: Request) -> bool:
+        """Whether its end may let others start on other machines, by a limit in total."""
+        return job.leaf not in self._leaves.calls and self._gauges.binds(job.leaf)
+
     def refusal(self, job: Request) -> Refused | None:
         """Which limit of its branches it would break, or of what its organisation may borrow."""
         if job.leaf in self._leaves.calls:

@@ -48,6 +48,14 @@ class Gauge:
             self.gpus += sign * size.gpus
         self.micro_nu += sign * self._micro_nu(size)
 
+    @property
+    def is_near(self) -> bool:
+        """No more jobs may run; or other than jobs is limited, of which one never knows who waits for the last bit."""
+        limits = self.limits
+        if limits.max_gpus is not None or limits.max_month_micro_nu is not None:
+            return True
+        return limits.max_running_jobs is not None and self.running >= limits.max_running_jobs
+
     def refuses(self, backend: str, gpus: int) -> bool:
         """Any job of so many GPUs, whatever its length."""
         if self.backend is not None and self.backend != backend:
@@ -107,6 +115,10 @@ class Gauges:
         for gauge in self._of(leaf):
             if gauge.backend in {None, backend}:
                 gauge.micro_nu += micro_nu
+
+    def binds(self, leaf: int) -> bool:
+        """Whether what ends there may let others start, also elsewhere."""
+        return any(gauge.is_near for gauge in self._of(leaf))
 
     def longest(self, leaf: int, backend: str, gpus: int) -> int:
         """FOREVER, or below 0 if no job of so many GPUs may start."""

@@ -166,9 +166,10 @@ class World:
         job = self.engine.running.get(number)
         if job is not None:
             self._uncounted[self.names[job.machine]].discard(number)
+            if self.gate.binds(job):
+                self._all_changed()
             self.engine.ended(number, now_s, ran)
             self.gate.micro_nu.pop(number, None)
-            self._all_changed()  # a limit in total may let others start elsewhere
 
     def used(self, held: Holding, micro_nu: int) -> None:
         """It has ended, and used so much: of limits by the month. What a call used is its user's."""

@@ -5,11 +5,13 @@ does not change with who has work. In exact whole numbers: amounts are held × S
 so that every percent of every share is whole. A machine that cannot be divided (one GPU, one QPU) is shared in time
 alone: no share of it would hold anything, and it is not limited here.
 
-    may hold       (100 + max_borrow) % of the nominal share
-    keeps free     (100 − max_lend) % of the nominal share, less what it holds itself
-    start allowed  it stays within its nominal share, or within what it may hold and beside what all others keep free
+    may hold  (100 + max_borrow) % of the nominal share
+    keeps     (100 − max_lend) % of the nominal share: what it does not hold of that is kept from borrowers
+    borrows   who is beyond its nominal share after a start: only beside all that the others keep
 
-Each organisation keeps at most its nominal share, so what stays within one never takes what another keeps.
+Within its nominal share nobody is held up here, and has its turn and its reservations as if nothing were limited. So
+it may take what a third keeps, where its own is lent; then nobody borrows until as much has come back, which is within
+the longest limit. Where nobody lends anything, nobody is ever beyond its nominal share.
 """
 
 from __future__ import annotations
@@ -60,8 +62,9 @@ class Borrowing:
         """What is set from now on; all that runs is counted again."""
         self._nominal = dict(nominal)
         self._scale = _PERCENT * sum(each.weight for each in nominal.values())
-        self._lends_all = all(each.max_lend_percent is None for each in nominal.values())
-        self.is_limited = not self._lends_all or any(each.max_borrow_percent is not None for each in nominal.values())
+        self.is_limited = any(
+            each.max_borrow_percent is not None or each.max_lend_percent is not None for each in nominal.values()
+        )
         self._held: list[dict[UUID, int]] = [{} for _ in self._sizes]
         self._all_held = [0] * len(self._sizes)
         self._kept = [sum(self._keeps(each, machine) for each in nominal) for machine in range(len(self._sizes))]
@@ -126,11 +129,10 @@ class Borrowing:
         most = self._most(organisation, machine)
         if most is not None and after > most:
             return Why.BORROW_LIMIT
-        if self._lends_all:
-            return None
         others_keep = self._kept[machine] - self._keeps(organisation, machine)
-        taken = self._scale * (self._all_held[machine] + units) + others_keep
-        return Why.KEPT_SHARE if taken > self._scale * self._sizes[machine].units else None
+        after_all = self._scale * (self._all_held[machine] + units) + others_keep
+        is_kept = others_keep and after_all > self._scale * self._sizes[machine].units
+        return Why.KEPT_SHARE if is_kept else None
 
     def _is_divided(self, machine: int) -> bool:
         return self._sizes[machine].pieces > 1
@@ -144,12 +146,14 @@ class Borrowing:
             return None
         return self._nominal_of(organisation, machine) * (_PERCENT + beyond) // _PERCENT
 
-    def _keeps(self, organisation: UUID, machine: int) -> int:
+    def _own(self, organisation: UUID, machine: int) -> int:
+        """What it never lends."""
         lends = self._nominal.get(organisation, _NONE).max_lend_percent
-        if lends is None:
-            return 0
-        kept = self._nominal_of(organisation, machine) * (_PERCENT - lends) // _PERCENT
-        return max(0, kept - self._scale * self.held(organisation, machine))
+        return 0 if lends is None else self._nominal_of(organisation, machine) * (_PERCENT - lends) // _PERCENT
+
+    def _keeps(self, organisation: UUID, machine: int) -> int:
+        """What it never lends and does not hold."""
+        return max(0, self._own(organisation, machine) - self._scale * self.held(organisation, machine))
 
     def _count(self, organisation: UUID, machine: int, units: int) -> None:
         kept = self._keeps(organisation, machine)

@@ -44,6 +44,8 @@ class Settings:
     """So long after an end its result is looked for."""
     keep_runs_days: int | None = 90
     """So long a backend of ours keeps the folder of an attempt after its end; None: for ever."""
+    check_every_s: float = 600
+    """So often the dispatcher's book is compared with the database; where they differ, another one is opened."""
     park_s: float = 60
     """So long a job with a fault of ours stays out of the plan."""
     fiscal_year_wall: bool = True

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from infra.db.connection import reading, transaction
+from pricing.model import ServiceClass
 from scheduler.core.book.book import Book
+from scheduler.core.book.figures import Figures
 from scheduler.core.events import NeverReady, ReservationOver
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
@@ -26,7 +28,8 @@ async def tick(deps: Deps, now: datetime) -> int:
     deadline = asyncio.get_running_loop().time() + deps.settings.hand_over_budget_s
     moved = 0
     while True:
-        decided = await _cycle(deps, now)
+        with metrics.CYCLE.time():
+            decided = await _cycle(deps, now)
         rounds = await _hand_over(deps, decided, now, deadline)
         answered = sum(each.answered for each in rounds)
         moved += answered
@@ -64,6 +67,7 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
         deps.memory.forget()
         raise
     _show(kept.waiting_by_reason(now))
+    _show_shares(kept.figures(now))
     await preempt.carry_out(deps, decided.preempts, now)
     nevers = decided.nevers[: deps.settings.item_limit]
     await items.each("dispatch", nevers, lambda never: _end(deps, never, now))
@@ -82,6 +86,17 @@ def _show(counts: Mapping[str, int] | None) -> None:
     if counts is not None:
         for why in Why:
             metrics.WAITING.labels(why.value).set(counts.get(why.value, 0))
+
+
+def _show_shares(figures: Figures | None) -> None:
+    if figures is None:
+        return
+    for each in ServiceClass:
+        metrics.WAITING_BY_CLASS.labels(each.value).set(figures.waiting.get(each, 0))
+    metrics.HELD.set(figures.held_nu_per_h)
+    metrics.CAPACITY.set(figures.capacity_nu_per_h)
+    metrics.BORROWED.set(figures.borrowed_nu_per_h)
+    metrics.SHARE_ERROR.set(figures.share_error)
 
 
 async def _end(deps: Deps, never: Never, now: datetime) -> bool:

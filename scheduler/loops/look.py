@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from hpc_adapters.devices import Devices
 from infra.db.connection import Conn, reading
 from scheduler.core.book.book import Book, Charge
@@ -14,7 +16,7 @@ from scheduler.core.book.terms import Calendar
 from scheduler.core.snapshot import Holding, Waiting, Wall
 from scheduler.core.walls import FISCAL_YEAR, fiscal_year_end
 from scheduler.devices import Condition
-from scheduler.loops import agreements, sizes
+from scheduler.loops import agreements, metrics, sizes
 from scheduler.loops.deps import Deps
 from scheduler.loops.memory import Kept
 from scheduler.store import columns, feed, reservations
@@ -22,6 +24,10 @@ from scheduler.store import devices as device_store
 from scheduler.store.feed import Changes, Topic
 from scheduler.store.reservations import Ahead
 
+_log = structlog.get_logger(__name__)
+_COMPARED: Final = 20_000
+"""Of a longer queue not every job is compared."""
+_NAMED: Final = 10
 _READ_AGAIN: Final = timedelta(seconds=10)
 """What only the clock changes (a weight from an instant on, the end of a declaration) is read again after this."""
 
@@ -32,9 +38,35 @@ async def up_to_date(deps: Deps, now: datetime) -> Kept:
     if kept is None:
         await feed.forget(deps.pool, lease=deps.lease)
         kept = deps.memory.kept = await _opened(deps, now)
+        return kept
+    await _told(deps, kept, await feed.changes(deps.pool, lease=deps.lease), now)
+    if (now - kept.checked_at).total_seconds() < deps.settings.check_every_s or await _is_right(deps, kept, now):
+        return kept
+    deps.memory.forget()
+    return await up_to_date(deps, now)
+
+
+async def _is_right(deps: Deps, kept: Kept, now: datetime) -> bool:
+    """Whether the database says the same of every attempt; of a long queue, whether as many wait.
+
+    What has changed between the two readings is told, and not compared.
+    """
+    kept.checked_at = now
+    queued, live = await columns.load(deps.pool)
+    late = await feed.changes(deps.pool, lease=deps.lease)
+    await _told(deps, kept, late, now)
+    moved = {each.attempt_id for each in late.live.waiting} | {each.attempt_id for each in late.live.held}
+    moved |= late.live.gone.keys()
+    if len(queued) > _COMPARED:
+        found = [] if moved or kept.book.waiting == len(queued) + len(live.waiting) else ["another number waits"]
     else:
-        await _told(deps, kept, await feed.changes(deps.pool, lease=deps.lease), now)
-    return kept
+        waiting = [*live.waiting, *map(queued.waiting, range(len(queued)))]
+        told = kept.book.differs_from(waiting, live.held)
+        found = [line for line in told if UUID(line.partition(" ")[0]) not in moved]
+    if found:
+        metrics.BOOK_DIFFERENCES.inc(len(found))
+        _log.error("the book says otherwise than the database", differences=found[:_NAMED])
+    return not found
 
 
 async def _opened(deps: Deps, now: datetime) -> Kept:
@@ -67,6 +99,7 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
         ahead=ahead,
         devices=devices,
         read_at=now,
+        checked_at=now,
         organisations=organisations,
         reasons={attempt_id: (reason, None) for attempt_id, reason in live.reasons.items()},
     )

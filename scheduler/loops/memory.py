@@ -11,6 +11,7 @@ from uuid import UUID
 
 from infra.db.connection import Lease
 from scheduler.core.book.book import Book
+from scheduler.core.book.figures import Figures
 from scheduler.core.book.terms import Terms
 from scheduler.core.snapshot import Wait
 from scheduler.devices import Condition
@@ -20,6 +21,9 @@ from scheduler.store.reservations import Ahead
 
 _TOLD_AGAIN: Final = timedelta(seconds=2)
 """Facts of the same reason are not written more often: nobody reads faster, and each start moves everybody's place."""
+
+_FIGURED_AGAIN: Final = timedelta(seconds=15)
+"""As often as anybody collects metrics: counting costs a step for each job that is told of."""
 
 
 @dataclass(slots=True)
@@ -33,9 +37,12 @@ class Kept:
     devices: Mapping[str, Condition]
     read_at: datetime
     """When the terms and the calendar were read."""
+    checked_at: datetime
+    """When the book was last compared with the database, or read from it."""
     organisations: set[UUID] = field(default_factory=set)
     """Whose standings are known."""
     counted_at: datetime | None = None
+    figured_at: datetime | None = None
     reasons: dict[UUID, tuple[planning.Reason, datetime | None]] = field(default_factory=dict)
     """What each waiting attempt was last told, and when."""
 
@@ -55,6 +62,13 @@ class Kept:
             return None
         self.counted_at = now
         return Counter(why for (why, _), _ in self.reasons.values() if why is not None)
+
+    def figures(self, now: datetime) -> Figures | None:
+        """How the shares stand; None: that was told a moment ago."""
+        if self.figured_at is not None and self.figured_at <= now < self.figured_at + _FIGURED_AGAIN:
+            return None
+        self.figured_at = now
+        return self.book.figures()
 
     def wrote(self, waits: Iterable[Wait], now: datetime) -> None:
         for wait in waits:

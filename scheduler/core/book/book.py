@@ -17,6 +17,7 @@ from uuid import UUID
 
 from scheduler.core.book.aside import Aside, aside, never
 from scheduler.core.book.compare import differences
+from scheduler.core.book.figures import Figures
 from scheduler.core.book.leaves import Asker
 from scheduler.core.book.queued import Columns, Queued
 from scheduler.core.book.seconds import Clock
@@ -195,9 +196,18 @@ class Book:
         return bool(self._waiting)
 
     @property
+    def waiting(self) -> int:
+        """So many wait, for whatever."""
+        return len(self._waiting)
+
+    @property
     def in_contest(self) -> int:
         """So many wait for nothing but their turn and room."""
         return len(self._world.engine.waiting)
+
+    def figures(self) -> Figures:
+        """How the shares stand after the last decision."""
+        return self._world.figures(self._waiting.classes())
 
     @property
     def has_spare_work(self) -> bool:

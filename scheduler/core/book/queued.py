@@ -5,6 +5,7 @@ A leader begins with the columns of the whole queue. None of these rows becomes 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 from uuid import UUID
@@ -140,6 +141,15 @@ class Queued:
             return self._told[number].attempt_id
         index = self._index(number)
         return None if index is None or self._columns is None else self._columns.id_of(index)
+
+    def classes(self) -> Counter[ServiceClass]:
+        """How many of each. A step for each that is no row."""
+        counts = Counter(job.service_class for job in self._told.values())
+        if self._columns is not None:
+            shapes = self._columns.shapes
+            for shape, count in enumerate(np.bincount(self._columns.shape[self._here], minlength=len(shapes)).tolist()):
+                counts[shapes[shape].service_class] += count
+        return counts
 
     def micro_nu(self, number: int) -> int:
         """Full size of such a row; 0: it is none."""

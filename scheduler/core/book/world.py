@@ -11,6 +11,7 @@ import numpy as np
 
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
+from scheduler.core.book.figures import Figures
 from scheduler.core.book.gate import Gate
 from scheduler.core.book.leaves import Asker, Leaves
 from scheduler.core.book.loading import Tables
@@ -33,6 +34,7 @@ _NODE: Final = Resources(gpus=8, qpus=1)
 _SPARE: Final = 256
 """At least so many users, projects and organisations may come before the world is made anew."""
 _MILLI: Final = 1000
+_MICRO: Final = 1_000_000
 _LN2_MILLI: Final = 693
 _DAY_H: Final = 24
 _SPARE_TIER: Final = STANDARD + 1
@@ -277,6 +279,17 @@ class World:
         """What each organisation has held beyond its entitlement lately, in micro-NU per hour."""
         known = self._leaves.organisations().items()
         return {organisation: self.order.debt(top) for organisation, top in known if self.order.knows(top)}
+
+    def figures(self, waiting: Mapping[ServiceClass, int]) -> Figures:
+        """waiting: how many of each class, which the book knows."""
+        held, capacity, furthest = self.order.spread()
+        return Figures(
+            waiting=waiting,
+            held_nu_per_h=held / _MICRO,
+            capacity_nu_per_h=capacity / _MICRO,
+            borrowed_nu_per_h=self.gate.borrowing.borrowed() / _MILLI,
+            share_error=furthest / max(1, capacity),
+        )
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

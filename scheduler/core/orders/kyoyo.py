@@ -146,6 +146,11 @@ class Kyoyo(Order):
         """What `owes` would have to be told."""
         return int(self._debts.of[self._top_of[top]])
 
+    def spread(self) -> tuple[int, int, int]:
+        """Held in all, what there is, and the furthest that anybody is from its entitlement: in micro-NU per hour."""
+        gaps = np.abs(self._held - self._entitled)
+        return int(self._held.sum()), self._capacity, int(gaps.max(initial=0))
+
     def is_due(self, job: Request) -> bool:
         """Whether it has waited so long that it goes before the order."""
         return job.submitted_s <= self._due_s[job.machine]

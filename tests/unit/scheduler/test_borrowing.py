@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -180,12 +181,14 @@ JOBS = st.lists(
 class Run:
     """Jobs that run exactly their limits, on one machine of so many GPUs, through the book. starts: (at_s, job)."""
 
-    def __init__(self, gpus: int, jobs: Iterable[Job], nominal: Mapping[UUID, Nominal] | None = None) -> None:
+    def __init__(
+        self, gpus: int, jobs: Iterable[Job], nominal: Mapping[UUID, Nominal] | None = None, until_s: int = 10**6
+    ) -> None:
         self.jobs = list(jobs)
         self.starts: list[tuple[int, int]] = []
         self.why: dict[int, Why] = {}
         weights = {each: one.weight for each, one in (nominal or {}).items()}
-        self._gpus = gpus
+        self._gpus, self._until_s = gpus, until_s
         self._held: dict[int, Holding] = {}
         standings = {each: Standing(organisation_id=each, weight=weights.get(each, 1)) for each in ORGANISATIONS}
         self.book = Book(
@@ -208,7 +211,7 @@ class Run:
     def _go(self) -> None:
         events = [(job.at_s, 1, number) for number, job in enumerate(self.jobs)]
         heapq.heapify(events)
-        while events:
+        while events and events[0][0] < self._until_s:
             at_s = events[0][0]
             while events and events[0][0] == at_s:
                 _, is_arrival, number = heapq.heappop(events)
@@ -323,3 +326,14 @@ def test_what_a_third_keeps_helps_a_lender_and_comes_back_too(run_s: list[int], 
     run = Run(9, [*lent, gang, late], nominal)
     assert (run.held_at(0, A), run.held_at(asks_at_s, B)) == (6, 3)
     assert run.held_at(asks_at_s + 10 + max(run_s), C) == 3
+
+
+def test_the_figures_tell_how_the_shares_stand() -> None:
+    """A holds 6 of 8 GPUs, 2 beyond its nominal share, and is entitled to 3 or 4 while C asks for all of them."""
+    nominal = {A: Nominal(weight=1, max_borrow_percent=50), B: Nominal(weight=1)}
+    spot = ServiceClass.SPOT
+    run = Run(8, [Job(0, A, 1, 600) for _ in range(7)] + [Job(0, C, 8, 600, spot)], nominal, until_s=1)
+    told = run.book.figures()
+    assert dict(told.waiting) == {ServiceClass.STANDARD: 1, spot: 1}
+    assert (told.held_nu_per_h, told.capacity_nu_per_h, told.borrowed_nu_per_h) == (6, 8, 2)
+    assert told.share_error == pytest.approx(0.5)

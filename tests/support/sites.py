@@ -45,7 +45,7 @@ class Hand(Enum):
     OVER = "it runs"
     SLOW = "sent, and the backend has not confirmed it"
     LOST = "nobody hears of it again"
-    REFUSED = "it waits again, and not before half a minute is over"
+    REFUSED = "it was on its way, waits again, and not before half a minute is over"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,7 @@ class Site:
     policy: Policy = field(default_factory=Policy)
     charged: bool = True
     opening: Callable[..., Book] = Book
+    explained: int = 500
     now: datetime = T0
 
     def __post_init__(self) -> None:
@@ -247,7 +248,7 @@ class Site:
         self.book.dated(self.calendar())
         hour = self.now - timedelta(hours=1)
         recent = Counter(of for at, of in self.asked if at > hour)
-        plan = self.book.decide(self.now, preempted=recent)
+        plan = self.book.decide(self.now, preempted=recent, explained=self.explained)
         self.check(plan)
         self._carry_out(plan, hand)
         return plan
@@ -279,6 +280,7 @@ class Site:
         if hand is Hand.LOST:
             return
         if hand is Hand.REFUSED:
+            self.book.holds(self._held(job, job.walltime_s, is_confirmed=False), self.now)
             refused = replace(job, not_before=self.now + timedelta(seconds=30))
             self.waiting[start.attempt_id] = refused
             self.book.waits(refused, self.now)
@@ -355,8 +357,9 @@ class Site:
             assert self.machines[each.backend].online
             assert each.begin_at is None or each.begin_at <= self.now
             assert each.not_before is None or each.not_before <= self.now
-        for name in {each.backend for each in starting}:
-            self._check_room(name, [each for each in starting if each.backend == name])
+        taking = [each for each in starting if each.needs.gpus]
+        for name in {each.backend for each in taking}:
+            self._check_room(name, [each for each in taking if each.backend == name])
         outside = [each for each in starting if each.inside is None]
         self._check_limits(starting, outside)
         self._check_arrays(starting)

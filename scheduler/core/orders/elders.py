@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -30,20 +30,20 @@ class Elders:
     def add(self, job: Request) -> None:
         age = (job.submitted_s, job.number, job)
         self._waiting.add(job.number)
-        at = bisect_right(self._all, age)
-        self._all.insert(at, age)
-        self._first = min(self._first, at)
+        self._first = min(self._first, _placed(self._all, age))
         if job.units > self._narrow:
-            insort(self._wide, age)
+            _placed(self._wide, age)
             self._wide_waiting += 1
+        else:
+            _dropped(self._wide, age)
 
     def load(self, jobs: Iterable[Request]) -> None:
         """Many at once."""
         ages = [(job.submitted_s, job.number, job) for job in jobs]
         wide = [age for age in ages if age[2].units > self._narrow]
-        self._waiting.update(number for _, number, _ in ages)
         self._all, self._first = sorted(self._left(self._all) + ages), 0
         self._wide = sorted(self._left(self._wide) + wide)
+        self._waiting.update(number for _, number, _ in ages)
         self._wide_waiting += len(wide)
 
     def remove(self, job: Request) -> None:
@@ -74,3 +74,20 @@ class Elders:
 
     def _left(self, ages: list[_Age]) -> list[_Age]:
         return [age for age in ages if age[1] in self._waiting]
+
+
+def _placed(ages: list[_Age], age: _Age) -> int:
+    """Where it stands now: one that comes again takes the place in which it was left behind."""
+    at = bisect_left(ages, age[:2])
+    if at < len(ages) and ages[at][:2] == age[:2]:
+        ages[at] = age
+    else:
+        ages.insert(at, age)
+    return at
+
+
+def _dropped(ages: list[_Age], age: _Age) -> None:
+    """It may have been left behind here."""
+    at = bisect_left(ages, age[:2])
+    if at < len(ages) and ages[at][:2] == age[:2]:
+        del ages[at]

@@ -55,6 +55,9 @@ class Yardstick:
         self._ran_by_limit: dict[int, tuple[int, int]] = {}
 
     def arrived(self, job: Request) -> None:
+        """One that had gone and comes again, as after a hand-over that failed, begins anew."""
+        if job.number in self._jobs:
+            self.left(self._jobs[job.number].job)
         virtual = self._jobs[job.number] = _Virtual(job)
         at = len(self._line)
         while at and (job.submitted_s, job.number) < self._line[at - 1].age:

@@ -171,3 +171,36 @@ def test_elders_are_by_age_whatever_leaves_and_comes_late() -> None:
     assert [job.number for job in elders.until(2820, 10)] == [5, 6, 280, 281, 282]
     assert [job.number for job in elders.until(10**6, 3)] == [5, 6, 280]
     assert [job.number for job in elders.wide()] == [6, *(number for number in range(280, 300) if number % 4 > 1)]
+
+
+def test_who_comes_again_is_there_once() -> None:
+    """As after a hand-over that failed: it takes its old place, in the width that it has now."""
+    elders = Elders(narrow=2)
+    wide, narrow = Request(1, 0, 4, 10, 100), Request(1, 0, 1, 10, 100)
+    for again in (wide, wide, narrow, wide):
+        elders.add(again)
+        assert list(elders.until(1_000, 9)) == [again]
+        assert list(elders.wide()) == [again] * (again.units > 2)
+        elders.remove(again)
+    assert not elders
+    elders.add(wide)
+    elders.remove(wide)
+    elders.load([wide])
+    assert list(elders.until(1_000, 9)) == list(elders.wide()) == [wide]
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_who_comes_again_leaves_nothing_behind_on_the_virtual_machine(ran: bool) -> None:  # noqa: FBT001  a case
+    yardstick, first, second = Yardstick(1), Request(1, 0, 1, 1_000, 0), Request(2, 0, 1, 1_000, 5)
+    for _ in range(3):
+        yardstick.arrived(first)
+        yardstick.advance(1)
+        if ran:
+            yardstick.started(first, 1)
+            yardstick.ended(first, 1)
+    yardstick.arrived(first)
+    yardstick.left(first)
+    yardstick.arrived(second)
+    yardstick.advance(5)
+    yardstick.advance(50)
+    assert yardstick.longest_s == 1  # of the first, when it came again; the second waits for nobody

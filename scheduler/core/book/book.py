@@ -207,7 +207,9 @@ class Book:
 
     def figures(self) -> Figures:
         """How the shares stand after the last decision."""
-        return self._world.figures(self._waiting.classes())
+        waiting = self._waiting.classes()
+        waiting.subtract(self._waiting[number].service_class for number in self._unconfirmed)  # they are about to start
+        return self._world.figures(waiting)
 
     @property
     def has_spare_work(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from accounts import service as accounts
 from accounts.errors import NotAMember, ProjectNotFound, ScopeMissing
@@ -232,6 +233,10 @@ async def test_a_setting_takes_effect_when_it_says_and_keeps_what_it_does_not_na
     assert [each.version for each in later.history] == sorted(each.version for each in later.history)
 
 
+def _labels(name: str) -> dict[str, str]:
+    return {"class": "standard"} if name == "waiting_by_class" else {}
+
+
 @pytest.mark.parametrize(
     ("of_alice", "of_bob", "starts", "why"),
     [
@@ -251,6 +256,9 @@ async def test_idle_share_is_borrowed_and_lent_as_far_as_is_set(
     jobs = [await world.submit(alice, a_submission(gpus=1, body=HOUR)) for _ in range(9)]
     await world.dispatch()
     assert await started(world, jobs) == list(range(starts))
+    figures = ("held_nu_per_hour", "capacity_nu_per_hour", "borrowed_nu_per_hour", "waiting_by_class")
+    told = {name: REGISTRY.get_sample_value(f"kyoyo_scheduler_{name}", _labels(name)) for name in figures}
+    assert told == dict(zip(figures, (starts, 8, starts - 4, 9 - starts), strict=True))
     if why is not None:
         waiting = (await world.job(jobs[8])).waiting
         assert waiting is not None

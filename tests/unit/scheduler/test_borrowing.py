@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from uuid import UUID
@@ -216,7 +216,7 @@ class Run:
             while events and events[0][0] == at_s:
                 _, is_arrival, number = heapq.heappop(events)
                 if is_arrival:
-                    self.book.waits(self._waiting(number), T0 + timedelta(seconds=at_s))
+                    self.book.waits(self.waiting(number), T0 + timedelta(seconds=at_s))
                 else:
                     del self._held[number]
                     self.book.gone(self._id(number), T0 + timedelta(seconds=at_s), seq=number + 1)
@@ -235,6 +235,11 @@ class Run:
             self.starts.append((at_s, number))
         return numbers
 
+    def tell_they_run(self, now: datetime) -> None:
+        """All that was handed over is seen running since it was sent."""
+        for each in self._held.values():
+            self.book.holds(replace(each, started_at=each.sent_at), now)
+
     def _pool(self) -> Pool:
         """As the machine says of itself."""
         free = self._gpus - sum(each.needs.gpus for each in self._held.values())
@@ -243,7 +248,7 @@ class Run:
     def _id(self, number: int) -> UUID:
         return UUID(int=1000 + number)
 
-    def _waiting(self, number: int) -> Waiting:
+    def waiting(self, number: int) -> Waiting:
         job = self.jobs[number]
         return Waiting(
             attempt_id=self._id(number),
@@ -326,6 +331,22 @@ def test_what_a_third_keeps_helps_a_lender_and_comes_back_too(run_s: list[int], 
     run = Run(9, [*lent, gang, late], nominal)
     assert (run.held_at(0, A), run.held_at(asks_at_s, B)) == (6, 3)
     assert run.held_at(asks_at_s + 10 + max(run_s), C) == 3
+
+
+@pytest.mark.parametrize("lends", [None, 100, 50, 0])
+def test_borrowed_share_that_is_held_by_spot_work_is_reclaimed_at_once(lends: int | None) -> None:
+    """As far as it was lent at all, for standard work within the nominal share: no end need be waited for."""
+    nominal = {A: Nominal(weight=1), B: Nominal(weight=1, max_lend_percent=lends)}
+    lent = [Job(at_s=0, organisation=A, gpus=1, run_s=9000, service_class=ServiceClass.SPOT) for _ in range(9)]
+    run = Run(8, [*lent, Job(at_s=3600, organisation=B, gpus=4, run_s=600)], nominal, until_s=1)
+    later = T0 + timedelta(hours=1)
+    held = run.held_at(0, A)
+    run.tell_they_run(later)
+    run.book.waits(run.waiting(9), later)
+    plan = run.book.decide(later)
+    assert held == {None: 8, 100: 8, 50: 6, 0: 4}[lends]
+    assert len(plan.preempts) == held - 4
+    assert len(plan.starts) == (held == 4)
 
 
 def test_the_figures_tell_how_the_shares_stand() -> None:

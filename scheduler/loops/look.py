@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -21,6 +23,7 @@ from scheduler.loops.deps import Deps
 from scheduler.loops.memory import Kept
 from scheduler.store import columns, feed, reservations
 from scheduler.store import devices as device_store
+from scheduler.store.columns import Queued
 from scheduler.store.feed import Changes, Topic
 from scheduler.store.reservations import Ahead
 
@@ -28,6 +31,8 @@ _log = structlog.get_logger(__name__)
 _COMPARED: Final = 20_000
 """Of a longer queue not every job is compared."""
 _NAMED: Final = 10
+_LARGE: Final = 10_000
+"""So many waiting jobs are worth another way of building."""
 _READ_AGAIN: Final = timedelta(seconds=10)
 """What only the clock changes (a weight from an instant on, the end of a declaration) is read again after this."""
 
@@ -82,7 +87,8 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
     pools = await sizes.pools(
         deps, now, devices=devices, closures=ahead.closures, something_waits=bool(live.waiting) or len(queued) > 0
     )
-    book = Book(
+    book = await asyncio.to_thread(  # of a million jobs it takes seconds, and a lease is renewed meanwhile
+        _book,
         now=now,
         pools=pools,
         terms=terms,
@@ -103,6 +109,18 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
         organisations=organisations,
         reasons={attempt_id: (reason, None) for attempt_id, reason in live.reasons.items()},
     )
+
+
+def _book(*, columns: Queued, **told: Any) -> Book:
+    """A large one is built without the collector, which would walk all of it again and again, and is left out later."""
+    if len(columns) < _LARGE:
+        return Book(columns=columns, **told)
+    gc.disable()
+    try:
+        return Book(columns=columns, **told)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 async def _told(deps: Deps, kept: Kept, changes: Changes, now: datetime) -> None:

@@ -142,7 +142,7 @@ class Book:
     def agreed(self, terms: Terms, now: datetime) -> None:
         """Other weights are a new world; all else changes at once. What was used is only asked of a new world."""
         before, self._terms = self._terms, terms
-        if before.weights != terms.weights or before.nu_per_hour != terms.nu_per_hour or _tops(before) != _tops(terms):
+        if before.nu_per_hour != terms.nu_per_hour or self._world.weighs_otherwise(terms):
             self._open(now)
         else:  # also where it is the same: a new month has begun with nothing used
             self._settled = terms
@@ -537,7 +537,3 @@ def _by_age(job: Waiting) -> tuple[int, datetime, int, UUID]:
 
 def _by_hand_over(held: Holding) -> tuple[int, datetime, UUID]:
     return held.seq, held.sent_at or held.until, held.attempt_id
-
-
-def _tops(terms: Terms) -> dict[UUID, int]:
-    return {organisation: standing.weight for organisation, standing in terms.standings.items()}

@@ -83,7 +83,7 @@ class Leaves:
         if known is not None:
             return known
         above = self.node(branch[:-1]) if len(branch) > 1 else None
-        node = self._nodes[branch] = self.tree.add(Node(str(branch[-1]), self._weight(branch), above))
+        node = self._nodes[branch] = self.tree.add(Node(str(branch[-1]), _weight(branch, self._terms), above))
         if branch in self.past:
             self.tree.remembers(node, self.past[branch])
         else:
@@ -105,11 +105,14 @@ class Leaves:
         """Their nodes."""
         return {branch[0]: node for branch, node in self._nodes.items() if len(branch) == 1 and branch[0] is not None}
 
-    def _weight(self, branch: Branch) -> int:
-        if len(branch) > 1:
-            return self._terms.weights.get(branch, 1)
-        standing = None if branch[0] is None else self._terms.standings.get(branch[0])
-        return 1 if standing is None else standing.weight
+    def agreed(self, terms: Terms) -> None:
+        """Of what weight the next ones are."""
+        self._terms = terms
+
+    def weigh_otherwise(self, terms: Terms) -> bool:
+        """Whether any that is here weighs other than here."""
+        weights = self.tree.weights
+        return any(_weight(branch, terms) != weights[node] for branch, node in self._nodes.items())
 
     def _hurried_of(self, user: int) -> int:
         known = self._hurried.get(user)
@@ -124,3 +127,10 @@ class Leaves:
             known = self._calls[organisation] = self.tree.add(Node("calls", 0, self.node((organisation,))))
             self.calls.add(known)
         return known
+
+
+def _weight(branch: Branch, terms: Terms) -> int:
+    if len(branch) > 1:
+        return terms.weights.get(branch, 1)
+    standing = None if branch[0] is None else terms.standings.get(branch[0])
+    return 1 if standing is None else standing.weight

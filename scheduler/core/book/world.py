@@ -97,8 +97,13 @@ class World:
                 self._hold(number, holding[number])
         self.engine.changed(self._machine[pool.name])
 
+    def weighs_otherwise(self, terms: Terms) -> bool:
+        """Whether a branch that is known weighs other than it did: then all must be made anew."""
+        return self._leaves.weigh_otherwise(terms)
+
     def settle(self, terms: Terms) -> None:
         self._terms = terms
+        self._leaves.agreed(terms)
         self.gate.settle(terms)
         self._all_changed()
 

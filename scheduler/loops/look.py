@@ -124,13 +124,13 @@ def _book(*, columns: Queued, **told: Any) -> Book:
 
 
 async def _told(deps: Deps, kept: Kept, changes: Changes, now: datetime) -> None:
-    """What has changed since, then what the backends say."""
-    await _renew(deps, kept, changes, now)
+    """What has changed since, then what the backends say. What is read of this month has what ended in it already."""
     live, book = changes.live, kept.book
     for attempt_id, gone in live.gone.items():
         charge = None if gone.micro_nu is None else Charge(gone.micro_nu, gone.charged_at or now)
         _moved(deps, book.gone(attempt_id, now, charge, seq=gone.seq))
         _no_more(kept, attempt_id)
+    await _renew(deps, kept, changes, now)
     for held in live.held:
         _moved(deps, book.holds(held, now))
         _no_more(kept, held.attempt_id)

@@ -56,10 +56,14 @@ class Borrowing:
     def __init__(self, sizes: Sequence[Size]) -> None:
         self._sizes = tuple(sizes)
         self._jobs: dict[int, tuple[UUID, int, int]] = {}
-        self.settle({})
+        self._set({})
 
     def settle(self, nominal: Mapping[UUID, Nominal]) -> None:
-        """What is set from now on; all that runs is counted again."""
+        """What is set from now on; if it is other than it was, all that runs is counted again."""
+        if nominal != self._nominal:
+            self._set(nominal)
+
+    def _set(self, nominal: Mapping[UUID, Nominal]) -> None:
         self._nominal = dict(nominal)
         self._scale = _PERCENT * sum(each.weight for each in nominal.values())
         self.is_limited = any(

@@ -136,12 +136,14 @@ async def test_on_the_server_itself(world: World, tmp_path: Path) -> None:
 
     set_ = ("share", "set", ALPHA, "--reason", "contract")
     assert (await kyoyod(*set_, "--project", "default", "--weight", "2", "--max-gpus", "8"))[0] == 0
+    assert (await kyoyod(*set_, "--max-borrow-percent", "none", "--max-lend-percent", "50"))[0] == 0
     assert (await kyoyod(*set_, "--weight", "0")) == (
         2,
         "The value 0 cannot be used for “weight”. Enter a whole number from 1 to 1,000,000.\n",
     )
     code, told = await kyoyod("share", "show", ALPHA)
     assert (code, "  default  weight 2" in told, "GPUs 0/8" in told) == (0, True, True)
+    assert "borrows any, lends 50 %" in told
     assert (await kyoyod("rate", "publish", "gpu:demo", "1.5", "--reason", "measured"))[0] == 0
     code, told = await kyoyod("rate", "list", "--json")
     assert [each["nu_per_hour"] for each in json.loads(told)["items"]] == [1.5]

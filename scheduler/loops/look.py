@@ -13,7 +13,8 @@ import structlog
 
 from hpc_adapters.devices import Devices
 from infra.db.connection import Conn, reading
-from scheduler.core.book.book import Book, Charge
+from scheduler.core.book.book import Book
+from scheduler.core.book.charges import Charge
 from scheduler.core.book.terms import Calendar
 from scheduler.core.snapshot import Holding, Waiting, Wall
 from scheduler.core.walls import FISCAL_YEAR, fiscal_year_end

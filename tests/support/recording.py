@@ -16,7 +16,8 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from hpc_adapters.devices import DeviceState, OfflineWindow
 from pricing.model import ServiceClass
-from scheduler.core.book.book import Book, Charge
+from scheduler.core.book.book import Book
+from scheduler.core.book.charges import Charge
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.dependencies import Fate, Outlook
 from scheduler.core.reasons import Why

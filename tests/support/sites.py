@@ -15,7 +15,8 @@ from uuid import UUID
 
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
-from scheduler.core.book.book import Book, Charge
+from scheduler.core.book.book import Book
+from scheduler.core.book.charges import Charge
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.branches import Branch, branches_of
 from scheduler.core.resources import total

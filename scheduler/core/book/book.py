@@ -9,13 +9,15 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Final
 from uuid import UUID
 
+from scheduler.core.book.ages import by_age, by_hand_over
 from scheduler.core.book.aside import Aside, aside, never
+from scheduler.core.book.charges import Charge, ran
 from scheduler.core.book.compare import differences
 from scheduler.core.book.figures import Figures
 from scheduler.core.book.leaves import Asker
@@ -25,15 +27,14 @@ from scheduler.core.book.telling import Reason
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.book.throttle import Throttle
 from scheduler.core.book.world import World, asker_of, askers_of
-from scheduler.core.classes import GIVES_WAY
+from scheduler.core.book.yielding import Yielding, chosen
 from scheduler.core.decided import Way, settings_version, start_facts
 from scheduler.core.engine import Ran
-from scheduler.core.preempting import Blocked, making_room
 from scheduler.core.reasons import Why
 from scheduler.core.request import Request
 from scheduler.core.shapes import Shapes
 from scheduler.core.snapshot import Holding, Inside, Never, Plan, Policy, Pool, Preempt, Start, Wait, Waiting
-from scheduler.core.walls import is_on, limit_inside
+from scheduler.core.walls import limit_inside
 
 _EXPLAINED: Final = 500
 """Of so many jobs in the contest the reasons are looked at after a decision, positions included."""
@@ -42,14 +43,6 @@ POLICY: Final = "kyoyo"
 _NOBODY: Final[Mapping[UUID, int]] = {}
 _AGAIN_S: Final = 10
 """So long a machine is left alone when nothing changes there: then time alone is a reason to look again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What an ended attempt was charged for in the fair share, and when it ended."""
-
-    micro_nu: int
-    at: datetime
 
 
 class Book:
@@ -78,18 +71,16 @@ class Book:
         self._nevers: dict[int, Never] = {}
         self._wakes: list[tuple[datetime, int]] = []
         self._insides: dict[int, Waiting] = {}
-        self._leaving: set[int] = set()
-        self._yielding: dict[str, set[int]] = {}
-        """Of each machine what may have to make room."""
+        self._yielding = Yielding()
         self._throttles: dict[UUID, Throttle] = {}
         self._unconfirmed: set[int] = set()
         self._fresh: set[int] = set()
         self._rest: Iterator[int] = iter(())
         self._opened_s, self._settled = self._clock.next_second(now), terms
         self._looked_at_s = self._ranked_at_s = self._contested = 0
-        for each in sorted(holding, key=_by_hand_over):
+        for each in sorted(holding, key=by_hand_over):
             self._holding[self._known(each.attempt_id, each.seq)] = each
-        for one in sorted(waiting, key=_by_age):
+        for one in sorted(waiting, key=by_age):
             self._waiting[self._known(one.attempt_id, one.seq)] = one
         self._open(now)
 
@@ -167,9 +158,9 @@ class Book:
         is_time = now_s - self._looked_at_s >= _AGAIN_S
         if is_time:
             self._looked_at_s = now_s
-        for number in sorted(self._leaving & self._holding.keys()):
+        for number in sorted(self._yielding.leaving & self._holding.keys()):
             self._hold(number, self._holding[number], now)  # it has left by then, or is expected at its walltime again
-        world.watch(self._spare)
+        world.watch(self._yielding.machines)
         world.begin(now, now_s, anew=is_time)
         self._contested = self.in_contest
         starts = self._start_inside(now, now_s)
@@ -214,7 +205,7 @@ class Book:
     @property
     def has_spare_work(self) -> bool:
         """Whether something runs that may have to make room."""
-        return bool(self._spare)
+        return bool(self._yielding.machines)
 
     # -- coming and going ----------------------------------------------------------------------------------------------
 
@@ -251,7 +242,7 @@ class Book:
             self._hold(number, self._holding[number], now)
         self._world.loaded(self._waiting)
         self._fresh = {number for number, _ in self._waiting.told()}
-        for number, job in sorted(self._waiting.told(), key=lambda item: _by_age(item[1])):
+        for number, job in sorted(self._waiting.told(), key=lambda item: by_age(item[1])):
             self._enter(number, job, now)
 
     def _people(self) -> set[Asker]:
@@ -298,9 +289,7 @@ class Book:
             self._arrive(number, self._waiting[number])
 
     def _hold(self, number: int, held: Holding, now: datetime) -> None:
-        (self._leaving.add if held.leaving else self._leaving.discard)(number)
-        if held.service_class in GIVES_WAY:
-            self._yielding.setdefault(held.backend, set()).add(number)
+        self._yielding.held(number, held)
         if not self._world.held(number, held, self._clock.second(held.sent_at or now)):
             return self._open(now)
         if held.array_id is not None and held.array_id in self._throttles:
@@ -324,9 +313,7 @@ class Book:
         if number in self._waiting:
             self._leave_queue(number)
         held = self._holding.pop(number, None)
-        self._leaving.discard(number)
-        if held is not None:
-            self._yielding.get(held.backend, set()).discard(number)
+        self._yielding.gone(number, held)
         self._world.ended(number, now_s, self._ran(number, charge, now_s))
         if charge is not None and held is not None:
             self._world.used(held, charge.micro_nu)
@@ -343,12 +330,8 @@ class Book:
             del self._throttles[array_id]
 
     def _ran(self, number: int, charge: Charge | None, now_s: int) -> Ran:
-        """For so long at its rate it would have used what it is charged."""
         job = self._world.engine.running.get(number)
-        if charge is None or job is None:
-            return now_s, now_s
-        until_s = min(now_s, self._clock.second(charge.at))
-        return until_s - charge.micro_nu * 36 // (10 * job.units), until_s
+        return (now_s, now_s) if job is None else ran(charge, units=job.units, clock=self._clock, now_s=now_s)
 
     def _take_back(self, now_s: int) -> None:
         """Starts of which nobody has said anything since."""
@@ -379,7 +362,7 @@ class Book:
     def _start_inside(self, now: datetime, now_s: int) -> list[Start]:
         """In reservations that are on, in the order of submission: they take nobody's turn."""
         starts: list[Start] = []
-        for number, job in sorted(self._insides.items(), key=lambda item: _by_age(item[1])):
+        for number, job in sorted(self._insides.items(), key=lambda item: by_age(item[1])):
             inside = job.inside
             assert inside is not None  # they are those that have one
             limit_s = self._limit_inside(job, inside, now)
@@ -427,42 +410,30 @@ class Book:
 
     # -- who makes room ------------------------------------------------------------------------------------------------
 
-    @property
-    def _spare(self) -> set[str]:
-        """Machines on which something runs that may have to make room."""
-        return {name for name, numbers in self._yielding.items() if numbers}
-
     def _make_room(self, now: datetime, recent: Counter[UUID]) -> Iterator[Preempt]:
         """For the first in line of each machine."""
-        for name in sorted(self._spare & self._pools.keys()):
+        for name in sorted(self._yielding.machines & self._pools.keys()):
             number = self._world.halls[name].first
             first = None if number is None else self._waiting.get(number) or self._holding.get(number)
             if number is None or first is None:
                 continue
-            free = self._world.halls[name].free_now
-            blocked = Blocked(needs=first.needs, service_class=first.service_class, free=free)
-            here = {each.attempt_id: each for each in self._holding.values() if self._may_leave(each, name, now)}
-            asked = making_room(blocked, here.values(), policy=self._policy.preemption, recent=recent, now=now)
-            victims = [here[each.attempt_id] for each in asked]
-            if asked and self._gives_way(victims, number, first, now):
+            free, policy = self._world.halls[name].free_now, self._policy.preemption
+            running, bookings = self._holding.values(), self._calendar.bookings
+            asked, victims = chosen(first, free, running, bookings, policy=policy, recent=recent, now=now)
+            if asked and self._gives_way(victims, number, name, now):
                 recent.update(each.organisation_id for each in victims)
                 yield from asked
 
-    def _gives_way(self, victims: Sequence[Holding], number: int, first: Waiting | Holding, now: datetime) -> bool:
+    def _gives_way(self, victims: Sequence[Holding], number: int, name: str, now: datetime) -> bool:
         """Whether it starts when these have left; if something else is in its way too, they stay."""
         for each in victims:
             self.holds(replace(each, leaving=True, asked_to_leave_at=now), now)
         by_s = self._clock.next_second(now) + self._policy.preemption.leave_s + 1
-        if self._world.could_start(number, first.backend, by_s):
+        if self._world.could_start(number, name, by_s):
             return True
         for each in victims:
             self.holds(each, now)
         return False
-
-    def _may_leave(self, held: Holding, name: str, now: datetime) -> bool:
-        """What runs in a reservation that is on gives no room to others."""
-        on = {each.reservation_id for each in self._calendar.bookings if is_on(each, now)}
-        return held.backend == name and held.reservation_id not in on
 
     # -- why the others wait -------------------------------------------------------------------------------------------
 
@@ -528,12 +499,3 @@ class Book:
 
     def _ordered_nevers(self) -> Sequence[Never]:
         return [self._nevers[number] for number in sorted(self._nevers, key=self._id_of)]
-
-
-def _by_age(job: Waiting) -> tuple[int, datetime, int, UUID]:
-    """The order in which they came. Where nobody numbered them: by age, tasks of an array by their index, id."""
-    return job.seq, job.submitted_at, -1 if job.task is None else job.task.index, job.attempt_id
-
-
-def _by_hand_over(held: Holding) -> tuple[int, datetime, UUID]:
-    return held.seq, held.sent_at or held.until, held.attempt_id

@@ -139,7 +139,7 @@ async def _told(deps: Deps, kept: Kept, changes: Changes, now: datetime) -> None
         book.waits(job, now)
         kept.reasons[job.attempt_id] = live.reasons[job.attempt_id], None
     known = await sizes.pools(
-        deps, now, devices=kept.devices, closures=kept.ahead.closures, something_waits=book.waits_for_anything
+        deps, now, devices=kept.devices, closures=kept.ahead.closures, something_waits=book.waiting > 0
     )
     for pool in known.values():
         book.pool(pool, now)

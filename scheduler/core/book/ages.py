@@ -1,4 +1,4 @@
-"""In which order jobs came, and were handed over. Where nobody numbered them: by age, tasks by their index, id. Pure."""
+"""In which order jobs came, and were handed over. Where nobody numbered them: by age, index, id. Pure."""
 
 from __future__ import annotations
 

@@ -182,11 +182,6 @@ class Book:
         return [*differences(known, waiting, "waits"), *differences(held, holding, "is held")]
 
     @property
-    def waits_for_anything(self) -> bool:
-        """Whether anything waits at all."""
-        return bool(self._waiting)
-
-    @property
     def waiting(self) -> int:
         """So many wait, for whatever."""
         return len(self._waiting)

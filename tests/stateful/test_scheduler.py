@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 
 from pricing.model import ServiceClass
 from scheduler.core.snapshot import Limits
-from tests.support.sites import MICRO, Hand, Machine, Site, Wish, branch_of, gpus
+from tests.support.site_checks import Machine, gpus
+from tests.support.sites import MICRO, Hand, Site, Wish, branch_of
 
 SIZES = {"m": 8, "n": 4}
 NAMES = st.sampled_from(sorted(SIZES))

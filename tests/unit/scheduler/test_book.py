@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pricing.model import ServiceClass
 from scheduler.core.snapshot import Limits
-from tests.support.sites import MICRO, Hand, Machine, Site, Wish, branch_of, organisation, told_alike
+from tests.support.site_checks import Machine, organisation
+from tests.support.sites import MICRO, Hand, Site, Wish, branch_of, told_alike
 
 Act = Callable[[Site], object]
 

@@ -10,7 +10,8 @@ import pytest
 from pricing.model import ServiceClass
 from scheduler.core.snapshot import Limits
 from tests.support.recording import Recorded, replayed
-from tests.support.sites import Hand, Machine, Site, Wish, branch_of
+from tests.support.site_checks import Machine
+from tests.support.sites import Hand, Site, Wish, branch_of
 
 
 def a_wish(chance: random.Random) -> Wish:

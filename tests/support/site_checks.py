@@ -92,16 +92,20 @@ class Checks:
             ((organisation(each),), None): Limits(max_running_jobs=self.max_running) for each in self.organisations
         }
         for place, limits in (*tops.items(), *self.limits.items()):
-            if any(_is_at(each, place) for each in outside):
-                there = [each for each in (*self.holding.values(), *starting) if _is_at(each, place)]
-                self._check_limit(place, limits, there)
+            new = [each for each in outside if _is_at(each, place)]
+            there = [each for each in (*self.holding.values(), *starting) if _is_at(each, place)]
+            if new:
+                self._check_limit(place, limits, new, there)
 
-    def _check_limit(self, place: Place, limits: Limits, there: Sequence[Waiting | Holding]) -> None:
+    def _check_limit(
+        self, place: Place, limits: Limits, new: Sequence[Waiting], there: Sequence[Waiting | Holding]
+    ) -> None:
+        """What takes nothing of a kind may start where too much of it is taken already."""
         if limits.max_running_jobs is not None:
             assert len(there) <= limits.max_running_jobs
-        if limits.max_gpus is not None:
+        if limits.max_gpus is not None and any(each.needs.gpus for each in new):
             assert sum(each.needs.gpus for each in there) <= limits.max_gpus
-        if limits.max_month_micro_nu is not None:
+        if limits.max_month_micro_nu is not None and any(each.micro_nu for each in new):
             assert self.spent[place] + sum(each.micro_nu for each in there) <= limits.max_month_micro_nu
 
     def _check_arrays(self, starting: Sequence[Waiting]) -> None:

@@ -318,3 +318,5 @@ class Plan:
     nevers: Sequence[Never] = ()
     preempts: Sequence[Preempt] = ()
     """Which running attempts make room for the first in line."""
+    more: bool = False
+    """As many start as may in one cycle: others could in the next."""

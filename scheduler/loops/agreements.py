@@ -26,13 +26,11 @@ _LATELY: Final = timedelta(days=1)
 """As the half-life of what an organisation owes (core/orders/kyoyo.py)."""
 
 
-async def read(conn: Conn, deps: Deps, organisations: Collection[UUID], now: datetime) -> Terms:
-    """With what was used in the past: for a book that is opened."""
-    terms = await renewed(conn, deps, Terms(), organisations, now)
+async def past(conn: Conn, deps: Deps, now: datetime) -> Terms:
+    """What was used, and nothing else: for a book that is opened, of the instant of which its attempts are."""
     used = await tree.used_micro_nu(conn, at=now, half_life=deps.settings.half_life)
     lately = await tree.used_micro_nu(conn, at=now, half_life=_LATELY)
-    return replace(
-        terms,
+    return Terms(
         used_micro_nu=used,
         lately_micro_nu={branch[0]: nu for branch, nu in lately.items() if len(branch) == 1 and branch[0] is not None},
     )

@@ -38,5 +38,9 @@ class Capacities:
         if asked_at is None or held.sent_at is None or held.sent_at < asked_at:
             del self._answers[held.backend]
 
+    def silent(self, name: str) -> None:
+        """It did not answer: what it said before is not believed, either."""
+        self._answers.pop(name, None)
+
     def forget(self) -> None:
         self._answers.clear()

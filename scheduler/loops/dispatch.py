@@ -33,9 +33,8 @@ async def tick(deps: Deps, now: datetime) -> int:
         rounds = await _hand_over(deps, decided, now, deadline)
         answered = sum(each.answered for each in rounds)
         moved += answered
-        more = any(wait.why is Why.NEXT_CYCLE for wait in decided.waits)
         stuck = answered == 0 or any(each.silent for each in rounds)
-        if stuck or not more or asyncio.get_running_loop().time() > deadline:
+        if stuck or not decided.more or asyncio.get_running_loop().time() > deadline:
             return moved
 
 
@@ -44,7 +43,11 @@ async def _hand_over(deps: Deps, decided: Plan, now: datetime, deadline: float) 
         hand_over_all(deps, [start for start in decided.starts if start.backend == name], now, deadline)
         for name in sorted({start.backend for start in decided.starts})
     ]
-    return await asyncio.gather(*rounds)
+    ended = await asyncio.gather(*rounds, return_exceptions=True)  # none may go on beside the next tick
+    for problem in ended:
+        if isinstance(problem, BaseException):
+            raise problem
+    return [each for each in ended if not isinstance(each, BaseException)]
 
 
 # -- plan --------------------------------------------------------------------------------------------------------------
@@ -57,18 +60,19 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
     """
     try:
         kept = await look.up_to_date(deps, now)
-        decided = kept.book.decide(now, preempted=await _preempted(deps, kept.book, now))
+        decided = kept.book.decide(kept.now, preempted=await _preempted(deps, kept.book, now))
         news = kept.news(decided.waits, now)
         if news:
             async with transaction(deps.pool, lease=deps.lease) as conn:
                 await store.write_reasons(conn, news)
             kept.wrote(news, now)
+        if await preempt.carry_out(deps, decided.preempts, now) < len(decided.preempts):
+            deps.memory.forget()  # it believes that they leave
     except BaseException:
         deps.memory.forget()
         raise
     _show(kept.waiting_by_reason(now))
     _show_shares(kept.figures(now))
-    await preempt.carry_out(deps, decided.preempts, now)
     nevers = decided.nevers[: deps.settings.item_limit]
     await items.each("dispatch", nevers, lambda never: _end(deps, never, now))
     return decided

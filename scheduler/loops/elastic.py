@@ -97,11 +97,16 @@ def _purpose(mark: str) -> Purpose | None:
     return Purpose(word) if word in set(Purpose) else None
 
 
+_AWAY = "unavailable"
+
+
 def _was_refused(action: Action, last: Mapping[str, Done], now: datetime) -> bool:
     """The very same, a moment ago."""
     known = last.get(action.node)
     if known is None or not known.problem or known.action.kind is not action.kind:
         return False
+    if known.problem.startswith(_AWAY):
+        return False  # nobody has refused anything: it did not answer
     return now - known.decided_at < AFTER_REFUSAL
 
 
@@ -136,5 +141,5 @@ async def _tell(deps: Deps, name: str, backend: Elastic, action: Action, mark: s
     except Rejected as refused:
         return refused.code
     except Unavailable as away:
-        return f"unavailable: {away.detail}"[:200]
+        return f"{_AWAY}: {away.detail}"[:200]
     return ""

@@ -15,7 +15,7 @@ from hpc_adapters.devices import Devices
 from infra.db.connection import Conn, reading
 from scheduler.core.book.book import Book
 from scheduler.core.book.charges import Charge
-from scheduler.core.book.terms import Calendar
+from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.snapshot import Holding, Waiting, Wall
 from scheduler.core.walls import FISCAL_YEAR, fiscal_year_end
 from scheduler.devices import Condition
@@ -34,6 +34,8 @@ _COMPARED: Final = 20_000
 _NAMED: Final = 10
 _LARGE: Final = 10_000
 """So many waiting jobs are worth another way of building."""
+_STEP_BACK: Final = timedelta(seconds=5)
+"""Of a clock that goes back by more a new book is opened: it counts from another instant."""
 _READ_AGAIN: Final = timedelta(seconds=10)
 """What only the clock changes (a weight from an instant on, the end of a declaration) is read again after this."""
 
@@ -41,11 +43,15 @@ _READ_AGAIN: Final = timedelta(seconds=10)
 async def up_to_date(deps: Deps, now: datetime) -> Kept:
     """What the book says now. Whoever meets an error on the way must forget it: it may have missed something."""
     kept = deps.memory.of(deps.lease)
-    if kept is None:
+    if kept is None or kept.now - now > _STEP_BACK:
         await feed.forget(deps.pool, lease=deps.lease)
         kept = deps.memory.kept = await _opened(deps, now)
         return kept
+    now = kept.now = max(now, kept.now)  # a clock that was set back a little stands still meanwhile
     await _told(deps, kept, await feed.changes(deps.pool, lease=deps.lease), now)
+    if kept.book.is_void:
+        deps.memory.forget()
+        return await up_to_date(deps, now)
     if (now - kept.checked_at).total_seconds() < deps.settings.check_every_s or await _is_right(deps, kept, now):
         return kept
     deps.memory.forget()
@@ -79,10 +85,15 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
     """All that was told before is thrown away: everything is read."""
     deps.memory.forget()
     deps.memory.capacities.forget()
-    queued, live = await columns.load(deps.pool)
+    past = [Terms()]
+
+    async def read_past(conn: Conn) -> None:
+        past[0] = await agreements.past(conn, deps, now)
+
+    queued, live = await columns.load(deps.pool, read_past)
     organisations = _owners([*live.waiting, *live.held]) | {leaf[0] for leaf in queued.leaves}
     async with reading(deps.pool) as conn:
-        terms = await agreements.read(conn, deps, organisations, now)
+        terms = await agreements.renewed(conn, deps, past[0], organisations, now)
         ahead = await reservations.ahead(conn, now=now)
         devices = await _devices(conn, deps)
     pools = await sizes.pools(
@@ -105,6 +116,7 @@ async def _opened(deps: Deps, now: datetime) -> Kept:
         terms=terms,
         ahead=ahead,
         devices=devices,
+        now=now,
         read_at=now,
         checked_at=now,
         organisations=organisations,

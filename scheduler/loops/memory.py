@@ -35,6 +35,8 @@ class Kept:
     terms: Terms
     ahead: Ahead
     devices: Mapping[str, Condition]
+    now: datetime
+    """Of the last look."""
     read_at: datetime
     """When the terms and the calendar were read."""
     checked_at: datetime

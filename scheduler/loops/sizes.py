@@ -52,10 +52,12 @@ async def _pool(deps: Deps, name: str, backend: Backend, now: datetime, for_s: f
     try:
         capacity = await ask(deps, name, "capacity", backend.capacity())
     except Unavailable:
+        capacities.silent(name)
         return Pool(name=name, online=False)
     except Exception as problem:
         if items.stops_the_loop(problem):
             raise
+        capacities.silent(name)
         items.report("dispatch", backend, problem)  # a fault in one adapter stops nobody else's machine
         return Pool(name=name, online=False)
     pool = Pool(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -98,14 +98,18 @@ class Queued:
         return Task(array.array_id, int(self.array_index[index]), array.max_running)
 
 
-async def load(pool: Pool) -> tuple[Queued, Live]:
+async def load(pool: Pool, beside: Callable[[Conn], Awaitable[object]] | None = None) -> tuple[Queued, Live]:
     """Everything that lives, at one instant. After feed.forget: what changes from then on is told by the feed.
+
+    beside: reads more of that same instant.
 
     Live: what is held, and what waits for more than its turn (other jobs, files, a time, a reservation, its end …).
     """
     async with transaction(pool, snapshot=True) as conn:
         await conn.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items()))
         elsewhere = [row["seq"] for row in await conn.fetch(_ELSEWHERE)]
+        if beside is not None:
+            await beside(conn)
         held = [row["id"] for row in await conn.fetch(_HELD)]
         rows = await _copied(conn)
         more = rows["more"] | np.isin(rows["seq"], elsewhere)

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
 from typing import Final
 from uuid import UUID
 
+from hpc_adapters.contract import Resources
 from scheduler.core.book.ages import by_age, by_hand_over
 from scheduler.core.book.aside import Aside, aside, never
 from scheduler.core.book.charges import Charge, ran
@@ -23,9 +23,9 @@ from scheduler.core.book.figures import Figures
 from scheduler.core.book.leaves import Asker
 from scheduler.core.book.queued import Columns, Queued
 from scheduler.core.book.seconds import Clock
-from scheduler.core.book.telling import Reason
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.book.throttle import Throttle
+from scheduler.core.book.turns import Turns
 from scheduler.core.book.world import World, asker_of, askers_of
 from scheduler.core.book.yielding import Yielding, chosen
 from scheduler.core.decided import Way, settings_version, start_facts
@@ -41,6 +41,7 @@ _EXPLAINED: Final = 500
 POLICY: Final = "kyoyo"
 """In the records of decisions."""
 _NOBODY: Final[Mapping[UUID, int]] = {}
+_LONG: Final = 10_000
 _AGAIN_S: Final = 10
 """So long a machine is left alone when nothing changes there: then time alone is a reason to look again."""
 
@@ -61,7 +62,8 @@ class Book:
         columns: Columns | None = None,
     ) -> None:
         self._clock, self._policy, self._shapes = Clock.opened(now), policy, Shapes()
-        self._version = settings_version(policy)
+        self._version, self.is_void = settings_version(policy), False
+        """Void: it cannot be right any more, and another is to be opened from what the database says."""
         self._pools, self._terms, self._calendar = dict(pools), terms, calendar
         self._ids: dict[int, UUID] = {}
         self._numbers: dict[UUID, int] = {}
@@ -75,7 +77,7 @@ class Book:
         self._throttles: dict[UUID, Throttle] = {}
         self._unconfirmed: set[int] = set()
         self._fresh: set[int] = set()
-        self._rest: Iterator[int] = iter(())
+        self._turns = Turns()
         self._opened_s, self._settled = self._clock.next_second(now), terms
         self._looked_at_s = self._ranked_at_s = self._contested = 0
         for each in sorted(holding, key=by_hand_over):
@@ -126,15 +128,17 @@ class Book:
             pool = replace(pool, total=known.total, free=known.free)  # its size is not nothing because it is silent
         self._pools[pool.name] = pool
         if known is None or known.total != pool.total:
-            self._open(now)
-            return
-        self._world.counted(pool, self._holding)
+            # what ran on a machine of which no size was known was counted for next to nothing
+            self.is_void = self.is_void or (known is not None and known.total == Resources())
+            self._renew(now)
+        else:
+            self._world.counted(pool, self._holding)
 
     def agreed(self, terms: Terms, now: datetime) -> None:
         """Other weights are a new world; all else changes at once. What was used is only asked of a new world."""
         before, self._terms = self._terms, terms
         if before.nu_per_hour != terms.nu_per_hour or self._world.weighs_otherwise(terms):
-            self._open(now)
+            self._renew(now)
         else:  # also where it is the same: a new month has begun with nothing used
             self._settled = terms
             self._world.settle(terms)
@@ -152,9 +156,12 @@ class Book:
 
         preempted: how many attempts of each organisation were asked to make room in the last hour.
         """
-        world, now_s = self._world, self._clock.next_second(now)
+        now_s = self._clock.next_second(now)
         self._take_back(now_s)
         self._wake(now)
+        if self._world.is_outgrown:
+            self._open(now)
+        world = self._world
         is_time = now_s - self._looked_at_s >= _AGAIN_S
         if is_time:
             self._looked_at_s = now_s
@@ -173,6 +180,7 @@ class Book:
             waits=tuple(self._waits(now_s, explained)),
             nevers=tuple(self._ordered_nevers()),
             preempts=preempts,
+            more=len(starts) >= self._policy.max_starts,
         )
 
     def differs_from(self, waiting: Iterable[Waiting], holding: Iterable[Holding]) -> Sequence[str]:
@@ -211,6 +219,13 @@ class Book:
             number = self._numbers[attempt_id] = len(self._numbers) + 1
         self._ids[number] = attempt_id
         return number
+
+    def _renew(self, now: datetime) -> None:
+        """A new world; of a long queue that is left to whoever can open another book beside its other work."""
+        if len(self._waiting) > _LONG:
+            self.is_void = True
+        else:
+            self._open(now)
 
     def _open(self, now: datetime) -> None:
         """A new world: all that is known, told anew."""
@@ -441,7 +456,7 @@ class Book:
             ranked = list(self._world.waits_in_line(now_s, explained))
         elif now_s - self._ranked_at_s >= _AGAIN_S:
             self._ranked_at_s = now_s
-            ranked = list(self._world.reasons(islice(self._round(), explained)))
+            ranked = list(self._world.reasons(self._turns.next(self._world.engine.waiting, explained)))
         else:
             ranked = []
         known = {wait[0] for wait in ranked}
@@ -454,17 +469,6 @@ class Book:
                     waits.append(found)
         return waits
 
-    def _round(self) -> Iterator[int]:
-        """All of the contest, again and again."""
-        while True:
-            number = next(self._rest, None)
-            if number is None:
-                self._rest = iter(list(self._world.engine.waiting))
-                number = next(self._rest, None)
-            if number is None:
-                return
-            yield number
-
     def _reason(self, number: int) -> Wait | None:
         job = self._waiting[number]
         apart = self._asides.get(number)
@@ -472,17 +476,14 @@ class Book:
             return self._wait(number, apart.why, apart.facts)
         if number in self._nevers:
             return None
-        if number in self._insides:
-            return self._said(number, self._world.reason(number, job, inside=job.inside))
-        if job.task is not None and job.task.array_id in self._throttles:
+        if number not in self._insides and job.task is not None and job.task.array_id in self._throttles:
             throttle = self._throttles[job.task.array_id]
             if throttle.is_out(number):
                 facts = {"running": len(throttle.running), "max": throttle.most}
                 return self._wait(number, Why.ARRAY_THROTTLE, facts)
-        return self._said(number, self._world.reason(number, job))
-
-    def _said(self, number: int, reason: Reason | None) -> Wait | None:
-        return None if reason is None else self._wait(number, *reason)
+        inside = job.inside if number in self._insides else None
+        found = self._world.reason(number, job, inside=inside)
+        return None if found is None else self._wait(number, *found)
 
     def _wait(self, number: int, why: Why, facts: Mapping[str, object]) -> Wait:
         return Wait(attempt_id=self._id_of(number), why=why, facts=facts)

@@ -18,8 +18,11 @@ class Charge:
 
 
 def ran(charge: Charge | None, *, units: int, clock: Clock, now_s: int) -> Ran:
-    """For so long at its rate, in milli-NU per hour, it would have used what it is charged. None: nothing."""
+    """For so long at its rate, in milli-NU per hour, it would have used what it is charged. None: nothing.
+
+    Never before the clock's origin: of a machine whose size is not known the rate is not, either.
+    """
     if charge is None:
         return now_s, now_s
-    until_s = min(now_s, clock.second(charge.at))
-    return until_s - charge.micro_nu * 36 // (10 * units), until_s
+    until_s = max(0, min(now_s, clock.second(charge.at)))
+    return max(0, until_s - charge.micro_nu * 36 // (10 * units)), until_s

@@ -75,6 +75,8 @@ class World:
         """What nobody held, of each machine, when time had come to decide."""
         self._inside: set[int] = set()
         """What runs in reservations."""
+        self._grown_to, self.is_outgrown = len(leaves.tree.paths), False
+        """So many branches the order knows; whether one more has come than it has room for."""
         rooms = self._built(policy)
         owed = _debts(terms, leaves.organisations()) if before is None else before.owed()
         self.order = _order(leaves, rooms, now_s, owed)
@@ -180,8 +182,9 @@ class World:
 
     def used(self, held: Holding, micro_nu: int) -> None:
         """It has ended, and used so much: of limits by the month. What a call used is its user's."""
-        if held.backend in self.halls:
-            self.gate.used(asker_of(held)._replace(is_call=False), held.backend, micro_nu)
+        asker = asker_of(held)._replace(is_call=False)
+        if held.backend in self.halls and self._leaf(asker) is not None:
+            self.gate.used(asker, held.backend, micro_nu)
 
     def returned(self, number: int, now_s: int) -> None:
         """A start that did not happen."""
@@ -350,12 +353,15 @@ class World:
         )
 
     def _leaf(self, asker: Asker) -> int | None:
-        tree = self._leaves.tree
-        before = len(tree.paths)
+        """None: there is no room for one more branch, and all must be made anew."""
+        tree, before = self._leaves.tree, self._grown_to
         node = self._leaves.of(asker)
-        if not all(self.order.grown(new) for new in range(before, len(tree.paths))):
-            return None
-        if len(tree.paths) > before:
+        while self._grown_to < len(tree.paths):
+            if not self.order.grown(self._grown_to):
+                self.is_outgrown = True
+                return None
+            self._grown_to += 1
+        if self._grown_to > before:
             self.gate.grown(self._terms)  # of the limits, those of the new branches
         return node
 

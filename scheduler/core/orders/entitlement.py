@@ -87,7 +87,7 @@ class Debts:
         In two halves of 20 bits, so that no product needs more than 62, with
         ⌊(a·2^20 + b) ÷ 2^40⌋ = ⌊(a + ⌊b ÷ 2^20⌋) ÷ 2^20⌋.
         """
-        if now_s == self._at_s:
+        if now_s <= self._at_s:
             return
         kept = (1 << 2 * _BITS) // self._growth(now_s - self._at_s)
         high, low = divmod(kept, 1 << _HALF_BITS)

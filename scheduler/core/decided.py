@@ -30,15 +30,6 @@ class Way(StrEnum):
     """It runs in a reservation of its organisation."""
 
 
-def way_of(job: Waiting, *, seated: bool, kept: bool) -> Way:
-    """seated: it goes to the backend's own queue; kept: somebody before it waits here."""
-    if job.inside is not None:
-        return Way.INSIDE
-    if seated:
-        return Way.SEAT
-    return Way.BEHIND if kept else Way.IN_ORDER
-
-
 def start_facts(
     job: Waiting, way: Way, *, standing: Standing, free: Resources, waiting: int, policy: str, settings: str
 ) -> dict[str, object]:

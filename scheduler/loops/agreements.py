@@ -42,7 +42,7 @@ async def renewed(conn: Conn, deps: Deps, before: Terms, organisations: Collecti
     monthly = [place for place, limits in known.limits.items() if limits.max_month_micro_nu is not None]
     return replace(
         before,
-        standings=await _standings(conn, deps, known, organisations, now),
+        standings=await standings(conn, deps, known, organisations, now),
         weights={branch: weight for branch, weight in known.weights.items() if len(branch) > 1},
         limits=known.limits,
         nominal=_nominal(known),
@@ -73,19 +73,20 @@ async def _nu_per_hour(conn: Conn, now: datetime) -> dict[str, float]:
     return {backend: rates[each] for backend, each in types.items() if each in rates}
 
 
-async def _standings(
+async def standings(
     conn: Conn, deps: Deps, known: tree.Settings, organisations: Collection[UUID], now: datetime
 ) -> dict[UUID, Standing]:
     outlooks = await accounts.outlooks(conn, set(organisations), now=now)
-    standings = {}
+    """Of each, without what it has used."""
+    found = {}
     for organisation in sorted(organisations):
         share = planning.share_of(known, organisation) or deps.settings.default_share
         outlook = outlooks.get(organisation, _UNASKED)
-        standings[organisation] = Standing(
+        found[organisation] = Standing(
             organisation_id=organisation,
             weight=share.weight,
             max_running_jobs=share.max_running_jobs,
             refused=None if outlook.refusal is None else outlook.refusal.code,
             walls=() if outlook.until is None else (Wall(at=outlook.until, kind=ELIGIBILITY),),
         )
-    return standings
+    return found

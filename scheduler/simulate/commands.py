@@ -80,7 +80,7 @@ def replay_command(
 ) -> None:
     """Replays a workload through the production core and tells how good the schedule is."""
     with refusals_told():
-        sizes, asked = options.sizes(gpus or []), _asked(estimate, days, qpus, rate)
+        sizes, asked = options.sizes(gpus or []), asked_of(estimate, days, qpus, rate)
         asked = replace(asked, policy=options.policy(policy))
         to_json = to_json and options.target("--json", to_json)
         source = read(ctx.obj, jobs, shares, history=history, since=since, until=until)
@@ -117,7 +117,11 @@ def compare_command(
 ) -> None:
     """Replays the same history under several policies and scenarios, and draws the answers on one page."""
     with refusals_told():
-        sizes, asked, policies = options.sizes(gpus or []), _asked(estimate, days, qpus, rate), options.policies(policy)
+        sizes, asked, policies = (
+            options.sizes(gpus or []),
+            asked_of(estimate, days, qpus, rate),
+            options.policies(policy),
+        )
         words = Words(options.language(language) if language else terminal_language())
         html, to_json = options.target("--html", html), to_json and options.target("--json", to_json)
         source = read(ctx.obj, jobs, shares, history=history, since=since, until=until)
@@ -177,7 +181,8 @@ def invent_command(
         typer.echo(export.how_to_replay(source, out))
 
 
-def _asked(estimate: str, days: str | None, qpus: Sequence[str] | None, rate: Sequence[str] | None) -> Setting:
+def asked_of(estimate: str, days: str | None, qpus: Sequence[str] | None, rate: Sequence[str] | None) -> Setting:
+    """What all commands ask for alike; without the machines yet."""
     return Setting(
         gpus=0,
         estimate=options.estimate(estimate),

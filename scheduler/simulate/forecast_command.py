@@ -25,6 +25,7 @@ from scheduler.simulate.commands import (
     Since,
     Until,
     app,
+    asked_of,
     read,
     refusals_told,
     shown,
@@ -79,13 +80,7 @@ def forecast_command(
             futures=options.in_range("--futures", futures, 2, _MOST_FUTURES),
         )
         sizes, policies = options.sizes(gpus or []), options.policies(policy)
-        asked = Setting(
-            gpus=0,
-            estimate=options.estimate(estimate),
-            days=options.days(days),
-            qpus=options.qpus(qpus or []),
-            rates=options.rates(rate or []),
-        )
+        asked = asked_of(estimate, days, qpus, rate)
         words = ForecastWords(options.language(language) if language else terminal_language())
         source = read(ctx.obj, jobs, shares, history=history, since=since, until=until)
         base = with_machines(asked, source, sizes, nodes_of=nodes_of)

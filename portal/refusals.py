@@ -164,6 +164,14 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.PriceBackdated: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.MarketReferenceUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.MoreThanOwed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    # two persons
+    pricing.UnknownProposal: HTTPStatus.NOT_FOUND,
+    pricing.ProposalExists: HTTPStatus.CONFLICT,
+    pricing.ProposalReasonWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.OwnProposal: HTTPStatus.FORBIDDEN,
+    pricing.ProposalDecided: HTTPStatus.CONFLICT,
+    pricing.ProposalExpired: HTTPStatus.CONFLICT,
+    # shares and exchange rates
     scheduler.InvalidShare: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.InvalidExchangeRate: HTTPStatus.UNPROCESSABLE_ENTITY,
     scheduler.InvalidResourceType: HTTPStatus.UNPROCESSABLE_ENTITY,

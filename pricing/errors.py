@@ -185,6 +185,42 @@ class MixedTaxRates(Refusal):
     code: ClassVar[str] = "mixed-tax-rates"
 
 
+class UnknownProposal(Refusal):
+    """No proposal has this id. Facts: proposal."""
+
+    code: ClassVar[str] = "unknown-proposal"
+
+
+class ProposalExists(Refusal):
+    """The id stands for another proposal already. Facts: proposal."""
+
+    code: ClassVar[str] = "proposal-exists"
+
+
+class ProposalReasonWrong(Refusal):
+    """A proposal and its rejection say why, in 1 to limit characters. Facts: limit."""
+
+    code: ClassVar[str] = "proposal-reason-wrong"
+
+
+class OwnProposal(Refusal):
+    """Who proposed does not decide: a second person does. Facts: proposal."""
+
+    code: ClassVar[str] = "own-proposal"
+
+
+class ProposalDecided(Refusal):
+    """It was decided already. Facts: proposal, decision (approved, rejected)."""
+
+    code: ClassVar[str] = "proposal-decided"
+
+
+class ProposalExpired(Refusal):
+    """Nobody approved it in time. Facts: proposal, expired_at (ISO 8601)."""
+
+    code: ClassVar[str] = "proposal-expired"
+
+
 class PricingFault(Exception):
     """Base of what must not happen: a bug or a broken fact. Never shown as a refusal; a person must look."""
 

@@ -40,6 +40,7 @@ _SESSION = {
 }
 
 
+_TAKE_BACK = "ROLLBACK TO SAVEPOINT rehearsal; RELEASE SAVEPOINT rehearsal"
 _LOOP_NAME = re.compile(r"[a-z][a-z0-9_.:-]*")
 
 NO_CONNECTION = (
@@ -196,6 +197,23 @@ async def savepoint(conn: Conn) -> AsyncIterator[None]:
         await conn.execute("ROLLBACK TO SAVEPOINT here; RELEASE SAVEPOINT here")
         raise
     await conn.execute("RELEASE SAVEPOINT here")
+
+
+@asynccontextmanager
+async def rehearsal(conn: Conn, *, to_its_end: bool = False) -> AsyncIterator[None]:
+    """Inside a transaction: what the block did is taken back at its end, so one may look at what it would have done.
+
+    to_its_end: checks that wait for the commit are made first, as if it came now.
+    """
+    await conn.execute("SAVEPOINT rehearsal")
+    try:
+        yield
+        if to_its_end:
+            await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except Exception:
+        await conn.execute(_TAKE_BACK)
+        raise
+    await conn.execute(_TAKE_BACK)
 
 
 async def _roll_back(conn: Conn) -> None:

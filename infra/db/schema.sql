@@ -365,6 +365,52 @@ CREATE TABLE pricing.price_component (
 );
 COMMENT ON TABLE pricing.price_component IS 'Append-only: price, list price and market price (all without tax, for the same `per`) of one component.';
 
+CREATE TABLE pricing.proposal (
+    id          uuid PRIMARY KEY,
+    kind        text NOT NULL CHECK (kind ~ '^[a-z][a-z_]*[.][a-z][a-z_]*$'),
+    content     jsonb NOT NULL,
+    sha256      bytea NOT NULL CHECK (length(sha256) = 32), -- of the content's canonical text: pricing/approvals.py
+    effect      jsonb NOT NULL,                             -- what it would have done when it was proposed
+    reason      text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    proposed_by uuid NOT NULL REFERENCES accounts.person,
+    proposed_at timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL CHECK (proposed_at < expires_at)
+);
+CREATE INDEX proposal_latest ON pricing.proposal (proposed_at DESC, id);
+COMMENT ON TABLE pricing.proposal IS 'Append-only: what one person of the staff wants done, word for word. Nothing is done before another one approves it.';
+
+CREATE TABLE pricing.proposal_decision (
+    proposal_id uuid PRIMARY KEY REFERENCES pricing.proposal,
+    approved    boolean NOT NULL,
+    reason      text NOT NULL CHECK (length(reason) <= 500),
+    effect      jsonb,                                      -- what was done; NULL: rejected
+    decided_by  uuid NOT NULL REFERENCES accounts.person,
+    decided_at  timestamptz NOT NULL,
+    CHECK (approved = (effect IS NOT NULL))
+);
+COMMENT ON TABLE pricing.proposal_decision IS 'Append-only: what a second person of the staff decided, once for all; what is approved is done in the same transaction.';
+
+-- The second person is another one, both are operators, and nobody approves what has lapsed.
+CREATE FUNCTION pricing.refuse_decision() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    asked pricing.proposal%ROWTYPE;
+BEGIN
+    SELECT * INTO asked FROM pricing.proposal WHERE id = NEW.proposal_id;
+    IF NEW.decided_by = asked.proposed_by THEN
+        RAISE EXCEPTION 'proposal %: the second person is the first', NEW.proposal_id USING ERRCODE = 'KY008';
+    END IF;
+    IF NEW.decided_at < asked.proposed_at OR (NEW.approved AND NEW.decided_at >= asked.expires_at) THEN
+        RAISE EXCEPTION 'proposal % is not open at %', NEW.proposal_id, NEW.decided_at USING ERRCODE = 'KY008';
+    END IF;
+    IF EXISTS (SELECT FROM unnest(ARRAY[NEW.decided_by, asked.proposed_by]) AS person WHERE NOT EXISTS (
+            SELECT FROM accounts.staff s WHERE s.person_id = person AND s.role = 'operator')) THEN
+        RAISE EXCEPTION 'proposal %: not two operators', NEW.proposal_id USING ERRCODE = 'KY008';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER proposal_decision_second BEFORE INSERT ON pricing.proposal_decision
+    FOR EACH ROW EXECUTE FUNCTION pricing.refuse_decision();
+
 CREATE TYPE pricing.lot_kind AS ENUM (
     'grant',   -- free value from the subsidy: a discount, covers amounts without tax
     'prepaid', -- paid in: covers amounts with tax
@@ -1686,6 +1732,7 @@ BEGIN
         'accounts.declaration', 'accounts.audit_entry',
         'pricing.market_reference', 'pricing.price_version', 'pricing.price_component', 'pricing.lot', 'pricing.quote',
         'pricing.billable_usage', 'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
+        'pricing.proposal', 'pricing.proposal_decision',
         'scheduler.job', 'scheduler.job_array', 'scheduler.dependency', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event', 'scheduler.decision',
         'scheduler.attempt_result', 'scheduler.job_input', 'scheduler.attempt_output', 'scheduler.fairshare_charge', 'scheduler.exchange_rate', 'scheduler.share',
         'scheduler.device_calibration', 'scheduler.device_state',
@@ -1754,6 +1801,10 @@ GRANT INSERT ON accounts.person, accounts.organisation, accounts.declaration, ac
     scheduler.exchange_rate, scheduler.share, scheduler.cancellation TO kyoyo_operator;
 GRANT UPDATE ON accounts.organisation, accounts.membership, accounts.api_token, pricing.offering TO kyoyo_operator;
 GRANT UPDATE (removed_at) ON accounts.site_user, accounts.secret TO kyoyo_operator;
+
+-- Two persons: an operator proposes, another one decides. No loop does.
+GRANT INSERT ON pricing.proposal, pricing.proposal_decision TO kyoyo_operator;
+REVOKE INSERT ON pricing.proposal, pricing.proposal_decision FROM kyoyo_worker;
 
 -- A tenant reads its own and submits, cancels, and manages its tokens, members and projects.
 GRANT SELECT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.project,

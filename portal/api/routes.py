@@ -18,6 +18,7 @@ from portal.api import (
     operations,
     organisations,
     output,
+    proposals,
     reservations,
     secrets,
     shares,
@@ -33,6 +34,6 @@ def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
     own = (me, offerings, devices, jobs, calls, output, data, transfers, reservations, money, tokens, secrets, shares)
-    for part in (*own, members, organisations, operations, elastic, kpi):
+    for part in (*own, members, organisations, operations, proposals, elastic, kpi):
         router.include_router(part.router)
     return router

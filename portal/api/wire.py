@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from portal.problems import Problem
@@ -40,6 +41,9 @@ def _exact_yen(text: str) -> str:
 
 YenIn = Annotated[str, AfterValidator(_exact_yen), Field(examples=["50000"], max_length=30)]
 """An amount that an operator enters: a decimal string of yen with at most six decimal places."""
+
+
+DryRun = Annotated[bool, Query(description="Nothing is kept: the answer tells what would be done, or refused.")]
 
 
 class In(BaseModel):

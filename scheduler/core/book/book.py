@@ -19,6 +19,7 @@ from scheduler.core.book.ages import by_age, by_hand_over
 from scheduler.core.book.aside import Aside, aside, never
 from scheduler.core.book.charges import Charge, ran
 from scheduler.core.book.compare import differences
+from scheduler.core.book.elsewhere import Elsewhere
 from scheduler.core.book.figures import Figures
 from scheduler.core.book.leaves import Asker
 from scheduler.core.book.queued import Columns, Queued
@@ -178,10 +179,19 @@ class Book:
         return Plan(
             starts=tuple(starts),
             waits=tuple(self._waits(now_s, explained)),
-            nevers=tuple(self._ordered_nevers()),
+            nevers=tuple(self._nevers[number] for number in sorted(self._nevers, key=self._id_of)),
             preempts=preempts,
             more=len(starts) >= self._policy.max_starts,
         )
+
+    def would(self, number: int) -> Mapping[str, object]:
+        """What would start this one now, of those that wait (Wait.seq); as after the last decision."""
+        job = self._waiting.get(number)
+        return {} if job is None or number in self._unconfirmed else self._world.would(number, job)
+
+    def elsewhere(self) -> Elsewhere:
+        """Where what waits would start besides where it waits; as after the last decision."""
+        return self._world.elsewhere(self._waiting, self._unconfirmed)
 
     def differs_from(self, waiting: Iterable[Waiting], holding: Iterable[Holding]) -> Sequence[str]:
         """What a reading of everything says otherwise, a line for each attempt; empty: nothing. A walk along all."""
@@ -379,15 +389,8 @@ class Book:
             if len(starts) < self._policy.max_starts and self._world.starts_inside(number, job, inside, limit_s, now_s):
                 del self._insides[number]
                 self._unconfirmed.add(number)
-                starts.append(
-                    Start(
-                        attempt_id=job.attempt_id,
-                        backend=job.backend,
-                        limit_s=limit_s,
-                        way=Way.INSIDE.value,
-                        facts=self._facts(job, Way.INSIDE),
-                    )
-                )
+                way, facts = Way.INSIDE.value, self._facts(job, Way.INSIDE)
+                starts.append(Start(attempt_id=job.attempt_id, backend=job.backend, limit_s=limit_s, way=way, facts=facts))
         return starts
 
     def _limit_inside(self, job: Waiting, inside: Inside, now: datetime) -> int:
@@ -486,12 +489,9 @@ class Book:
         return None if found is None else self._wait(number, *found)
 
     def _wait(self, number: int, why: Why, facts: Mapping[str, object]) -> Wait:
-        return Wait(attempt_id=self._id_of(number), why=why, facts=facts)
+        return Wait(attempt_id=self._id_of(number), why=why, facts=facts, seq=number)
 
     def _id_of(self, number: int) -> UUID:
         known = self._ids.get(number) or self._waiting.id_of(number)
         assert known is not None  # it waits, or has just started
         return known
-
-    def _ordered_nevers(self) -> Sequence[Never]:
-        return [self._nevers[number] for number in sorted(self._nevers, key=self._id_of)]

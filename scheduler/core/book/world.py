@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,8 @@ import numpy as np
 
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
+from scheduler.core.book.answers import Answers
+from scheduler.core.book.elsewhere import Elsewhere
 from scheduler.core.book.figures import Figures
 from scheduler.core.book.gate import Gate
 from scheduler.core.book.leaves import Asker, Leaves
@@ -22,12 +24,13 @@ from scheduler.core.book.telling import Reason, Telling
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.book.units import units_of
 from scheduler.core.branches import Branch
-from scheduler.core.engine import Engine, Machine, Ran
+from scheduler.core.engine import Machine, Ran
 from scheduler.core.hall import Booking, Hall
 from scheduler.core.orders.kyoyo import Kyoyo
 from scheduler.core.request import STANDARD, Request
 from scheduler.core.shapes import Shapes
 from scheduler.core.snapshot import Holding, Inside, Policy, Pool, Waiting
+from scheduler.core.supposing import Supposing
 
 _NODE: Final = Resources(gpus=8, qpus=1)
 """What is no more than this is no gang, however small the machine."""
@@ -82,7 +85,7 @@ class World:
         self.order = _order(leaves, rooms, now_s, owed)
         self.gate = Gate(leaves, shapes, rooms, clock)
         machines = [Machine(room, 1) for room in rooms]
-        self.engine = Engine(self.order, leaves.tree, machines, self.gate)
+        self.engine = Supposing(self.order, leaves.tree, machines, self.gate)
         self._telling = Telling(
             pools=self._pools, halls=self.halls, leaves=leaves, shapes=shapes, gate=self.gate, clock=clock
         )
@@ -271,6 +274,37 @@ class World:
         if barred is not None:
             return barred
         return self._telling.crowded(request, job.backend, None if inside is None else inside.reservation_id)
+
+    def would(self, number: int, job: Waiting) -> dict[str, object]:
+        """What would start it now (Answers.would), after a decision: reservations are forgotten."""
+        request = self._request(number, job, job.walltime_s, self._now_s) if job.backend in self.halls else None
+        if request is None:
+            return {}
+        answers = Answers(
+            engine=self.engine,
+            names=self.names,
+            halls=self.halls,
+            shapes=self._shapes,
+            gate=self.gate,
+            clock=self._clock,
+        )
+        return answers.would(request, self._now_s)
+
+    def elsewhere(self, waiting: Queued, starting: Collection[int]) -> Elsewhere:
+        """Where jobs would start besides where they wait, as things stand after a decision."""
+        return Elsewhere(
+            engine=self.engine,
+            machines=self._machine,
+            halls=self.halls,
+            pools=self._pools,
+            shapes=self._shapes,
+            gate=self.gate,
+            telling=self._telling,
+            request=self._request,
+            now_s=self._now_s,
+            waiting=waiting,
+            starting=starting,
+        )
 
     def spent(self, known: Mapping[tuple[Asker, str], int]) -> None:
         """What was used of limits by the month since the terms were read, as the gate of the world before knows it."""

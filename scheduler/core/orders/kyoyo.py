@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -95,6 +96,21 @@ class Kyoyo(Order):
 
     def supposed(self, leaf: int) -> None:
         self._hold_of(leaf)
+
+    @contextmanager
+    def instead(self, away: Request | None, job: Request) -> Iterator[None]:
+        entitled, have_asked = self._entitled, self._have_asked
+        asks = [(job, job.units), *([] if away is None else [(away, -away.units)])]
+        for each, units in asks:
+            self._ask(each.machine, each.leaf, units)
+        if self._have_asked:
+            self._entitled = self._entitlements.of(self._demands)
+        try:
+            yield
+        finally:
+            for each, units in asks:
+                self._ask(each.machine, each.leaf, -units)
+            self._entitled, self._have_asked = entitled, have_asked
 
     def line(self, job: Request) -> int:
         return job.leaf

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,12 @@ class Order:
 
     def supposed(self, leaf: int) -> None:
         """The tree was told to suppose that this leaf held more, or no longer to suppose it."""
+
+    @contextmanager
+    def instead(self, away: Request | None, job: Request) -> Iterator[None]:
+        """Meanwhile turns are as if this one waited, and `away` did not."""
+        del away, job
+        yield
 
     def tick(self, now_s: int) -> None:
         """Time has come to decide: all that has happened until now was told."""

@@ -110,7 +110,11 @@ CREATE TABLE accounts.declaration (
     valid_until     timestamptz NOT NULL,
     recorded_at     timestamptz NOT NULL,
     recorded_by     uuid REFERENCES accounts.person,
-    CHECK (valid_from < valid_until)
+    evidence_name   text CHECK (length(evidence_name) BETWEEN 1 AND 200),  -- the paper that shows the class
+    evidence_sha256 bytea CHECK (length(evidence_sha256) = 32),
+    evidence_bytes  bigint CHECK (evidence_bytes > 0),
+    CHECK (valid_from < valid_until),
+    CONSTRAINT declaration_evidence CHECK (num_nonnulls(evidence_name, evidence_sha256, evidence_bytes) IN (0, 3))
 );
 CREATE INDEX declaration_current ON accounts.declaration (organisation_id, recorded_at DESC);
 COMMENT ON TABLE accounts.declaration IS 'Eligibility facts, append-only: class of the organisation and until when its declaration holds. The one valid at an instant and recorded last decides.';
@@ -297,74 +301,6 @@ CREATE TYPE pricing.service_class AS ENUM (
     'spot'         -- cheaper, may be preempted
 );
 
-CREATE TABLE pricing.offering (
-    id                text PRIMARY KEY CHECK (id ~ '^[a-z0-9][a-z0-9-]{1,62}$'),
-    backend           text NOT NULL,              -- name of the adapter's instance in the settings
-    kind              pricing.offering_kind NOT NULL,
-    resource_type     text NOT NULL,              -- key of the exchange table, e.g. 'gpu:demo', 'qpu:aer-7'
-    title_ja          text NOT NULL,
-    title_en          text NOT NULL,
-    max_gpus          integer NOT NULL CHECK (max_gpus >= 0),
-    cpus_per_gpu      integer NOT NULL CHECK (cpus_per_gpu >= 0),
-    memory_mb_per_gpu integer NOT NULL CHECK (memory_mb_per_gpu >= 0),
-    max_walltime_s    integer NOT NULL CHECK (max_walltime_s > 0),
-    max_shots         integer NOT NULL CHECK (max_shots >= 0),
-    qpu_base_us       bigint NOT NULL CHECK (qpu_base_us >= 0),      -- service-time model of a QPU: base per job ...
-    qpu_per_kshot_us  bigint NOT NULL CHECK (qpu_per_kshot_us >= 0), -- ... plus this per 1,000 shots of each circuit
-    hardware          jsonb NOT NULL,             -- facts of P8: memory, interconnect, storage, software
-    created_at        timestamptz NOT NULL,
-    retired_at        timestamptz,
-    max_session_s     integer NOT NULL DEFAULT 0 CHECK (max_session_s >= 0),      -- 0: no sessions are sold
-    max_session_idle_s integer NOT NULL DEFAULT 0 CHECK (max_session_idle_s >= 0), -- the longest idle time that one may ask for
-    sim_units         integer NOT NULL DEFAULT 0 CHECK (sim_units >= 0)           -- CPUs or GPUs that a circuit holds on a simulator; 0: not metered
-);
-COMMENT ON TABLE pricing.offering IS 'What can be bought: a backend''s resource with its limits. Public to every signed-in person.';
-
-CREATE TABLE pricing.market_reference (
-    id              uuid PRIMARY KEY,
-    resource_type   text NOT NULL,
-    component       text NOT NULL,
-    source          text NOT NULL,             -- who publishes the price, for what machine, on which terms
-    observed_on     date NOT NULL,
-    amount_micro_yen bigint NOT NULL CHECK (amount_micro_yen > 0),  -- without tax, for `per` units
-    per             numeric(20, 6) NOT NULL CHECK (per > 0),
-    evidence_sha256 bytea CHECK (length(evidence_sha256) = 32),
-    recorded_at     timestamptz NOT NULL
-);
-COMMENT ON TABLE pricing.market_reference IS 'Append-only: the market price of a comparable machine (P2), with source and date.';
-
-CREATE TABLE pricing.price_version (
-    id              uuid PRIMARY KEY,
-    offering_id     text NOT NULL REFERENCES pricing.offering,
-    customer_class  accounts.customer_class NOT NULL,
-    service_class   pricing.service_class NOT NULL,
-    valid_from      timestamptz NOT NULL,
-    tax_rate_bp     integer NOT NULL CHECK (tax_rate_bp BETWEEN 0 AND 10000), -- consumption tax in 1/100 of a percent
-    published_by    uuid REFERENCES accounts.person,
-    recorded_at     timestamptz NOT NULL,
-    UNIQUE (offering_id, customer_class, service_class, valid_from)
-);
-COMMENT ON TABLE pricing.price_version IS 'Append-only. The version with the latest valid_from not after an instant is in force then; a job keeps the one of its submission.';
-
-CREATE TABLE pricing.price_component (
-    price_version_id    uuid NOT NULL REFERENCES pricing.price_version,
-    component           text NOT NULL CHECK (component IN ('gpu_s', 'qpu_s', 'shot', 'session_s', 'sim_s')),
-    per                 numeric(20, 6) NOT NULL CHECK (per > 0),   -- the price is for this many units, e.g. 3600 gpu_s
-    price_micro_yen     bigint NOT NULL CHECK (price_micro_yen >= 0),
-    list_micro_yen      bigint NOT NULL CHECK (list_micro_yen >= price_micro_yen),
-    market_micro_yen    bigint NOT NULL,
-    market_reference_id uuid NOT NULL REFERENCES pricing.market_reference,
-    currency            text CHECK (currency ~ '^[A-Z]{3}$'),        -- of a price that was agreed in another currency ...
-    currency_amount     numeric(20, 6) CHECK (currency_amount >= 0), -- ... its amount for the same `per` ...
-    exchange_rate       numeric(20, 8) CHECK (exchange_rate > 0),    -- ... and the yen for one unit of it, by which price_micro_yen was computed once
-    rate_source         text CHECK (length(rate_source) BETWEEN 1 AND 200),
-    rate_on             date,
-    CHECK (num_nonnulls(currency, currency_amount, exchange_rate, rate_source, rate_on) IN (0, 5)),
-    PRIMARY KEY (price_version_id, component),
-    CONSTRAINT below_market CHECK (price_micro_yen < market_micro_yen)  -- P2
-);
-COMMENT ON TABLE pricing.price_component IS 'Append-only: price, list price and market price (all without tax, for the same `per`) of one component.';
-
 CREATE TABLE pricing.proposal (
     id          uuid PRIMARY KEY,
     kind        text NOT NULL CHECK (kind ~ '^[a-z][a-z_]*[.][a-z][a-z_]*$'),
@@ -411,10 +347,145 @@ END $$;
 CREATE TRIGGER proposal_decision_second BEFORE INSERT ON pricing.proposal_decision
     FOR EACH ROW EXECUTE FUNCTION pricing.refuse_decision();
 
+-- What only two persons may set: refused at the commit unless its proposal was approved.
+CREATE FUNCTION pricing.refuse_unagreed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pricing.proposal_decision d WHERE d.proposal_id = NEW.proposal_id AND d.approved) THEN
+        RAISE EXCEPTION 'nobody else approved this row of %.%', TG_TABLE_SCHEMA, TG_TABLE_NAME USING ERRCODE = 'KY008';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TABLE pricing.offering (
+    id                text PRIMARY KEY CHECK (id ~ '^[a-z0-9][a-z0-9-]{1,62}$'),
+    backend           text NOT NULL,              -- name of the adapter's instance in the settings
+    kind              pricing.offering_kind NOT NULL,
+    resource_type     text NOT NULL,              -- key of the exchange table, e.g. 'gpu:demo', 'qpu:aer-7'
+    title_ja          text NOT NULL,
+    title_en          text NOT NULL,
+    max_gpus          integer NOT NULL CHECK (max_gpus >= 0),
+    cpus_per_gpu      integer NOT NULL CHECK (cpus_per_gpu >= 0),
+    memory_mb_per_gpu integer NOT NULL CHECK (memory_mb_per_gpu >= 0),
+    max_walltime_s    integer NOT NULL CHECK (max_walltime_s > 0),
+    max_shots         integer NOT NULL CHECK (max_shots >= 0),
+    qpu_base_us       bigint NOT NULL CHECK (qpu_base_us >= 0),      -- service-time model of a QPU: base per job ...
+    qpu_per_kshot_us  bigint NOT NULL CHECK (qpu_per_kshot_us >= 0), -- ... plus this per 1,000 shots of each circuit
+    hardware          jsonb NOT NULL,             -- facts of P8: memory, interconnect, storage, software
+    created_at        timestamptz NOT NULL,
+    retired_at        timestamptz,
+    max_session_s     integer NOT NULL DEFAULT 0 CHECK (max_session_s >= 0),      -- 0: no sessions are sold
+    max_session_idle_s integer NOT NULL DEFAULT 0 CHECK (max_session_idle_s >= 0), -- the longest idle time that one may ask for
+    sim_units         integer NOT NULL DEFAULT 0 CHECK (sim_units >= 0),          -- CPUs or GPUs that a circuit holds on a simulator; 0: not metered
+    provider          text NOT NULL DEFAULT '' CHECK (length(provider) <= 100),   -- whose machine it is; '': the house's own
+    site              text NOT NULL DEFAULT '' CHECK (length(site) <= 100),       -- where it stands
+    software          jsonb NOT NULL DEFAULT '[]'                                 -- what is installed on it: names
+);
+COMMENT ON TABLE pricing.offering IS 'What can be bought: a backend''s resource with its limits. Public to every signed-in person.';
+
+CREATE TABLE pricing.market_reference (
+    id              uuid PRIMARY KEY,
+    resource_type   text NOT NULL,
+    component       text NOT NULL,
+    source          text NOT NULL,             -- who publishes the price, for what machine, on which terms
+    observed_on     date NOT NULL,
+    amount_micro_yen bigint NOT NULL CHECK (amount_micro_yen > 0),  -- without tax, for `per` units
+    per             numeric(20, 6) NOT NULL CHECK (per > 0),
+    evidence_sha256 bytea CHECK (length(evidence_sha256) = 32),
+    recorded_at     timestamptz NOT NULL,
+    currency        text CHECK (currency ~ '^[A-Z]{3}$'),        -- of a price that is published in another currency ...
+    currency_amount numeric(20, 6) CHECK (currency_amount > 0),  -- ... its amount for `per` units ...
+    exchange_rate   numeric(20, 8) CHECK (exchange_rate > 0),    -- ... and the yen for one unit of it, by which amount_micro_yen was computed once
+    rate_source     text CHECK (length(rate_source) BETWEEN 1 AND 200),
+    rate_on         date,
+    terms           text NOT NULL DEFAULT '' CHECK (length(terms) <= 1000), -- on demand or committed, region, without tax ...
+    evidence_name   text CHECK (length(evidence_name) BETWEEN 1 AND 200),   -- of the file with evidence_sha256
+    evidence_bytes  bigint CHECK (evidence_bytes > 0),
+    recorded_by     uuid REFERENCES accounts.person,
+    CONSTRAINT market_reference_currency
+        CHECK (num_nonnulls(currency, currency_amount, exchange_rate, rate_source, rate_on) IN (0, 5)),
+    CONSTRAINT market_reference_evidence
+        CHECK (num_nonnulls(evidence_name, evidence_bytes) IN (0, 2) AND (evidence_name IS NULL OR evidence_sha256 IS NOT NULL))
+);
+COMMENT ON TABLE pricing.market_reference IS 'Append-only: the market price of a comparable machine (P2), with source and date.';
+
+CREATE TABLE pricing.price_version (
+    id              uuid PRIMARY KEY,
+    offering_id     text NOT NULL REFERENCES pricing.offering,
+    customer_class  accounts.customer_class NOT NULL,
+    service_class   pricing.service_class NOT NULL,
+    valid_from      timestamptz NOT NULL,
+    tax_rate_bp     integer NOT NULL CHECK (tax_rate_bp BETWEEN 0 AND 10000), -- consumption tax in 1/100 of a percent
+    published_by    uuid REFERENCES accounts.person,
+    recorded_at     timestamptz NOT NULL,
+    valid_until     timestamptz CHECK (valid_from < valid_until),  -- where it was said: the next one begins there
+    rule            jsonb NOT NULL DEFAULT '{}',                   -- how the price was made: pricing/pricebook.py
+    slice_below_gpus integer NOT NULL DEFAULT 0 CHECK (slice_below_gpus >= 0),  -- who takes fewer GPUs ...
+    slice_premium_bp integer NOT NULL DEFAULT 0 CHECK (slice_premium_bp >= 0),  -- ... pays so much more, in 1/100 of a percent
+    minimum_s       integer NOT NULL DEFAULT 0 CHECK (minimum_s >= 0),          -- less time than this is charged as this
+    proposal_id     uuid REFERENCES pricing.proposal,              -- NULL: published before two persons were needed
+    UNIQUE (offering_id, customer_class, service_class, valid_from)
+);
+COMMENT ON TABLE pricing.price_version IS 'Append-only. The version with the latest valid_from not after an instant is in force then; a job keeps the one of its submission.';
+
+
+CREATE TABLE pricing.price_component (
+    price_version_id    uuid NOT NULL REFERENCES pricing.price_version,
+    component           text NOT NULL CHECK (component IN ('gpu_s', 'qpu_s', 'shot', 'session_s', 'sim_s')),
+    per                 numeric(20, 6) NOT NULL CHECK (per > 0),   -- the price is for this many units, e.g. 3600 gpu_s
+    price_micro_yen     bigint NOT NULL CHECK (price_micro_yen >= 0),
+    list_micro_yen      bigint NOT NULL CHECK (list_micro_yen >= price_micro_yen),
+    market_micro_yen    bigint NOT NULL,
+    market_reference_id uuid NOT NULL REFERENCES pricing.market_reference,
+    currency            text CHECK (currency ~ '^[A-Z]{3}$'),        -- of a price that was agreed in another currency ...
+    currency_amount     numeric(20, 6) CHECK (currency_amount >= 0), -- ... its amount for the same `per` ...
+    exchange_rate       numeric(20, 8) CHECK (exchange_rate > 0),    -- ... and the yen for one unit of it, by which price_micro_yen was computed once
+    rate_source         text CHECK (length(rate_source) BETWEEN 1 AND 200),
+    rate_on             date,
+    CHECK (num_nonnulls(currency, currency_amount, exchange_rate, rate_source, rate_on) IN (0, 5)),
+    PRIMARY KEY (price_version_id, component),
+    CONSTRAINT below_market CHECK (price_micro_yen < market_micro_yen)  -- P2
+);
+COMMENT ON TABLE pricing.price_component IS 'Append-only: price, list price and market price (all without tax, for the same `per`) of one component.';
+
+CREATE TABLE pricing.promotion (
+    id               uuid PRIMARY KEY,
+    title_ja         text NOT NULL CHECK (length(title_ja) BETWEEN 1 AND 200),
+    title_en         text NOT NULL CHECK (length(title_en) BETWEEN 1 AND 200),
+    offering_id      text REFERENCES pricing.offering,      -- NULL: of all offerings
+    customer_class   accounts.customer_class,               -- NULL: for every class
+    percent_bp       integer CHECK (percent_bp BETWEEN 1 AND 10000),
+    month_micro_yen  bigint CHECK (month_micro_yen > 0),    -- or so much off an organisation's month
+    starts_at        timestamptz NOT NULL,                  -- of jobs that are submitted from here ...
+    ends_at          timestamptz NOT NULL CHECK (starts_at < ends_at), -- ... until here
+    recorded_at      timestamptz NOT NULL,
+    proposal_id      uuid NOT NULL REFERENCES pricing.proposal,
+    CHECK (num_nonnulls(percent_bp, month_micro_yen) = 1)
+);
+COMMENT ON TABLE pricing.promotion IS 'Append-only: a discount for jobs submitted in a period, shown on invoices as a negative line of its own.';
+CREATE CONSTRAINT TRIGGER promotion_agreed AFTER INSERT ON pricing.promotion
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pricing.refuse_unagreed();
+
+CREATE TABLE pricing.policy (
+    name         text NOT NULL CHECK (name ~ '^[a-z][a-z_]{1,62}$'),
+    effective_at timestamptz NOT NULL,
+    value        jsonb NOT NULL,
+    recorded_at  timestamptz NOT NULL,
+    proposal_id  uuid NOT NULL REFERENCES pricing.proposal,
+    PRIMARY KEY (name, effective_at)
+);
+COMMENT ON TABLE pricing.policy IS 'Append-only: settings of the price book that two persons set. The one with the latest effective_at not after an instant holds then; without one, the default in pricing/policies.py.';
+CREATE CONSTRAINT TRIGGER policy_agreed AFTER INSERT ON pricing.policy
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pricing.refuse_unagreed();
+
 CREATE TYPE pricing.lot_kind AS ENUM (
     'grant',   -- free value from the subsidy: a discount, covers amounts without tax
     'prepaid', -- paid in: covers amounts with tax
     'credit'   -- credit line: covers amounts with tax, is owed when used
+);
+
+CREATE TYPE pricing.grant_purpose AS ENUM (
+    'subsidy',  -- from the programme's money: a discount that the agency is told of
+    'promotion' -- ours: a campaign, an apology
 );
 
 CREATE TABLE pricing.wallet (
@@ -427,15 +498,61 @@ CREATE TABLE pricing.lot (
     id              uuid PRIMARY KEY,
     organisation_id uuid NOT NULL REFERENCES pricing.wallet,
     kind            pricing.lot_kind NOT NULL,
-    expires_at      timestamptz,      -- grants only
+    expires_at      timestamptz,      -- of grants always, of prepaid value as it was sold, of credit never
     reason          text NOT NULL,
     created_by      uuid REFERENCES accounts.person,
     created_at      timestamptz NOT NULL,
-    CHECK ((kind = 'grant') = (expires_at IS NOT NULL)),
+    purpose         pricing.grant_purpose, -- of grants
+    CONSTRAINT lot_expiry
+        CHECK (CASE kind WHEN 'grant' THEN expires_at IS NOT NULL WHEN 'credit' THEN expires_at IS NULL ELSE true END),
+    CONSTRAINT lot_purpose CHECK ((kind = 'grant') = (purpose IS NOT NULL)),
     UNIQUE (id, organisation_id)
 );
-CREATE UNIQUE INDEX lot_single ON pricing.lot (organisation_id, kind) WHERE kind <> 'grant';
-COMMENT ON TABLE pricing.lot IS 'Where value came from. Consumption order: grants by earliest expiry, then prepaid, then credit.';
+CREATE UNIQUE INDEX lot_single ON pricing.lot (organisation_id) WHERE kind = 'credit';
+COMMENT ON TABLE pricing.lot IS 'Where value came from. Consumption order: grants by earliest expiry, then prepaid value by earliest expiry, then credit.';
+
+CREATE TYPE pricing.budget_period AS ENUM (
+    'month',       -- of Asia/Tokyo
+    'fiscal_year', -- April to March
+    'forever'
+);
+
+CREATE TABLE pricing.budget (
+    id              uuid PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES pricing.wallet,
+    project_id      uuid,             -- NULL: all projects
+    person_id       uuid REFERENCES accounts.person, -- NULL: all members
+    period          pricing.budget_period NOT NULL,
+    limit_yen       bigint CHECK (limit_yen >= 0),   -- NULL: lifted
+    reason          text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    decided_by      uuid NOT NULL REFERENCES accounts.person,
+    decided_at      timestamptz NOT NULL,
+    CONSTRAINT budget_project FOREIGN KEY (project_id, organisation_id) REFERENCES accounts.project (id, organisation_id)
+);
+CREATE INDEX budget_of ON pricing.budget (organisation_id, decided_at);
+COMMENT ON TABLE pricing.budget IS 'Append-only: what an organisation lets a project or a member spend. In force: the latest per project, member and period.';
+
+CREATE TABLE pricing.notice (
+    id              uuid PRIMARY KEY,  -- uuid5 of what it is about: told once
+    organisation_id uuid NOT NULL REFERENCES pricing.wallet,
+    kind            text NOT NULL,
+    facts           jsonb NOT NULL,
+    noticed_at      timestamptz NOT NULL
+);
+CREATE INDEX notice_of ON pricing.notice (organisation_id, noticed_at);
+COMMENT ON TABLE pricing.notice IS 'Append-only: that value runs out or lapses, as a customer was told.';
+
+CREATE TABLE pricing.deliverable (
+    id            uuid PRIMARY KEY,
+    resource_type text NOT NULL CHECK (length(resource_type) BETWEEN 1 AND 100),
+    component     text NOT NULL,
+    per_hour      numeric(20, 6) NOT NULL CHECK (per_hour >= 0), -- units of the component that can be sold in an hour
+    reason        text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    decided_by    uuid NOT NULL REFERENCES accounts.person,
+    decided_at    timestamptz NOT NULL
+);
+CREATE INDEX deliverable_of ON pricing.deliverable (resource_type, component, decided_at);
+COMMENT ON TABLE pricing.deliverable IS 'Append-only: what the machines can give in an hour. In force: the latest per resource type and component.';
 
 CREATE TABLE pricing.quote (
     id                 uuid PRIMARY KEY,
@@ -450,6 +567,7 @@ CREATE TABLE pricing.quote (
     quoted_at          timestamptz NOT NULL,
     low_micro_yen      bigint CHECK (low_micro_yen BETWEEN 0 AND expected_micro_yen), -- NULL: as expected
     basis              jsonb,                                            -- what the amounts rest on: source, QPU time, cap
+    candidates         jsonb,                                            -- of a job that may run on one of several: offering → price version and amounts
     UNIQUE (job_id, organisation_id, ceiling_micro_yen)
 );
 COMMENT ON TABLE pricing.quote IS 'Append-only: what was promised at submission, with the price version it froze.';
@@ -868,6 +986,7 @@ CREATE TABLE scheduler.job (
     session_idle_s  integer CHECK (session_idle_s > 0),     -- of a session: ended when it was idle for so long; NULL: no session
     session_dedicated boolean,                              -- false: a batch
     session_job_id  uuid,                                   -- of a circuit: the session that it runs in
+    data_location   text CHECK (data_location = 'jp'),      -- where it must run; NULL: anywhere
     UNIQUE (organisation_id, person_id, idempotency_key),
     UNIQUE (organisation_id, number),
     UNIQUE (array_id, array_index),
@@ -885,6 +1004,35 @@ CREATE TABLE scheduler.job (
 CREATE INDEX job_of_session ON scheduler.job (session_job_id) WHERE session_job_id IS NOT NULL;
 CREATE INDEX job_list ON scheduler.job (organisation_id, submitted_at DESC, id DESC);
 COMMENT ON TABLE scheduler.job IS 'Append-only: what the customer asked. One hold per job; attempts draw on it.';
+
+CREATE TABLE scheduler.job_candidate (
+    job_id            uuid NOT NULL,
+    organisation_id   uuid NOT NULL REFERENCES accounts.organisation,
+    offering_id       text NOT NULL REFERENCES pricing.offering,
+    backend           text NOT NULL,
+    gpus              integer NOT NULL CHECK (gpus >= 0),
+    cpus              integer NOT NULL CHECK (cpus >= 0),
+    memory_mb         integer NOT NULL CHECK (memory_mb >= 0),
+    qpus              integer NOT NULL CHECK (qpus >= 0),
+    max_qpu_us        bigint CHECK (max_qpu_us > 0),
+    nu                double precision NOT NULL CHECK (nu >= 0),
+    ceiling_micro_yen bigint NOT NULL CHECK (ceiling_micro_yen >= 0),
+    PRIMARY KEY (job_id, offering_id),
+    FOREIGN KEY (job_id, organisation_id) REFERENCES scheduler.job (id, organisation_id)
+);
+COMMENT ON TABLE scheduler.job_candidate IS 'Append-only: the offerings on one of which a job may run, and what it asks for on each. Kept with the first task of an array. None: it runs on its own offering.';
+
+CREATE TABLE scheduler.data_rule (
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    organisation_id uuid NOT NULL REFERENCES accounts.organisation,
+    project_id      uuid,
+    location        text CHECK (location = 'jp'),
+    set_by          uuid REFERENCES accounts.person,
+    recorded_at     timestamptz NOT NULL,
+    FOREIGN KEY (project_id, organisation_id) REFERENCES accounts.project (id, organisation_id)
+);
+CREATE INDEX data_rule_of ON scheduler.data_rule (organisation_id, id DESC);
+COMMENT ON TABLE scheduler.data_rule IS 'Append-only: where all jobs of an organisation, or of one of its projects, must stay. The last row of each holds; a project''s adds to its organisation''s and lifts nothing.';
 
 CREATE TYPE scheduler.dependency_kind AS ENUM (
     'after',      -- the other has started, or has ended
@@ -964,6 +1112,7 @@ CREATE TABLE scheduler.attempt (
     seq             bigint GENERATED ALWAYS AS IDENTITY, -- its number, in the order in which attempts came
     preempt_wanted_at timestamptz,                      -- since then it is asked to make room ...
     preempt_for     pricing.service_class,              -- ... for somebody of this class
+    flexible        boolean NOT NULL DEFAULT false,     -- its job has candidates: while it waits it may be placed anew
     UNIQUE (job_id, phase, ordinal),
     CHECK ((doubt IS NULL) = (doubt_since IS NULL) AND (doubt IS NULL) = (unknown_count = 0)),
     CHECK (max_timeouts >= 0 AND max_timeouts < max_attempts),
@@ -984,6 +1133,7 @@ CREATE UNIQUE INDEX attempt_number ON scheduler.attempt (job_id, ordinal);
 CREATE INDEX attempt_queued ON scheduler.attempt (organisation_id) WHERE state = 'QUEUED';  -- the quota at submission
 CREATE INDEX attempt_ended ON scheduler.attempt (ended_at) WHERE dispatched_at IS NOT NULL;
 CREATE INDEX attempt_preempted ON scheduler.attempt (preempt_wanted_at) WHERE preempt_wanted_at IS NOT NULL;
+CREATE INDEX attempt_flexible ON scheduler.attempt (seq) WHERE flexible AND state = 'QUEUED' AND dispatched_at IS NULL;
 COMMENT ON TABLE scheduler.attempt IS 'One try of a job on one backend: what it asks for, copied once, and a projection of its events. Written only through scheduler.core.lifecycle.advance().';
 
 -- When each waiting attempt is expected to start.
@@ -1321,24 +1471,29 @@ COMMENT ON TABLE scheduler.qpu_closed IS 'Append-only: an attempt that may call 
 CREATE FUNCTION scheduler.copy_what_is_asked() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     SELECT CASE WHEN k.job_id IS NULL THEN coalesce(p.kind, j.kind) ELSE 'quantum' END,
-           coalesce(u.offering_id, p.offering_id, j.offering_id),
-           CASE WHEN k.job_id IS NULL THEN coalesce(p.gpus, j.gpus) ELSE 0 END,
-           CASE WHEN k.job_id IS NULL THEN coalesce(p.cpus, j.cpus) ELSE 0 END,
-           CASE WHEN k.job_id IS NULL THEN coalesce(p.memory_mb, j.memory_mb) ELSE 0 END,
-           CASE WHEN k.job_id IS NULL THEN coalesce(p.qpus, j.qpus) ELSE 1 END,
+           coalesce(u.offering_id, p.offering_id, c.offering_id, j.offering_id),
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.gpus, c.gpus, j.gpus) ELSE 0 END,
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.cpus, c.cpus, j.cpus) ELSE 0 END,
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.memory_mb, c.memory_mb, j.memory_mb) ELSE 0 END,
+           CASE WHEN k.job_id IS NULL THEN coalesce(p.qpus, c.qpus, j.qpus) ELSE 1 END,
            coalesce(k.shots, p.shots, j.shots),
-           CASE WHEN k.job_id IS NOT NULL THEN k.max_qpu_us WHEN p.job_id IS NULL THEN j.max_qpu_us ELSE p.max_qpu_us END,
+           CASE WHEN k.job_id IS NOT NULL THEN k.max_qpu_us WHEN p.job_id IS NOT NULL THEN p.max_qpu_us
+                WHEN c.job_id IS NOT NULL THEN c.max_qpu_us ELSE j.max_qpu_us END,
            coalesce(u.call_s, p.walltime_s, j.walltime_s),
-           coalesce(k.nu, p.nu, j.nu),
+           coalesce(k.nu, p.nu, c.nu, j.nu),
            CASE WHEN k.job_id IS NULL THEN coalesce(p.max_attempts, j.max_attempts) ELSE 1 END,
            CASE WHEN k.job_id IS NULL THEN coalesce(p.max_timeouts, j.max_timeouts) ELSE 0 END,
-           p.ordinal, coalesce(p.skippable, false), k.caller_id
+           p.ordinal, coalesce(p.skippable, false), k.caller_id,
+           c.job_id IS NOT NULL, coalesce(c.backend, NEW.backend)
       INTO NEW.kind, NEW.offering_id, NEW.gpus, NEW.cpus, NEW.memory_mb, NEW.qpus, NEW.shots, NEW.max_qpu_us,
-           NEW.walltime_s, NEW.nu, NEW.max_attempts, NEW.max_timeouts, NEW.phase_ordinal, NEW.skippable, NEW.caller_id
+           NEW.walltime_s, NEW.nu, NEW.max_attempts, NEW.max_timeouts, NEW.phase_ordinal, NEW.skippable, NEW.caller_id,
+           NEW.flexible, NEW.backend
       FROM scheduler.job j
       LEFT JOIN scheduler.job_phase p ON p.job_id = j.id AND p.name = NEW.phase
       LEFT JOIN scheduler.qpu_call k ON k.attempt_id = NEW.id
       LEFT JOIN scheduler.job_qpu u ON u.job_id = k.job_id
+      LEFT JOIN scheduler.job_candidate c ON c.job_id = coalesce(j.array_id, j.id)
+           AND c.offering_id = coalesce(NEW.offering_id, j.offering_id) AND p.job_id IS NULL AND k.job_id IS NULL
      WHERE j.id = NEW.job_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no job %', NEW.job_id USING ERRCODE = 'foreign_key_violation';
@@ -1347,6 +1502,21 @@ BEGIN
 END $$;
 CREATE TRIGGER attempt_asks BEFORE INSERT ON scheduler.attempt
     FOR EACH ROW EXECUTE FUNCTION scheduler.copy_what_is_asked();
+
+-- An attempt is placed anew only while it waits and was never handed over, and only on a candidate of its job.
+CREATE FUNCTION scheduler.place_anew() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT c.backend, c.gpus, c.cpus, c.memory_mb, c.qpus, c.max_qpu_us, c.nu
+      INTO NEW.backend, NEW.gpus, NEW.cpus, NEW.memory_mb, NEW.qpus, NEW.max_qpu_us, NEW.nu
+      FROM scheduler.job j JOIN scheduler.job_candidate c ON c.job_id = coalesce(j.array_id, j.id)
+     WHERE j.id = NEW.job_id AND c.offering_id = NEW.offering_id;
+    IF NOT FOUND OR NOT OLD.flexible OR OLD.state <> 'QUEUED' OR NEW.state <> 'QUEUED' OR OLD.dispatched_at IS NOT NULL THEN
+        RAISE EXCEPTION 'attempt % cannot be placed on %', OLD.id, NEW.offering_id USING ERRCODE = 'KY009';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER attempt_placed BEFORE UPDATE ON scheduler.attempt
+    FOR EACH ROW WHEN (OLD.offering_id IS DISTINCT FROM NEW.offering_id) EXECUTE FUNCTION scheduler.place_anew();
 
 CREATE TABLE scheduler.reservable (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1574,10 +1744,10 @@ CREATE TRIGGER attempt_told AFTER INSERT ON scheduler.attempt
 CREATE TRIGGER attempt_change_told AFTER UPDATE ON scheduler.attempt
     FOR EACH ROW WHEN (
         (OLD.state, OLD.backend_ref, OLD.dispatched_at, OLD.started_at, OLD.ended_at, OLD.not_before, OLD.walltime_s,
-         OLD.preempt_wanted_at)
+         OLD.preempt_wanted_at, OLD.offering_id)
         IS DISTINCT FROM
         (NEW.state, NEW.backend_ref, NEW.dispatched_at, NEW.started_at, NEW.ended_at, NEW.not_before, NEW.walltime_s,
-         NEW.preempt_wanted_at)
+         NEW.preempt_wanted_at, NEW.offering_id)
         OR (NEW.not_before IS NOT NULL
             AND (OLD.wait_reason IN ('PARKED', 'NOT_ELIGIBLE') OR NEW.wait_reason IN ('PARKED', 'NOT_ELIGIBLE'))
             AND (OLD.wait_reason, OLD.wait_facts) IS DISTINCT FROM (NEW.wait_reason, NEW.wait_facts)))
@@ -1841,9 +2011,10 @@ BEGIN
         'accounts.declaration', 'accounts.audit_entry',
         'pricing.market_reference', 'pricing.price_version', 'pricing.price_component', 'pricing.lot', 'pricing.quote',
         'pricing.billable_usage', 'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
+        'pricing.budget', 'pricing.notice', 'pricing.deliverable',
         'pricing.document', 'pricing.closed_account', 'pricing.month_close',
-        'pricing.proposal', 'pricing.proposal_decision',
-        'scheduler.job', 'scheduler.job_array', 'scheduler.dependency', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event', 'scheduler.decision',
+        'pricing.proposal', 'pricing.proposal_decision', 'pricing.promotion', 'pricing.policy',
+        'scheduler.job', 'scheduler.job_candidate', 'scheduler.data_rule', 'scheduler.job_array', 'scheduler.dependency', 'scheduler.job_payload', 'scheduler.cancellation', 'scheduler.attempt_event', 'scheduler.decision',
         'scheduler.attempt_result', 'scheduler.job_input', 'scheduler.attempt_output', 'scheduler.fairshare_charge', 'scheduler.exchange_rate', 'scheduler.share',
         'scheduler.device_calibration', 'scheduler.device_state',
         'scheduler.job_phase', 'scheduler.phase_start', 'scheduler.phase_input', 'pricing.quote_phase',
@@ -1900,7 +2071,7 @@ GRANT INSERT ON ALL TABLES IN SCHEMA scheduler, pricing, metering TO kyoyo_worke
 GRANT UPDATE ON pricing.wallet, pricing.hold, pricing.billable_attempt, pricing.parked_usage,
     metering.collection, metering.parked_row TO kyoyo_worker;
 GRANT UPDATE (state, backend_ref, dispatched_at, started_at, ended_at, exit_code, reason, not_before, doubt, doubt_since,
-              unknown_count, wait_reason, wait_facts, version, preempt_wanted_at, preempt_for) ON scheduler.attempt TO kyoyo_worker;
+              unknown_count, wait_reason, wait_facts, version, preempt_wanted_at, preempt_for, offering_id) ON scheduler.attempt TO kyoyo_worker;
 GRANT UPDATE (ciphertext, key_id) ON accounts.secret TO kyoyo_worker;
 
 -- An operator manages organisations, prices, grants and shares.
@@ -1913,8 +2084,15 @@ GRANT UPDATE ON accounts.organisation, accounts.membership, accounts.api_token, 
 GRANT UPDATE (removed_at) ON accounts.site_user, accounts.secret TO kyoyo_operator;
 
 -- Two persons: an operator proposes, another one decides. No loop does.
-GRANT INSERT ON pricing.proposal, pricing.proposal_decision TO kyoyo_operator;
-REVOKE INSERT ON pricing.proposal, pricing.proposal_decision FROM kyoyo_worker;
+GRANT INSERT ON pricing.proposal, pricing.proposal_decision, pricing.promotion, pricing.policy TO kyoyo_operator;
+REVOKE INSERT ON pricing.proposal, pricing.proposal_decision, pricing.promotion, pricing.policy FROM kyoyo_worker;
+GRANT SELECT ON pricing.promotion TO kyoyo_officer, kyoyo_tenant;
+
+-- Limits on spending, notices, and what the machines can deliver.
+REVOKE INSERT ON pricing.budget, pricing.deliverable FROM kyoyo_worker;
+GRANT SELECT ON pricing.budget, pricing.notice TO kyoyo_tenant;
+GRANT INSERT ON pricing.budget TO kyoyo_tenant, kyoyo_operator;
+GRANT INSERT ON pricing.deliverable TO kyoyo_operator;
 
 -- A tenant reads its own and submits, cancels, and manages its tokens, members and projects.
 GRANT SELECT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.project,
@@ -1982,6 +2160,11 @@ GRANT INSERT ON scheduler.reservable, scheduler.closure, scheduler.closure_lifte
     scheduler.reservation_cancelled TO kyoyo_operator;
 
 GRANT INSERT ON scheduler.elastic_rule, scheduler.disruption, scheduler.disruption_ended TO kyoyo_operator;
+
+-- Placement.
+GRANT SELECT ON scheduler.job_candidate, scheduler.data_rule TO kyoyo_tenant;
+GRANT INSERT ON scheduler.job_candidate, scheduler.data_rule TO kyoyo_tenant;
+GRANT INSERT ON scheduler.data_rule TO kyoyo_operator;
 
 -- Documents and the month's close: the worker issues what an operator has decided.
 GRANT UPDATE ON pricing.document_counter TO kyoyo_worker;

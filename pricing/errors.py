@@ -131,6 +131,84 @@ class AlreadyBooked(Refusal):
     code: ClassVar[str] = "already-booked"
 
 
+class WebhookRefused(Refusal):
+    """What came as an event of Stripe is none. Facts: problem (signature, age, content)."""
+
+    code: ClassVar[str] = "webhook-refused"
+
+
+class StripeOff(Refusal):
+    """The house takes no payments through Stripe. Facts: none."""
+
+    code: ClassVar[str] = "stripe-off"
+
+
+class PaymentOverdue(Refusal):
+    """An invoice is unpaid beyond the grace: no new work is taken. Facts: number, due_date (ISO 8601), overdue_yen."""
+
+    code: ClassVar[str] = "payment-overdue"
+
+
+class PaymentDisputed(Refusal):
+    """A payment is disputed: no new work is taken until that is settled. Facts: disputed_yen."""
+
+    code: ClassVar[str] = "payment-disputed"
+
+
+class ReceivableNotFound(Refusal):
+    """Nothing is asked for under this number. Facts: number."""
+
+    code: ClassVar[str] = "receivable-not-found"
+
+
+class MoreThanOpen(Refusal):
+    """More than what is still open of an invoice. Facts: number, amount_yen, open_yen."""
+
+    code: ClassVar[str] = "more-than-open"
+
+
+class TopUpOutOfRange(Refusal):
+    """A top-up is a whole number of yen between two limits. Facts: amount_yen, minimum_yen, maximum_yen."""
+
+    code: ClassVar[str] = "top-up-out-of-range"
+
+
+class TopUpNotFound(Refusal):
+    """No top-up has this id. Facts: top_up."""
+
+    code: ClassVar[str] = "top-up-not-found"
+
+
+class PaymentNotFound(Refusal):
+    """No payment has this id. Facts: payment."""
+
+    code: ClassVar[str] = "payment-not-found"
+
+
+class PaymentRefundTooLarge(Refusal):
+    """More than what is left of a payment. Facts: amount_yen, left_yen."""
+
+    code: ClassVar[str] = "payment-refund-too-large"
+
+
+class PaymentCaseNotFound(Refusal):
+    """No case has this id. Facts: case."""
+
+    code: ClassVar[str] = "payment-case-not-found"
+
+
+class PaymentCaseResolved(Refusal):
+    """The case was resolved already. Facts: case, resolution."""
+
+    code: ClassVar[str] = "payment-case-resolved"
+
+
+class ResolutionUnfit(Refusal):
+    """A case of this kind cannot end like this. Facts: kind, resolution."""
+
+    code: ClassVar[str] = "resolution-unfit"
+
+
 class MoreThanOwed(Refusal):
     """A repayment beyond the debt (pay in the rest as prepaid value). Facts: amount_yen, owed_yen."""
 

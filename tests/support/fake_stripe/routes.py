@@ -63,7 +63,7 @@ ROUTES: list[tuple[str, str, type | None, Handler]] = [
         "get",
         "/v1/invoice_payments",
         types.InvoicePaymentListParams,
-        _list("invoice_payment", "/v1/invoice_payments", "invoice", "status"),
+        _list("invoice_payment", "/v1/invoice_payments", "invoice", "status", "payment"),
     ),
     ("post", "/v1/credit_notes", types.CreditNoteCreateParams, invoices.create_credit_note),
     (

@@ -1,0 +1,248 @@
+"""What is asked for and what came: splitting tax over lines, matching transfers, dunning, patience. Pure.
+
+Amounts are whole yen with tax unless a name says otherwise. Days are those of Tokyo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from pricing.units import MICRO
+
+MINIMUM_CHARGE_YEN = 50
+"""Stripe takes no less. Documents below it are not asked for: they roll over by our rule (closing), never by theirs."""
+GRACE = timedelta(days=14)
+"""So long after the due date work is still taken."""
+REMINDERS_AFTER = (timedelta(days=1), timedelta(days=7), timedelta(days=14))
+"""So long after the due date the customer is written to again."""
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
+
+
+class Method(StrEnum):
+    """How money came."""
+
+    BANK_TRANSFER = "bank_transfer"
+    """To the customer's virtual account at Stripe."""
+    CARD = "card"
+    ELSEWHERE = "elsewhere"
+    """To our own bank account, told by an operator."""
+
+
+class CaseKind(StrEnum):
+    """Why an operator must look at a payment."""
+
+    UNDERPAID = "underpaid"
+    """Money came and does not suffice for any open invoice: none is part-paid."""
+    OVERPAID = "overpaid"
+    """More came than was asked for."""
+    UNMATCHED = "unmatched"
+    """Whose money, or what for, is unknown; or it is not in yen."""
+    DISPUTE = "dispute"
+    """A cardholder's bank took money back, or asks about it."""
+    DIFFERS = "differs"
+    """An amount at Stripe is not ours to the yen. Nothing was booked."""
+    FAILED = "failed"
+    """Stripe refuses for good what we want of it, or a refund did not arrive."""
+
+
+class Resolution(StrEnum):
+    """How a case ended."""
+
+    SETTLED = "settled"
+    """By itself: what was missing came, what was too much was used, the dispute was won."""
+    LEFT = "left"
+    """It stays in the customer's cash balance and pays the next invoice."""
+    REFUNDED = "refunded"
+    """It goes back to where it came from."""
+    TAKEN = "taken"
+    """It becomes prepaid value."""
+    EXPLAINED = "explained"
+    """Dealt with by hand; the reason says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectLine:
+    """amount_yen: without tax; may be below zero (a discount, or what prepaid value has paid already)."""
+
+    description: str
+    amount_yen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxedLines:
+    """All lines of one rate, and the tax on their sum, rounded once (pricing/invoicing.py)."""
+
+    rate_bp: int
+    tax_yen: int
+    lines: tuple[CollectLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collectable:
+    """A document of ours that somebody is to pay, under its own number. ValueError: it does not add up to the yen."""
+
+    document_id: UUID
+    organisation_id: UUID
+    number: str
+    due_date: date
+    amount_yen: int
+    groups: tuple[TaxedLines, ...]
+    others: tuple[CollectLine, ...] = ()
+    """Without tax: prepaid value applied (below zero), what was carried in or out."""
+
+    def __post_init__(self) -> None:
+        taxed = sum(group.tax_yen + sum(line.amount_yen for line in group.lines) for group in self.groups)
+        if taxed + sum(line.amount_yen for line in self.others) != self.amount_yen or self.amount_yen <= 0:
+            raise ValueError(f"{self.number} does not come to {self.amount_yen} yen")
+
+    def to_json(self) -> dict[str, object]:
+        """As it is kept with the receivable."""
+        return {
+            "groups": [
+                {"rate_bp": each.rate_bp, "tax_yen": each.tax_yen, "lines": _lines_json(each.lines)}
+                for each in self.groups
+            ],
+            "others": _lines_json(self.others),
+        }
+
+
+def split_tax(tax_yen: int, amounts_yen: Sequence[int]) -> list[int]:
+    """A tax that was rounded once, over lines: in proportion, by the largest remainder, exactly. Ties: the earlier.
+
+    Stripe knows taxes by line only; their sum must be ours. 国税庁「インボイス制度に関するQ&A」問57.
+    """
+    total = sum(amounts_yen)
+    if total == 0:
+        if tax_yen or not amounts_yen:
+            raise ValueError("a tax on nothing")
+        return [0] * len(amounts_yen)
+    shares = [divmod(tax_yen * amount, total) for amount in amounts_yen]
+    whole = [quotient for quotient, _ in shares]
+    missing = tax_yen - sum(whole)
+    by_remainder = sorted(range(len(whole)), key=lambda i: (-abs(shares[i][1]), i))
+    for i in by_remainder[:missing]:
+        whole[i] += 1
+    return whole
+
+
+def idempotency_key(kind: str, our_id: UUID, revision: int = 0) -> str:
+    """The same request is the same key, in every process and after every crash."""
+    return hashlib.sha256(f"{kind}|{our_id}|{revision}".encode()).hexdigest()
+
+
+def transfer_case(available_yen: int, open_yen: Sequence[int]) -> CaseKind | None:
+    """What money that stayed in a customer's cash balance means, given the open invoices. None: nothing stayed.
+
+    Stripe has paid by then what it could: an invoice of exactly the amount, or the oldest that is covered.
+    """
+    if available_yen <= 0:
+        return None
+    if not open_yen:
+        return CaseKind.OVERPAID
+    return CaseKind.UNDERPAID if available_yen < min(open_yen) else CaseKind.UNMATCHED
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """How a payment is booked: what was owed is repaid, the rest becomes prepaid value."""
+
+    repaid_micro_yen: int
+    prepaid_micro_yen: int
+
+
+def book(amount_yen: int, *, owed_micro_yen: int) -> Booking:
+    """A payment against what is owed for use on credit."""
+    repaid = min(amount_yen * MICRO, max(owed_micro_yen, 0))
+    return Booking(repaid, amount_yen * MICRO - repaid)
+
+
+class Stage(StrEnum):
+    """What an organisation's unpaid invoices mean for it."""
+
+    GOOD = "good"
+    REMINDED = "reminded"
+    """Something is past its due date; everything goes on."""
+    REFUSING = "refusing"
+    """New work is refused. What runs and what waits with a hold goes on: it is paid for, or was promised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpaid:
+    """A receivable and what of it is still open."""
+
+    number: str
+    due_date: date
+    open_yen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """overdue: the oldest first. refusing_from: the day from which new work is refused if nothing is paid."""
+
+    stage: Stage
+    overdue: tuple[Unpaid, ...] = ()
+    disputed_yen: int = 0
+    refusing_from: date | None = None
+
+    @property
+    def overdue_yen(self) -> int:
+        """All that is past its due date."""
+        return sum(each.open_yen for each in self.overdue)
+
+
+def standing(unpaid: Iterable[Unpaid], *, disputed_yen: int, today: date, grace: timedelta = GRACE) -> Standing:
+    """Dunning: grace, then no new submissions, and never more than that. An open dispute refuses new work at once."""
+    overdue = sorted((each for each in unpaid if each.open_yen > 0 and each.due_date < today), key=_by_due_date)
+    until = overdue[0].due_date + grace if overdue else None
+    refuses = disputed_yen > 0 or (until is not None and today > until)
+    stage = Stage.REFUSING if refuses else Stage.REMINDED if overdue else Stage.GOOD
+    return Standing(
+        stage=stage,
+        overdue=tuple(overdue),
+        disputed_yen=disputed_yen,
+        refusing_from=None if until is None else until + timedelta(days=1),
+    )
+
+
+def reminders_due(due_date: date, today: date) -> int:
+    """How many reminders should have been written by today."""
+    return sum(due_date + after <= today for after in REMINDERS_AFTER)
+
+
+def next_try(ordinal: int, *, now: datetime) -> datetime:
+    """When to try again after the ordinal-th failed attempt (from 1): a minute, then twice as long, up to an hour."""
+    doublings = min(ordinal - 1, 10)
+    return now + min(_FIRST_WAIT * (1 << doublings), _LONGEST_WAIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Stripe and our books do not say the same of an object. ours_yen, theirs_yen: None where there is none."""
+
+    stripe_id: str
+    kind: str
+    ours_yen: int | None
+    theirs_yen: int | None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def differences(kind: str, *, ours: Mapping[str, int], theirs: Mapping[str, int]) -> list[Difference]:
+    """Amounts by Stripe's id, side by side: what is missing on a side, and what differs by a yen or more."""
+    return [
+        Difference(stripe_id=each, kind=kind, ours_yen=ours.get(each), theirs_yen=theirs.get(each))
+        for each in sorted(ours.keys() | theirs.keys())
+        if ours.get(each) != theirs.get(each)
+    ]
+
+
+def _by_due_date(unpaid: Unpaid) -> tuple[date, str]:
+    return unpaid.due_date, unpaid.number
+
+
+def _lines_json(lines: Iterable[CollectLine]) -> list[dict[str, object]]:
+    return [{"description": each.description, "amount_yen": each.amount_yen} for each in lines]

@@ -15,6 +15,8 @@ from scheduler.core.details import words_for
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.refused import ASKED, advice
+from scheduler.core.remedies import Remedy
+from scheduler.core.remedying import REMEDIES
 from scheduler.core.wording import AT_VENDOR, DECIDED, ENDS, EVENTS, LEFT, TURN, UNITS, WAITS, WORDS
 
 _LISTED = 5
@@ -42,6 +44,11 @@ def why_it_waits(why: Why, facts: Mapping[str, object]) -> Sentence:
     if not more_ja:
         return sentence
     return Sentence(f"{sentence.ja}({'、'.join(more_ja)})", f"{sentence.en} ({', '.join(more_en)})")
+
+
+def what_helps(remedy: Remedy) -> Sentence:
+    """What its owner may do so that a waiting job starts earlier, or what brings that about by itself."""
+    return _filled(REMEDIES[remedy.code], remedy.facts)
 
 
 def what_happened(kind: str, state: State, facts: Mapping[str, object], reason: str | None = None) -> Sentence:
@@ -108,6 +115,8 @@ def _word(name: str, value: object, language: int) -> str:
     """A machine word that has a name for people, else as _shown()."""
     if name == "detail" and (pair := words_for(str(value))) is not None:
         return f"{pair[language]} [{value}]"
+    if name == "limit_s" and isinstance(value, int):
+        return f"{value // 3600}:{value % 3600 // 60:02d}"
     known = WORDS.get(name, {}).get(value) if isinstance(value, str) else None
     return known[language] if known else _shown(value, language)
 

@@ -8,7 +8,7 @@ them, as long as that runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from infra.tokyo import TOKYO
 from scheduler.core.reasons import Why
@@ -48,3 +48,8 @@ def out_of_reach(limits: Limits, *, gpus: int, micro_nu: int) -> tuple[str, int,
 def month_of(now: datetime) -> datetime:
     """When the month of limits on normalised units began: Japan's calendar."""
     return now.astimezone(TOKYO).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_after(now: datetime) -> datetime:
+    """When the next one begins."""
+    return month_of(month_of(now) + timedelta(days=32))

@@ -1,6 +1,7 @@
 """Why an attempt waits: one machine word, part of the API. Its sentences are in explain.py.
 
-Any reason may have the fact vendor_queue: how many jobs, everybody's, wait at the vendor of a quantum device.
+Any reason may have the fact vendor_queue: how many jobs, everybody's, wait at the vendor of a quantum device. Those of
+ANSWERED may have the fact would: what would start the job now (core/book/answers.py, in words: remedies.py).
 """
 
 from __future__ import annotations
@@ -64,3 +65,16 @@ class Why(StrEnum):
 
 CONTEST: Final = frozenset({Why.NO_CAPACITY, Why.RESERVED_FOR_EARLIER, Why.NEXT_CYCLE, Why.NOT_PLANNED_YET})
 """Who waits for one of these waits for its turn, and for nothing else."""
+WOULD: Final = "would"
+ANSWERED: Final = CONTEST - {Why.NEXT_CYCLE, Why.NOT_PLANNED_YET} | {
+    Why.RUNNING_QUOTA,
+    Why.GPU_QUOTA,
+    Why.NU_QUOTA,
+    Why.BORROW_LIMIT,
+    Why.KEPT_SHARE,
+    Why.BACKEND_OFFLINE,
+    Why.DEVICE_WINDOW,
+    Why.WALL,
+    Why.EXCEEDS_MACHINE,
+}
+"""It is worth asking whether another request would start now."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from scheduler.core.request import STANDARD, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +21,3 @@ class Columns:
     """None: as `units`."""
     tier: NDArray[np.int64] | None = None
     """None: all are STANDARD."""
-
-    def requests(self, machine: int) -> list[Request]:
-        columns: list[Sequence[int]] = [self.number.tolist(), self.leaf.tolist(), self.units.tolist()]
-        columns += [self.limit_s.tolist(), self.submitted_s.tolist(), [machine] * len(self.number)]
-        columns.append(columns[2] if self.shape is None else self.shape.tolist())
-        columns.append([STANDARD] * len(self.number) if self.tier is None else self.tier.tolist())
-        return list(map(Request._make, zip(*columns, strict=True)))
-
-    def asked(self) -> list[tuple[int, int]]:
-        """(leaf, units that wait there) of each leaf."""
-        leaves, where = np.unique(self.leaf, return_inverse=True)
-        units = np.zeros(len(leaves), dtype=np.int64)
-        np.add.at(units, where, self.units)
-        return list(zip(leaves.tolist(), units.tolist(), strict=True))

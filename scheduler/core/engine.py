@@ -11,14 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from scheduler.core.backlog import Backlog
 from scheduler.core.columns import Columns
 from scheduler.core.decided import Way
-from scheduler.core.line import Line, Place
+from scheduler.core.line import Line
 from scheduler.core.orders.order import Least, Order
 from scheduler.core.pool import FOREVER, Room
 from scheduler.core.queue import Queue
-from scheduler.core.request import Request
+from scheduler.core.request import Place, Request
 from scheduler.core.tree import Tree
+from scheduler.core.waits import Waits
 
 Ran = tuple[int, int]
 """When something really ran, as became known later: (since, until) in seconds."""
@@ -87,7 +91,7 @@ class Engine:
         self._changed: set[int] = set()
         self._since: dict[int, int] = {}
         self.running: dict[int, Request] = {}
-        self.waiting: dict[int, Place] = {}
+        self.waiting = Waits()
         self._passed: set[int] = set()
         """In this pass: those with a reservation, and those that the gate does not allow."""
         self.reserved: dict[int, int] = {}
@@ -109,37 +113,33 @@ class Engine:
         if not machine.room.fits_ever(job.shape):
             raise ValueError(job)
         self._wait(job)
-        self._tree.arrived(job.leaf, job.units * machine.rate)
         self._order.arrived(job)
 
     def loaded(self, columns: Columns, machine: int = 0) -> None:
         """As if each had arrived, at a fraction of the cost. ValueError: the machine could never hold one."""
         if not len(columns.number):
             return
-        room, jobs = self._machines[machine].room, columns.requests(machine)
-        for shape in {job.shape for job in jobs}:
+        order, room = self._order, self._machines[machine].room
+        backlog = Backlog(columns, machine, order.ranks(columns))
+        shapes, firsts = np.unique(backlog.shape, return_index=True)
+        for shape, first in zip(shapes.tolist(), firsts.tolist(), strict=True):
             if not room.fits_ever(shape):
-                raise ValueError(next(job for job in jobs if job.shape == shape))
-        order = self._order
-        for tier in sorted({job.tier for job in jobs}):
-            places = [(order.rank(job), job.number, job) for job in jobs if job.tier == tier]
-            self._queue(machine, tier).load([order.line(place[2]) for place in places], places)
-            self.waiting.update((place[1], place) for place in places)
-        for leaf, units in columns.asked():
-            self._tree.arrived(leaf, units * self._machines[machine].rate)
-        order.loaded(jobs)
+                raise ValueError(backlog.request(first))
+        lines = order.lines_of(backlog)
+        for tier in np.unique(backlog.tier).tolist():
+            self._queue(machine, tier).load(backlog, np.flatnonzero(backlog.tier == tier), lines)
+        self.waiting.load(backlog)
+        order.loaded(backlog)
         self._changed.add(machine)
 
     def withdrawn(self, number: int) -> None:
         """It waits no more, and never runs. KeyError: it does not wait."""
         job = self._leave_line(number)
-        self._tree.withdrawn(job.leaf, self._rate(job))
         self._order.left(job)
         self._changed.add(job.machine)
 
     def ran_before(self, job: Request, since_s: int) -> None:
         """It runs already, and its machine knows of it: as after a restart."""
-        self._tree.arrived(job.leaf, self._rate(job))
         self._order.arrived(job)
         self._run(job, since_s)
 
@@ -159,7 +159,6 @@ class Engine:
         since_s = self._since.pop(number)
         self._tree.ended(job.leaf, self._rate(job), now_s)
         self._tree.corrected(job.leaf, self._rate(job), (since_s, now_s), (now_s, now_s))
-        self._tree.arrived(job.leaf, self._rate(job))
         self._order.returned(job, now_s)
         self._wait(job)
 
@@ -344,7 +343,7 @@ class Engine:
     def _wait(self, job: Request) -> None:
         place = (self._order.rank(job), job.number, job)
         self._queue(job.machine, job.tier).add(self._order.line(job), place)
-        self.waiting[job.number] = place
+        self.waiting.add(place)
         self._changed.add(job.machine)
 
     def _run(self, job: Request, since_s: int) -> None:

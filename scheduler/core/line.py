@@ -10,35 +10,42 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Container, Iterator
-from itertools import chain
 
-from scheduler.core.request import Request
+import numpy as np
 
-Place = tuple[int, int, Request]
-"""(rank, number, the job): places compare by rank, then by number; numbers are unique."""
+from scheduler.core.backlog import Unread
+from scheduler.core.request import Place
 
 _BLOCK = 128
 
 
 class Shelf:
-    """Jobs of one shape in the order of the line. Never empty between calls but at its birth."""
+    """Jobs of one shape in the order of the line. Never empty between calls but at its birth.
+
+    What came all at once is read by the block, when it is looked at.
+    """
 
     __slots__ = ("_blocks", "_shortest")
 
-    def __init__(self, ordered: list[Place] | None = None) -> None:
-        places = ordered or []
-        self._blocks = [places[at : at + _BLOCK] for at in range(0, len(places), _BLOCK)]
-        self._shortest = list(map(_shortest, self._blocks))
+    def __init__(self, unread: Unread | None = None) -> None:
+        self._blocks: list[list[Place] | Unread] = []
+        self._shortest: list[int] = []
+        if unread is not None:
+            backlog, rows = unread.backlog, unread.rows
+            starts = range(0, len(rows), _BLOCK)
+            self._blocks += [Unread(backlog, rows[at : at + _BLOCK]) for at in starts]
+            self._shortest += np.minimum.reduceat(backlog.limit_s[rows], list(starts)).tolist()
 
     def __bool__(self) -> bool:
         return bool(self._blocks)
 
     def __iter__(self) -> Iterator[Place]:
-        return chain.from_iterable(self._blocks)
+        for index in range(len(self._blocks)):
+            yield from self._block(index)
 
     @property
     def head(self) -> Place:
-        return self._blocks[0][0]
+        return self._block(0)[0]
 
     @property
     def shortest(self) -> int:
@@ -47,21 +54,21 @@ class Shelf:
 
     def add(self, place: Place) -> None:
         blocks, limit = self._blocks, place[2].limit_s
-        if not blocks or (place > blocks[-1][-1] and len(blocks[-1]) >= _BLOCK):
+        if not blocks or (len(blocks[-1]) >= _BLOCK and place > self._block(-1)[-1]):
             blocks.append([place])
             self._shortest.append(limit)
             return
         index = self._block_of(place)
-        block = blocks[index]
+        block = self._block(index)
         insort(block, place)
         self._shortest[index] = min(self._shortest[index], limit)
         if len(block) > 2 * _BLOCK:
-            self._split(index)
+            self._split(index, block)
 
     def remove(self, place: Place) -> None:
         """KeyError: it is not here."""
         index = self._block_of(place)
-        block = self._blocks[index]
+        block = self._block(index)
         at = bisect_left(block, place)
         if at == len(block) or block[at][1] != place[1]:
             raise KeyError(place[1])
@@ -73,27 +80,29 @@ class Shelf:
 
     def first_within(self, limit_s: int, passing: Container[int] = ()) -> Place | None:
         """The first whose limit is at most this. passing: numbers of those that are not meant."""
-        for block, shortest in zip(self._blocks, self._shortest, strict=True):
+        for index, shortest in enumerate(self._shortest):
             if shortest <= limit_s:
-                for place in block:
+                for place in self._block(index):
                     if place[2].limit_s <= limit_s and place[1] not in passing:
                         return place
         return None
 
-    def _block_of(self, place: Place) -> int:
-        if place >= self._blocks[-1][0]:
-            return len(self._blocks) - 1
-        return max(0, bisect_right(self._blocks, place, key=_first) - 1)
-
-    def _split(self, index: int) -> None:
+    def _block(self, index: int) -> list[Place]:
         block = self._blocks[index]
+        if isinstance(block, Unread):
+            block = self._blocks[index] = block.read()
+        return block
+
+    def _block_of(self, place: Place) -> int:
+        last = len(self._blocks) - 1
+        if place >= self._block(last)[0]:
+            return last
+        return max(0, bisect_right(range(last), place, key=lambda index: self._block(index)[0]) - 1)
+
+    def _split(self, index: int, block: list[Place]) -> None:
         halves = block[:_BLOCK], block[_BLOCK:]
         self._blocks[index : index + 1] = halves
         self._shortest[index : index + 1] = map(_shortest, halves)
-
-
-def _first(block: list[Place]) -> Place:
-    return block[0]
 
 
 def _shortest(block: list[Place]) -> int:
@@ -145,13 +154,13 @@ class Line:
         if self._head is not None and place < self._head:
             self._head = place
 
-    def load(self, shape: int, ordered: list[Place]) -> None:
+    def load(self, shape: int, unread: Unread) -> None:
         """Many of one shape, in the order of the line."""
         if shape in self._shelves:
-            for place in ordered:
+            for place in unread.read():
                 self.add(place)
         else:
-            self._shelves[shape] = Shelf(ordered)
+            self._shelves[shape] = Shelf(unread)
             insort(self._shapes, shape)
             self._head = None
 

@@ -5,16 +5,18 @@ For each shape there is a column with the shortest limit of each line: what fits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.core.line import Line, Place, Shapes
+from scheduler.core.backlog import Backlog, Unread
+from scheduler.core.line import Line, Shapes
+from scheduler.core.lines import Lines, cuts_of
 from scheduler.core.orders.order import Least, Order
 from scheduler.core.pool import Room
-from scheduler.core.request import Request
+from scheduler.core.request import Place, Request
 from scheduler.core.turns import Turns
 
 _NEVER = 1 << 62
@@ -40,7 +42,7 @@ class _Cursor:
 class _Cursors(dict[int, _Cursor]):
     """Of lines, each from its head when it is first looked at."""
 
-    def __init__(self, lines: Mapping[int, Line]) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
     def __missing__(self, line: int) -> _Cursor:
@@ -53,7 +55,7 @@ class Queue:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self.lines: dict[int, Line] = {}
+        self.lines = Lines()
         self.shapes = Shapes()
         self._members: dict[int, set[int]] = {}
         self._waits = np.zeros(order.groups, dtype=bool)
@@ -71,20 +73,20 @@ class Queue:
         column = self._column(shape)
         column[line] = min(column[line], place[2].limit_s)
 
-    def load(self, lines: Sequence[int], places: Sequence[Place]) -> None:
-        """Many at once: sorted together, and put on their shelves by the block."""
-        shapes = np.array([place[2].shape for place in places])
-        ranks = np.array([place[0] for place in places])
-        numbers = np.array([place[1] for place in places])
-        order = np.lexsort((numbers, ranks, shapes, np.asarray(lines)))
-        keys = np.stack((np.asarray(lines)[order], shapes[order]))
-        cuts = np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1
-        ordered = [places[index] for index in order.tolist()]
-        starts = [0, *cuts.tolist(), len(ordered)]
-        for (line, shape), begin, end in zip(keys[:, starts[:-1]].T.tolist(), starts[:-1], starts[1:], strict=True):
-            self._line(line).load(shape, ordered[begin:end])
-            self.shapes.add(shape, end - begin)
-            self._column(shape)[line] = min(_NEVER, self.lines[line].shelf(shape).shortest)
+    def load(self, backlog: Backlog, rows: NDArray[np.intp], lines: NDArray[np.int64]) -> None:
+        """Many at once: of each its line. Sorted together, and put on their shelves when somebody looks there."""
+        line, shape = lines[rows], backlog.shape[rows]
+        order = np.lexsort((backlog.rank[rows], shape, line))  # stable: and by number, as they come
+        line, shape, rows = line[order], shape[order], rows[order]
+        starts = np.concatenate(([0], cuts_of(line, shape)))
+        self._shorten(line[starts], shape[starts], np.minimum.reduceat(backlog.limit_s[rows], starts))
+        for each, jobs in zip(*(column.tolist() for column in np.unique(shape, return_counts=True)), strict=True):
+            self.shapes.add(each, jobs)
+        cuts = cuts_of(line)
+        found = line[np.concatenate(([0], cuts))].tolist()
+        for each in found:
+            self._known(each)
+        self.lines.load(found, (Unread(backlog, part) for part in np.split(rows, cuts)))
 
     def remove(self, line: int, place: Place) -> None:
         """KeyError: it is not here."""
@@ -130,14 +132,23 @@ class Queue:
         return fits
 
     def _line(self, line: int) -> Line:
-        found = self.lines.get(line)
-        if found is None:
-            found = self.lines[line] = Line()
-            group = self._order.group(line)
-            self._group_of[line] = group
-            self._members.setdefault(group, set()).add(line)
-            self._waits[group] = True
-        return found
+        if line in self.lines:
+            return self.lines[line]
+        self._known(line)
+        return self.lines.new(line)
+
+    def _known(self, line: int) -> None:
+        """Somebody waits there."""
+        group = self._order.group(line)
+        self._group_of[line] = group
+        self._members.setdefault(group, set()).add(line)
+        self._waits[group] = True
+
+    def _shorten(self, lines: NDArray[np.int64], shapes: NDArray[np.int64], limits_s: NDArray[np.int64]) -> None:
+        """The shortest limit of a line and shape is at most so much."""
+        for shape in np.unique(shapes).tolist():
+            column, those = self._column(shape), shapes == shape
+            column[lines[those]] = np.minimum(column[lines[those]], limits_s[those])
 
     def _forget(self, line: int) -> None:
         del self.lines[line]

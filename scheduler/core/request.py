@@ -49,3 +49,7 @@ class Request(_Fields):
     def of_units(self, units: int) -> Self:
         """The same job, but for so many units of a pool of equal ones."""
         return self._replace(units=units, shape=units)
+
+
+Place = tuple[int, int, Request]
+"""(rank, number, the job): places compare by rank, then by number; numbers are unique."""

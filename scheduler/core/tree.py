@@ -1,4 +1,4 @@
-"""The share tree: organisation → project → user, with weights; what each node holds, asks for and has used. Pure.
+"""The share tree: organisation → project → user, with weights; what each node holds and has used. Pure.
 
 Amounts are in NU-rates: units × the machine's rate (milli-NU per unit and hour), so that GPUs and QPUs add up. Use
 decays (growth.py) and includes, up to now, all that runs: nothing is charged late.
@@ -30,13 +30,12 @@ _LN2_MICRO = 693_147
 
 
 class Tree:
-    """Running totals of every node. A start, an end or an arrival costs one step per level."""
+    """Running totals of every node. A start or an end costs one step per level."""
 
     def __init__(self, nodes: Sequence[Node], *, half_life_s: int) -> None:
         self.weights: list[int] = []
         self.tops: list[int] = []
         self.held: list[int] = []
-        self.asked: list[int] = []
         self._used: list[int] = []
         self._growth = Growth(half_life_s)
         self._half_life_s = half_life_s
@@ -52,22 +51,13 @@ class Tree:
         if node.parent is None:
             self.tops.append(index)
         self.weights.append(node.weight)
-        for amounts in (self.held, self.asked, self._used):
+        for amounts in (self.held, self._used):
             amounts.append(0)
         return index
-
-    def arrived(self, leaf: int, rate: int) -> None:
-        for node in self.paths[leaf]:
-            self.asked[node] += rate
-
-    def withdrawn(self, leaf: int, rate: int) -> None:
-        for node in self.paths[leaf]:
-            self.asked[node] -= rate
 
     def started(self, leaf: int, rate: int, now_s: int) -> None:
         since = rate * self._growth(now_s)
         for node in self.paths[leaf]:
-            self.asked[node] -= rate
             self.held[node] += rate
             self._used[node] -= since
 

@@ -7,14 +7,14 @@ turn of the least line known. So what comes first is exactly what would come fir
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.core.line import Place
 from scheduler.core.orders.order import Least, Order, Turn
+from scheduler.core.request import Place
 
 _Entry = tuple[Turn, Place, int]
 """Whose turn it is: (turn, first of the line, line)."""
@@ -25,13 +25,19 @@ class _Headed(Protocol):
     def head(self) -> Place: ...
 
 
+class _Lines(Protocol):
+    def __getitem__(self, line: int, /) -> _Headed: ...
+
+    def __contains__(self, line: int, /) -> bool: ...
+
+
 class Turns:
     """Of the lines of some groups, in one pass. Turns only grow meanwhile."""
 
     def __init__(
         self,
         order: Order,
-        lines: Mapping[int, _Headed],
+        lines: _Lines,
         groups: NDArray[Any],
         members: Callable[[int], Iterable[int]],
         least: Least,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
 from scheduler.core.branches import Leaf
+from scheduler.core.rows import Rows
 from scheduler.core.snapshot import Waiting
 
 EPOCH_YEAR = 2000
@@ -77,18 +78,16 @@ class Queued:
     def __init__(self, columns: Columns | None = None) -> None:
         self._told: dict[int, Waiting] = {}
         self._columns = columns
-        count = 0 if columns is None else len(columns.seq)
-        self._here = np.ones(count, dtype=bool)
-        self._left = count
+        self._rows = Rows(np.zeros(0, dtype=np.int64) if columns is None else columns.seq)
 
     def __len__(self) -> int:
-        return len(self._told) + self._left
+        return len(self._told) + self._rows.left
 
     def __bool__(self) -> bool:
         return len(self) > 0
 
     def __contains__(self, number: int) -> bool:
-        return number in self._told or self._index(number) is not None
+        return number in self._told or self._rows.find(number) is not None
 
     def __getitem__(self, number: int) -> Waiting:
         found = self.get(number)
@@ -104,7 +103,7 @@ class Queued:
         told = self._told.get(number)
         if told is not None:
             return told
-        index = self._index(number)
+        index = self._rows.find(number)
         return None if index is None or self._columns is None else self._columns.waiting(index)
 
     def pop(self, number: int) -> Waiting | None:
@@ -127,46 +126,35 @@ class Queued:
 
     def tell(self, chosen: NDArray[Any]) -> None:
         """These rows, by their places, are objects from now on."""
-        for index in np.flatnonzero(chosen & self._here).tolist():
+        for index in self._rows.here_of(np.flatnonzero(chosen)).tolist():
             assert self._columns is not None
             self[int(self._columns.seq[index])] = self._columns.waiting(index)
 
     def rows(self) -> tuple[Columns, NDArray[Any]] | None:
         """The columns, and the places of the rows that still wait. None: there are none."""
-        return None if self._columns is None or not self._left else (self._columns, np.flatnonzero(self._here))
+        return (self._columns, self._rows.here()) if self._columns is not None and self._rows.left else None
 
     def id_of(self, number: int) -> UUID | None:
         """None: it does not wait."""
         if number in self._told:
             return self._told[number].attempt_id
-        index = self._index(number)
+        index = self._rows.find(number)
         return None if index is None or self._columns is None else self._columns.id_of(index)
 
     def classes(self) -> Counter[ServiceClass]:
         """How many of each. A step for each that is no row."""
         counts = Counter(job.service_class for job in self._told.values())
         if self._columns is not None:
-            shapes = self._columns.shapes
-            for shape, count in enumerate(np.bincount(self._columns.shape[self._here], minlength=len(shapes)).tolist()):
+            shapes, here = self._columns.shapes, self._columns.shape[self._rows.here()]
+            for shape, count in enumerate(np.bincount(here, minlength=len(shapes)).tolist()):
                 counts[shapes[shape].service_class] += count
         return counts
 
     def micro_nu(self, number: int) -> int:
         """Full size of such a row; 0: it is none."""
-        index = self._index(number)
+        index = self._rows.find(number)
         return 0 if index is None or self._columns is None else int(self._columns.micro_nu[index])
 
-    def _index(self, number: int) -> int | None:
-        columns = self._columns
-        if columns is None or not self._left:
-            return None
-        index = int(np.searchsorted(columns.seq, number))
-        return index if index < len(columns.seq) and columns.seq[index] == number and self._here[index] else None
-
     def _drop(self, number: int) -> None:
-        index = self._index(number)
-        if index is not None:
-            self._here[index] = False
-            self._left -= 1
-            if not self._left:
-                self._columns = None
+        if self._rows.drop(number) is not None and not self._rows.left:
+            self._columns = None

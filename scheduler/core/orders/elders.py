@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.core.backlog import Backlog
+from scheduler.core.orders.ageing import Ageing
 from scheduler.core.request import Request
 
 _Age = tuple[int, int, Request]
@@ -13,7 +19,10 @@ _SPARE = 64
 
 
 class Elders:
-    """What has left stays in the lists until it is half of them. narrow: so many units are not yet wide."""
+    """What has left stays in the lists until it is half of them. narrow: so many units are not yet wide.
+
+    What came all at once is beside them.
+    """
 
     def __init__(self, narrow: int) -> None:
         self._narrow = narrow
@@ -23,9 +32,10 @@ class Elders:
         """Before this one, all have left."""
         self._wide: list[_Age] = []
         self._wide_waiting = 0
+        self._loaded = self._loaded_wide = Ageing.none()
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._waiting) or len(self._loaded) > 0
 
     def add(self, job: Request) -> None:
         age = (job.submitted_s, job.number, job)
@@ -37,16 +47,17 @@ class Elders:
         else:
             _dropped(self._wide, age)
 
-    def load(self, jobs: Iterable[Request]) -> None:
-        """Many at once."""
-        ages = [(job.submitted_s, job.number, job) for job in jobs]
-        wide = [age for age in ages if age[2].units > self._narrow]
-        self._all, self._first = sorted(self._left(self._all) + ages), 0
-        self._wide = sorted(self._left(self._wide) + wide)
-        self._waiting.update(number for _, number, _ in ages)
-        self._wide_waiting += len(wide)
+    def load(self, backlog: Backlog, rows: NDArray[np.intp]) -> None:
+        """Many at once: Ageing's rows. Those of a load before become as if they had come one by one."""
+        before, self._loaded = self._loaded, Ageing(backlog, rows)
+        self._loaded_wide = Ageing(backlog, rows[backlog.units[rows] > self._narrow])
+        for job in before:
+            self.add(job)
 
     def remove(self, job: Request) -> None:
+        if self._loaded.drop(job.number):
+            self._loaded_wide.drop(job.number)
+            return
         self._waiting.remove(job.number)
         if len(self._all) > 2 * len(self._waiting) + _SPARE:
             self._all, self._first = self._left(self._all), 0
@@ -57,23 +68,27 @@ class Elders:
 
     def until(self, submitted_s: int, most: int) -> list[Request]:
         """Those submitted until then, oldest first, at most so many."""
-        found: list[Request] = []
         while self._first < len(self._all) and self._all[self._first][1] not in self._waiting:
             self._first += 1
-        for at, number, job in islice(self._all, self._first, None):
-            if at > submitted_s or len(found) == most:
-                break
-            if number in self._waiting:
-                found.append(job)
-        return found
+        among = _merged(self._told(islice(self._all, self._first, None)), self._loaded)
+        return list(islice(takewhile(lambda job: job.submitted_s <= submitted_s, among), most))
 
     def wide(self) -> Iterator[Request]:
         """Wide gangs, oldest first; others may leave meanwhile, and none may come."""
+        return _merged(self._told(self._wide), self._loaded_wide)
+
+    def _told(self, ages: Iterable[_Age]) -> Iterator[Request]:
         waiting = self._waiting
-        return (job for _, number, job in self._wide if number in waiting)
+        return (job for _, number, job in ages if number in waiting)
 
     def _left(self, ages: list[_Age]) -> list[_Age]:
         return [age for age in ages if age[1] in self._waiting]
+
+
+def _merged(told: Iterator[Request], loaded: Ageing) -> Iterator[Request]:
+    if not loaded:
+        return told
+    return heapq.merge(told, loaded, key=lambda job: (job.submitted_s, job.number))
 
 
 def _placed(ages: list[_Age], age: _Age) -> int:

@@ -6,7 +6,9 @@ As Slurm's priority/multifactor does (Cox & Morrison 2014), with EASY backfill: 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from scheduler.core.backlog import Backlog
 from scheduler.core.orders.order import Least, Order, Turn
 from scheduler.core.request import Request
 from scheduler.core.tree import Tree
@@ -45,6 +47,9 @@ class FairTree(Order):
 
     def line(self, job: Request) -> int:
         return job.leaf
+
+    def lines_of(self, jobs: Backlog) -> NDArray[np.int64]:
+        return jobs.leaf
 
     def group(self, line: int) -> int:
         return self._top_of[self._tree.paths[line][0]]

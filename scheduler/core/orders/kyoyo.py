@@ -6,13 +6,16 @@ The README of scheduler/core gives the formulas and what they guarantee. Pure.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from scheduler.core.backlog import Backlog
+from scheduler.core.columns import Columns
+from scheduler.core.orders.ageing import by_age
 from scheduler.core.orders.elders import Elders
 from scheduler.core.orders.entitlement import Debts, Entitlements, Whole, whole_type
 from scheduler.core.orders.order import Ahead, Least, Order, Turn
@@ -115,11 +118,18 @@ class Kyoyo(Order):
     def line(self, job: Request) -> int:
         return job.leaf
 
+    def lines_of(self, jobs: Backlog) -> NDArray[np.int64]:
+        return jobs.leaf
+
     def group(self, line: int) -> int:
         return self._top_of[self._tree.paths[line][0]]
 
     def rank(self, job: Request) -> int:
         return job.submitted_s + _KAPPA * job.limit_s
+
+    def ranks(self, jobs: Columns) -> NDArray[np.int64]:
+        ranks: NDArray[np.int64] = jobs.submitted_s + _KAPPA * jobs.limit_s
+        return ranks
 
     def turn(self, line: int) -> Turn:
         top, *below = self._tree.paths[line]
@@ -216,17 +226,14 @@ class Kyoyo(Order):
             self._elders[job.machine].add(job)
             self._yardsticks[job.machine].arrived(job)
 
-    def loaded(self, jobs: Sequence[Request]) -> None:
-        for machine in {job.machine for job in jobs}:
-            its_own = [job for job in jobs if job.machine == machine]
-            units: Counter[int] = Counter()
-            for job in its_own:
-                units[job.leaf] += job.units
-            for leaf, more in units.items():
-                self._ask(machine, leaf, more)
-            ageing = [job for job in its_own if _ages(job)]
-            self._elders[machine].load(ageing)
-            self._yardsticks[machine].load(ageing)
+    def loaded(self, jobs: Backlog) -> None:
+        units = np.zeros(self.lines, dtype=np.int64)
+        np.add.at(units, jobs.leaf, jobs.units)
+        for leaf in np.flatnonzero(units).tolist():
+            self._ask(jobs.machine, leaf, units.item(leaf))
+        rows = by_age(jobs)
+        self._elders[jobs.machine].load(jobs, rows)
+        self._yardsticks[jobs.machine].load(jobs, rows)
 
     def left(self, job: Request) -> None:
         self._ask(job.machine, job.leaf, -job.units)

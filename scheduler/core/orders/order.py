@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.core.backlog import Backlog
+from scheduler.core.columns import Columns
 from scheduler.core.pool import Room
 from scheduler.core.request import Request
 
@@ -46,6 +48,14 @@ class Order:
     def rank(self, job: Request) -> int:
         """Its place in that line: lower first, then by number. It never changes."""
         return job.submitted_s
+
+    def lines_of(self, jobs: Backlog) -> NDArray[np.int64]:
+        """`line` of each."""
+        return np.zeros(len(jobs), dtype=np.int64)
+
+    def ranks(self, jobs: Columns) -> NDArray[np.int64]:
+        """`rank` of each."""
+        return jobs.submitted_s
 
     def grown(self, node: int) -> bool:
         """The tree has one more node, the last. False: there is no room for it here; build this anew."""
@@ -97,10 +107,8 @@ class Order:
     def arrived(self, job: Request) -> None:
         """It waits from job.submitted_s on."""
 
-    def loaded(self, jobs: Sequence[Request]) -> None:
+    def loaded(self, jobs: Backlog) -> None:
         """They all wait from now on."""
-        for job in jobs:
-            self.arrived(job)
 
     def left(self, job: Request) -> None:
         """It was withdrawn before it started."""

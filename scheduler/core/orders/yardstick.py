@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
 from operator import attrgetter
 
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.core.backlog import Backlog
+from scheduler.core.orders.ageing import Ageing
 from scheduler.core.request import Request
 
 _PRIOR = 72
@@ -47,6 +51,8 @@ class Yardstick:
         self._advanced_s = 0
         self._units = self._free = units
         self._line: deque[_Virtual] = deque()
+        self._loaded = Ageing.none()
+        """What came all at once, and is in line yet: each of them is virtual when it is first looked at."""
         self._jobs: dict[int, _Virtual] = {}
         self._ends: list[tuple[int, int, int]] = []
         self._balance = 0
@@ -56,37 +62,39 @@ class Yardstick:
 
     def arrived(self, job: Request) -> None:
         """One that had gone and comes again, as after a hand-over that failed, begins anew."""
-        if job.number in self._jobs:
-            self.left(self._jobs[job.number].job)
+        if job.number in self._jobs or job.number in self._loaded:
+            self.left(self._of(job.number).job)
         virtual = self._jobs[job.number] = _Virtual(job)
         at = len(self._line)
         while at and (job.submitted_s, job.number) < self._line[at - 1].age:
             at -= 1
         self._line.insert(at, virtual)
 
-    def load(self, jobs: Iterable[Request]) -> None:
-        """Many at once."""
-        virtuals = [_Virtual(job) for job in jobs]
-        self._jobs.update((virtual.job.number, virtual) for virtual in virtuals)
+    def load(self, backlog: Backlog, rows: NDArray[np.intp]) -> None:
+        """Many at once: Ageing's rows. Those of a load before become as if they had come one by one."""
+        before, self._loaded = self._loaded, Ageing(backlog, rows)
+        virtuals = [self._jobs.setdefault(job.number, _Virtual(job)) for job in before]
         self._line = deque(sorted([*self._line, *virtuals], key=attrgetter("age")))
 
     def left(self, job: Request) -> None:
         """It was withdrawn: it takes no virtual time any more."""
+        if self._loaded.drop(job.number) and job.number not in self._jobs:
+            return
         virtual = self._jobs.pop(job.number)
         if virtual.state == _RUNS:
             self._free += job.units
         virtual.state = _DONE
 
     def started(self, job: Request, now_s: int) -> None:
-        self._jobs[job.number].real_start_s = now_s
+        self._of(job.number).real_start_s = now_s
 
     def returned(self, job: Request) -> None:
         """It did not start after all."""
-        self._jobs[job.number].real_start_s = None
+        self._of(job.number).real_start_s = None
 
     def ended(self, job: Request, now_s: int) -> None:
         """How long it ran is known now."""
-        virtual = self._jobs[job.number]
+        virtual = self._of(job.number)
         lasted = virtual.lasted_s = now_s - (virtual.real_start_s or 0)
         self._learn(job, lasted)
         should = virtual.start_s + lasted
@@ -113,12 +121,25 @@ class Yardstick:
                 self._free += units
             else:
                 self._end(self._jobs[number], at_s, now_s)
-        if self._line:
-            self._see(now_s - self._line[0].job.submitted_s)
+        first = self._head()
+        if first is not None:
+            self._see(now_s - first.job.submitted_s)
+
+    def _of(self, number: int) -> _Virtual:
+        known = self._jobs.get(number)
+        if known is None:
+            known = self._jobs[number] = _Virtual(self._loaded.request(number))
+        return known
+
+    def _head(self) -> _Virtual | None:
+        """First in line."""
+        told, loaded = self._line[0] if self._line else None, self._loaded.oldest()
+        if loaded is None or (told is not None and told.age < loaded):
+            return told
+        return self._of(loaded[1])
 
     def _serve(self, at_s: int, now_s: int) -> None:
-        while self._line and (self._line[0].state == _DONE or self._line[0].job.units <= self._free):
-            virtual = self._line[0]
+        while (virtual := self._head()) is not None and (virtual.state == _DONE or virtual.job.units <= self._free):
             if virtual.state == _WAITS:
                 start_s = max(at_s, virtual.job.submitted_s)
                 self._forget_stale()
@@ -128,7 +149,8 @@ class Yardstick:
                 virtual.start_s, virtual.state = start_s, _RUNS
                 self._run_until(virtual, start_s + self._guess(virtual, now_s))
                 self._see(start_s - virtual.job.submitted_s)
-            self._line.popleft()
+            if not self._loaded.drop(virtual.job.number):
+                self._line.popleft()
         self._forget_stale()
 
     def _end(self, virtual: _Virtual, at_s: int, now_s: int) -> None:

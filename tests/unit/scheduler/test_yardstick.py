@@ -10,7 +10,10 @@ from random import Random  # noqa: TID251  always seeded
 import numpy as np
 import pytest
 
+from scheduler.core.backlog import Backlog
+from scheduler.core.columns import Columns
 from scheduler.core.growth import Growth
+from scheduler.core.orders.ageing import by_age
 from scheduler.core.orders.elders import Elders
 from scheduler.core.orders.entitlement import Debts, Entitlements, whole_type
 from scheduler.core.orders.yardstick import Yardstick
@@ -185,7 +188,8 @@ def test_who_comes_again_is_there_once() -> None:
     assert not elders
     elders.add(wide)
     elders.remove(wide)
-    elders.load([wide])
+    backlog = Backlog(Columns(*np.array([wide[:5]]).T), 0, np.array([100]))
+    elders.load(backlog, by_age(backlog))
     assert list(elders.until(1_000, 9)) == list(elders.wide()) == [wide]
 
 

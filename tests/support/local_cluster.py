@@ -13,7 +13,7 @@ from hpc_adapters.local.checks import Limits
 from infra.clock import new_id, utc_now
 
 TOTAL = Resources(gpus=4, cpus=8, memory_mb=4096)
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 def a_cluster(root: Path, **changes: object) -> LocalBackend:

@@ -12,7 +12,7 @@ from hpc_adapters.confined.runs import ConfinedRuns
 from hpc_adapters.contract import Stream
 from infra.clock import new_id, utc_now
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def a_run(script: str, **changes: object) -> RunSpec:

@@ -28,7 +28,7 @@ def nvmlDeviceGetMemoryInfo(handle): return Told
 def nvmlDeviceGetPowerUsage(handle): return 500_000
 def nvmlDeviceGetTotalEnergyConsumption(handle): raise NVMLError
 """
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def sampler(folder: Path, *options: str, parent: int, library: str = PYNVML) -> subprocess.Popen[bytes]:

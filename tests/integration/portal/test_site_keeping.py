@@ -202,7 +202,7 @@ async def test_of_two_workers_one_keeps_the_sites(site: Site) -> None:
         running = run([loop], url=url, user="kyoyo_worker", clock=utc_now, stop=stop, pace=pace, holder=holder)
         return asyncio.create_task(running)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         workers = [worker("a"), worker("b")]
         leases = [await done.get() for _ in range(5)]
         stop.set()

@@ -236,7 +236,7 @@ async def test_on_a_real_machine_it_is_signalled_saves_its_work_and_goes_on_from
         await asyncio.sleep(0.05)
 
     async def until(job: JobView, *states: State) -> JobView:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while (seen := await world.job(job)).state not in states:
                 await turn()
         return seen

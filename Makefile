@@ -10,9 +10,9 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 BACKEND ?=
 WHAT_DECIDES := pyproject.toml client/pyproject.toml constraints.txt infra/setup.sh
-# Two test workers more than processors, from three to six: many tests wait for a cluster or a device, and each worker
-# may start torch, qiskit or Chromium.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 3 : n > 4 ? 6 : n + 2)))
+# Four test workers more than processors, from four to eight: most of what they do is wait for a cluster, a device or a
+# daemon (tests/support/order.py), and each may start torch, qiskit or Chromium.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 2 ? 4 : n > 4 ? 8 : n + 4)))
 FONTS := /usr/share/fonts/truetype/bizud-gothic:fonts-morisawa-bizud-gothic
 FALLBACK_FONTS := /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc:fonts-noto-cjk
 UNIT_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

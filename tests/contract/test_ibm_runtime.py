@@ -11,7 +11,13 @@ from hpc_adapters.conformance.suite import BackendConformance, FaultConformance
 from tests.support.ibm_house import IbmHarness
 from tests.support.ibm_stub import ibm_stub
 
-pytestmark = [pytest.mark.xdist_group("ibm-runtime"), pytest.mark.ibm, pytest.mark.quantum, pytest.mark.sandbox]
+pytestmark = [
+    pytest.mark.xdist_group("ibm-runtime"),
+    pytest.mark.ibm,
+    pytest.mark.quantum,
+    pytest.mark.sandbox,
+    pytest.mark.takes(5),
+]
 
 
 @pytest.fixture(scope="module")

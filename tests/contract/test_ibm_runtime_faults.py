@@ -19,7 +19,13 @@ from hpc_adapters.quantum.ibm_runtime.checks import tag_of
 from tests.support.ibm_house import IbmHarness, hold, result_of
 from tests.support.ibm_stub import API_KEY, CRN, ibm_stub
 
-pytestmark = [pytest.mark.xdist_group("ibm-runtime-faults"), pytest.mark.ibm, pytest.mark.quantum, pytest.mark.sandbox]
+pytestmark = [
+    pytest.mark.xdist_group("ibm-runtime-faults"),
+    pytest.mark.ibm,
+    pytest.mark.quantum,
+    pytest.mark.sandbox,
+    pytest.mark.takes(5),
+]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,13 @@ from infra.clock import new_id
 from tests.support.ibm_house import BELL, IbmHarness, circuit, hold, result_of
 from tests.support.ibm_stub import ibm_stub
 
-pytestmark = [pytest.mark.xdist_group("ibm-runtime-vendor"), pytest.mark.ibm, pytest.mark.quantum, pytest.mark.sandbox]
+pytestmark = [
+    pytest.mark.xdist_group("ibm-runtime-vendor"),
+    pytest.mark.ibm,
+    pytest.mark.quantum,
+    pytest.mark.sandbox,
+    pytest.mark.takes(2),
+]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from infra.clock import new_id, utc_now
 from tests.support.ibm_stub import API_KEY, CRN, IbmWorld
 from tests.support.qrmi_stub import qrmi_stub
 
-pytestmark = [pytest.mark.xdist_group("qrmi"), pytest.mark.quantum, pytest.mark.sandbox]
+pytestmark = [pytest.mark.xdist_group("qrmi"), pytest.mark.quantum, pytest.mark.sandbox, pytest.mark.takes(2)]
 
 REAL = os.environ.get("KYOYO_TEST_QRMI_PYTHON")
 DOUBLE = "tests.support.qrmi_double"

@@ -14,6 +14,7 @@ from portal.demo.house import House
 from tests.support.live_house import Kyoyo, live_house
 
 pytestmark = [
+    pytest.mark.takes(8),
     pytest.mark.xdist_group("house-of-cli"),
     pytest.mark.postgres,
     pytest.mark.sandbox,

@@ -17,6 +17,7 @@ from portal.demo.house import House
 from tests.support.live_house import live_house
 
 pytestmark = [
+    pytest.mark.takes(18),
     pytest.mark.xdist_group("house-of-habits"),
     pytest.mark.postgres,
     pytest.mark.sandbox,

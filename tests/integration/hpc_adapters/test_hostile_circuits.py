@@ -112,6 +112,7 @@ async def test_a_walltime_that_the_service_time_exceeds_is_rejected_before_it_co
     assert refusal.value.code == "walltime-too-short"
 
 
+@pytest.mark.takes(20)
 async def test_while_hostile_programs_are_stopped_others_go_on(device: Device) -> None:
     """Given programs that work for minutes and that unfold endlessly, when a good one comes, then it is undisturbed."""
     slow = await device.submit(SLOW, shots=2000, walltime_s=20)  # it reaches a busy device, and never its end

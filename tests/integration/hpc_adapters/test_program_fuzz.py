@@ -25,7 +25,7 @@ from infra.clock import new_id, utc_now
 from tests.support import program_fuzz
 from tests.support.aer_device import Device
 
-pytestmark = [pytest.mark.quantum, pytest.mark.sandbox]
+pytestmark = [pytest.mark.quantum, pytest.mark.sandbox, pytest.mark.takes(30)]
 
 SCRIPT = Path(program_fuzz.__file__).read_bytes()
 LONGEST_S = 30.0  # of one program, on a machine with other work

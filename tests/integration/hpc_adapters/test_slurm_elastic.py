@@ -17,7 +17,7 @@ from infra.slurm.cluster import Cluster
 from tests.support.slurm import StartCluster
 from tests.support.slurm_site import job, settings_of, until_ended, until_printed
 
-pytestmark = [pytest.mark.slurm, pytest.mark.root]
+pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.takes(18)]
 
 POWER_SAVING = {
     "SuspendTime": "86400",  # by itself Slurm would not

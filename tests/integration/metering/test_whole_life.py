@@ -39,6 +39,7 @@ async def live(world: World, deps: Deps, seconds: float) -> None:
     await collect.tick(deps, world.now)
 
 
+@pytest.mark.takes(40)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_whatever_happens_the_audit_finds_nothing_unexplained(database: Database, seed: int) -> None:
     world = await open_world(database, faults=FAULTS, seed=seed)

@@ -25,8 +25,8 @@ from infra.db.migrate import MIGRATIONS
 from portal.worker import loops
 from tests.support.database import Database
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
-PATIENCE_S = 60
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300), pytest.mark.takes(20)]
+PATIENCE_S = 150
 MACHINES = '[backends.cluster]\nkind = "simulated"\n'
 
 

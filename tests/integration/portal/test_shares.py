@@ -127,6 +127,7 @@ async def test_every_change_is_in_the_audit_trail(world: World) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.takes(30)
 async def test_on_the_server_itself(world: World, tmp_path: Path) -> None:
     async def kyoyod(*arguments: str) -> tuple[int, str]:
         code, out, err = await test_kyoyod.kyoyod(

@@ -19,7 +19,7 @@ from tests.support import slurm as clusters
 from tests.support.database import Database
 from tests.support.people import AYA, KEN, NOW, ORG, join, populate
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300), pytest.mark.takes(25)]
 ADMIN = "kyoyo-admin"
 
 

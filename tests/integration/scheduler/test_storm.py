@@ -226,6 +226,7 @@ async def _every_hold_is_closed(raging: Storm) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.takes(60)
 async def test_two_hundred_jobs_survive_a_storm(database: Database) -> None:
     raging = await storm(database, seed=20261121, jobs=200)
     await check(raging)

@@ -23,8 +23,8 @@ from infra.slurm.site import DEFAULT_PORT
 from tests.support.repository import ROOT
 from tests.support.slurm import RELEASES, StartCluster, start
 
-pytestmark = [pytest.mark.slurm, pytest.mark.root]
-PATIENCE_S = 30.0
+pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.takes(12)]
+PATIENCE_S = 90.0
 BY_HAND_PORT = 27_400
 
 

@@ -25,7 +25,7 @@ from tests.support.database import Database
 from tests.support.slurm_house import OFFERING
 from tests.support.slurm_world import SCRIPT, SlurmWorld, open_world
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.timeout(180), pytest.mark.takes(8)]
 
 EVIL = "x\r\nX-SLURM-USER-NAME: root"
 

@@ -17,7 +17,7 @@ from hpc_adapters.launching.torchrun import torchrun
 from infra.slurm.cluster import Cluster
 from tests.support.slurm import StartCluster
 
-pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.torch]
+pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.torch, pytest.mark.takes(12)]
 PATIENCE_S = 90.0
 STRANGE = "a 'b' \"c\" $HOME `id` \\ ;&*"
 

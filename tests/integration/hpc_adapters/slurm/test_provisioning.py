@@ -21,7 +21,7 @@ from infra.slurm.cluster import Cluster
 from infra.slurm.namespace import wait_until
 from tests.support import slurm as clusters
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("provisioning")]
+pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("provisioning"), pytest.mark.takes(3)]
 ADMIN = "kyoyo-admin"
 _runs = count(1)
 

@@ -293,6 +293,7 @@ async def _remove(directory: Directory, cluster: Cluster, name: str) -> None:
     assert f"ky-{name}" not in {each.name for each in (await directory.qos()).items}
 
 
+@pytest.mark.takes(25)
 async def test_outages_are_told_apart_from_answers(own_cluster: StartCluster, release: str) -> None:
     cluster = own_cluster(release, nodes=1)
     async with connected(cluster, call_s=60.0) as client:
@@ -314,6 +315,7 @@ async def test_outages_are_told_apart_from_answers(own_cluster: StartCluster, re
         assert not gone.value.maybe_done
 
 
+@pytest.mark.takes(15)
 async def test_a_frozen_slurmctld_leaves_the_outcome_open(own_cluster: StartCluster) -> None:
     cluster = own_cluster("24.11", nodes=1)
     async with connected(cluster, call_s=2.0) as client:

@@ -154,6 +154,9 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.CostCapTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.NoWallet: HTTPStatus.PAYMENT_REQUIRED,
     pricing.InsufficientFunds: HTTPStatus.PAYMENT_REQUIRED,
+    pricing.BudgetExceeded: HTTPStatus.PAYMENT_REQUIRED,
+    pricing.BudgetWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.MoreThanDeliverable: HTTPStatus.CONFLICT,
     # prices and money that an operator enters
     pricing.AmountNotPositive: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.GrantExpired: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -107,6 +107,24 @@ class NoWallet(Refusal):
     code: ClassVar[str] = "no-wallet"
 
 
+class BudgetExceeded(Refusal):
+    """A limit that the organisation set does not allow it. Facts: of, period, limit_yen, left_yen, needed_yen."""
+
+    code: ClassVar[str] = "budget-exceeded"
+
+
+class BudgetWrong(Refusal):
+    """No limit can be like this. Facts: field."""
+
+    code: ClassVar[str] = "budget-wrong"
+
+
+class MoreThanDeliverable(Refusal):
+    """The machines could not give all that would then be paid for. Facts: amount_yen, left_yen, until."""
+
+    code: ClassVar[str] = "more-than-deliverable"
+
+
 class InsufficientFunds(Refusal):
     """The wallet does not cover the ceiling. Facts: needed_yen, available_yen (decimal strings)."""
 

@@ -92,9 +92,18 @@ class LotKind(StrEnum):
     GRANT = "grant"
     """Free value from the subsidy: a discount, covers amounts without tax; expires."""
     PREPAID = "prepaid"
-    """Paid in: covers amounts with tax."""
+    """Paid in: covers amounts with tax; lapses as it was sold."""
     CREDIT = "credit"
     """Credit line: covers amounts with tax, is owed when used."""
+
+
+class GrantPurpose(StrEnum):
+    """What a grant is for."""
+
+    SUBSIDY = "subsidy"
+    """From the programme's money: a discount that the agency is told of."""
+    PROMOTION = "promotion"
+    """Ours: a campaign, an apology."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """How a hold is put together from lots, and how a charge is drawn from it. Pure.
 
-Grants cover amounts without tax (they are a discount); prepaid value and the credit line cover amounts with tax. Order:
-grants by earliest expiry, then prepaid, then credit. A draw is a function of the *total* charged on a job so far, so
-that several settlements of one job, in any order, draw in the end what one settlement would have drawn.
+Grants cover amounts without tax (they are a discount); prepaid value and the credit line cover amounts with tax.
+Order: grants by earliest expiry, then prepaid value by earliest expiry, then credit. A draw is a function of the
+*total* charged on a job so far, so that several settlements of one job, in any order, draw in the end what one
+settlement would have drawn.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class LotBalance:
     held_micro_yen: int = 0
 
     def is_expired(self, now: datetime) -> bool:
-        """A grant may be spent until, and not at, the instant of its expiry."""
+        """A lot may be spent until, and not at, the instant of its expiry."""
         return self.expires_at is not None and self.expires_at <= now
 
 

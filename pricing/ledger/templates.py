@@ -32,7 +32,7 @@ class Template(StrEnum):
     PAY_BACK = "pay_back"
     """Prepaid value was paid back in money."""
     EXPIRE = "expire"
-    """What was left of a grant lapsed."""
+    """What was left of a grant, or of prepaid value, lapsed."""
     HOLD = "hold"
     """A job's ceiling was set aside."""
     SETTLE = "settle"
@@ -64,11 +64,10 @@ def receive_payment(
     return _transaction(Template.RECEIVE_PAYMENT, (payment_id,), organisation_id, amounts, at)
 
 
-def pay_back(
-    *, organisation_id: UUID, lot_id: UUID, payment_id: UUID, amount_micro_yen: int, at: datetime
-) -> Transaction:
-    """Key: the outgoing payment. available −x, cash +x."""
-    amounts = {_available(organisation_id, lot_id): -amount_micro_yen, _CASH: amount_micro_yen}
+def pay_back(*, organisation_id: UUID, payment_id: UUID, parts: Mapping[UUID, int], at: datetime) -> Transaction:
+    """Key: the outgoing payment. parts: lot → x. Per lot: available −x; cash +Σx."""
+    amounts = {_available(organisation_id, lot_id): -amount for lot_id, amount in parts.items()}
+    amounts[_CASH] = sum(parts.values())
     return _transaction(Template.PAY_BACK, (payment_id,), organisation_id, amounts, at)
 
 
@@ -94,7 +93,7 @@ def repay_credit(
 
 
 def expire(*, organisation_id: UUID, lot_id: UUID, ordinal: int, amount_micro_yen: int, at: datetime) -> Transaction:
-    """Key: the grant and how often it expired before (value may come back to it). available −x, expired +x."""
+    """Key: the lot and how often it expired before (value may come back to it). available −x, expired +x."""
     amounts = {_available(organisation_id, lot_id): -amount_micro_yen, _EXPIRED: amount_micro_yen}
     return _transaction(Template.EXPIRE, (lot_id, ordinal), organisation_id, amounts, at)
 

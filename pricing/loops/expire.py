@@ -13,9 +13,9 @@ _BATCH = 100
 async def tick(pool: Pool, lease: Lease | None, now: datetime) -> int:
     """Book what lapsed by now, one organisation per transaction; how many grants it was."""
     async with transaction(pool, lease=lease) as conn:
-        due = await service.organisations_with_expired_grants(conn, now=now, limit=_BATCH)
+        due = await service.organisations_with_expired_lots(conn, now=now, limit=_BATCH)
     booked = 0
     for organisation_id in due:
         async with transaction(pool, lease=lease) as conn:
-            booked += await service.expire_grants(conn, organisation_id=organisation_id, now=now)
+            booked += await service.expire_lots(conn, organisation_id=organisation_id, now=now)
     return booked

@@ -19,7 +19,7 @@ from pricing.ledger import templates
 from pricing.ledger.balances import Part, draw, remainder
 from pricing.ledger.templates import ChargeMove
 from pricing.model import BillableAttempt, Ending, PriceVersion, Quote, Recorded, UsageToRate
-from pricing.service.wallets import expire_grants
+from pricing.service.wallets import expire_lots
 from pricing.store import catalog as catalog_store
 from pricing.store import jobs as job_store
 from pricing.store import ledger as ledger_store
@@ -233,7 +233,7 @@ async def _book(case: _Case, facts: JobFacts, result: Outcome, *, at: datetime) 
         await _release(case, remainder(parts, after), at)
     if any(part.expires_at is not None and part.expires_at <= case.now for part in parts):
         # What has just come back to a grant that lapsed while it was held does not stay.
-        await expire_grants(case.conn, organisation_id=case.attempt.organisation_id, now=case.now)
+        await expire_lots(case.conn, organisation_id=case.attempt.organisation_id, now=case.now)
 
 
 async def _release(case: _Case, rest: Sequence[Part], at: datetime) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from accounts.service import append_audit
 from infra.db.connection import Conn
+from pricing import prepaid
 from pricing.errors import (
     AlreadyBooked,
     AmountNotPositive,
@@ -17,8 +19,10 @@ from pricing.errors import (
     MoreThanOwed,
 )
 from pricing.ledger import templates
+from pricing.ledger.balances import LotBalance, spendable
 from pricing.ledger.entries import Transaction
-from pricing.model import LotKind
+from pricing.ledger.templates import Template
+from pricing.model import GrantPurpose, LotKind
 from pricing.statement import Balance
 from pricing.store import ledger as store
 from pricing.units import yen_text
@@ -39,6 +43,7 @@ async def issue_grant(
     reason: str,
     actor: UUID | None,
     now: datetime,
+    purpose: GrantPurpose = GrantPurpose.SUBSIDY,
 ) -> None:
     """Give free value that lapses at `expires_at`. Again with the same id: nothing happens.
 
@@ -60,6 +65,7 @@ async def issue_grant(
         reason=reason,
         created_by=actor,
         now=now,
+        purpose=purpose,
     )
     if not is_same:
         raise AlreadyBooked(id=str(grant_id))
@@ -75,9 +81,16 @@ async def receive_payment(
     reason: str,
     actor: UUID | None,
     now: datetime,
+    months: int | None = prepaid.LAWFUL_MONTHS,
 ) -> None:
-    """Money came in and becomes prepaid value. Again: nothing happens. Refusals as of `issue_grant`."""
-    lot_id = await _single_lot(conn, organisation_id, LotKind.PREPAID, amount_micro_yen, now)
+    """Money came in and becomes prepaid value that lapses before `months` are over (None: never), a lot of its own.
+
+    Again: nothing happens. AmountNotPositive, NoWallet; AlreadyBooked: the id stands for another payment.
+    """
+    _require_positive(amount_micro_yen)
+    await store.lock_wallet(conn, organisation_id)
+    booked = await store.parts_of(conn, templates.transaction_id(Template.RECEIVE_PAYMENT, payment_id))
+    lot_id = booked[0][0] if booked else templates.transaction_id("lot", organisation_id, LotKind.PREPAID, payment_id)
     paid = templates.receive_payment(
         organisation_id=organisation_id,
         lot_id=lot_id,
@@ -85,6 +98,17 @@ async def receive_payment(
         amount_micro_yen=amount_micro_yen,
         at=now,
     )
+    if not booked:
+        await store.add_lot(
+            conn,
+            lot_id=lot_id,
+            organisation_id=organisation_id,
+            kind=LotKind.PREPAID,
+            expires_at=prepaid.expiry(now, months=months),
+            reason=reason,
+            created_by=actor,
+            now=now,
+        )
     await _post(conn, paid, key=payment_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
@@ -98,18 +122,20 @@ async def pay_back(
     actor: UUID | None,
     now: datetime,
 ) -> None:
-    """Prepaid value goes back to the customer in money. AmountNotPositive, NoWallet, InsufficientFunds."""
-    lot_id = await _single_lot(conn, organisation_id, LotKind.PREPAID, amount_micro_yen, now)
-    back = templates.pay_back(
-        organisation_id=organisation_id,
-        lot_id=lot_id,
-        payment_id=payment_id,
-        amount_micro_yen=amount_micro_yen,
-        at=now,
-    )
-    free = next(lot for lot in await store.lots(conn, organisation_id) if lot.lot_id == lot_id).available_micro_yen
-    if free < amount_micro_yen and not await store.is_posted(conn, back.id):
-        raise InsufficientFunds(needed_yen=yen_text(amount_micro_yen), available_yen=yen_text(free))
+    """Prepaid value goes back to the customer in money, what lapses first first. Again: nothing happens.
+
+    AmountNotPositive, NoWallet, InsufficientFunds; AlreadyBooked: the id stands for another amount.
+    """
+    _require_positive(amount_micro_yen)
+    await store.lock_wallet(conn, organisation_id)
+    booked = await store.parts_of(conn, templates.transaction_id(Template.PAY_BACK, payment_id))
+    parts = {lot_id: -moved for lot_id, moved in booked}
+    if not booked:
+        paid = [lot for lot in await store.lots(conn, organisation_id) if lot.kind is LotKind.PREPAID]
+        parts = _first_to_lapse(spendable(paid, now), amount_micro_yen)
+    elif sum(parts.values()) != amount_micro_yen:
+        raise AlreadyBooked(id=str(payment_id))
+    back = templates.pay_back(organisation_id=organisation_id, payment_id=payment_id, parts=parts, at=now)
     await _post(conn, back, key=payment_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
@@ -124,7 +150,7 @@ async def open_credit_line(
     now: datetime,
 ) -> None:
     """Open a credit line, or raise it by this amount. Again with the same id: nothing happens. As `issue_grant`."""
-    lot_id = await _single_lot(conn, organisation_id, LotKind.CREDIT, amount_micro_yen, now)
+    lot_id = await _credit_line(conn, organisation_id, amount_micro_yen, now)
     opened = templates.open_credit_line(
         organisation_id=organisation_id,
         lot_id=lot_id,
@@ -146,7 +172,7 @@ async def repay_credit(
     now: datetime,
 ) -> None:
     """Money came in for what was used on credit. AmountNotPositive, NoWallet, MoreThanOwed."""
-    lot_id = await _single_lot(conn, organisation_id, LotKind.CREDIT, amount_micro_yen, now)
+    lot_id = await _credit_line(conn, organisation_id, amount_micro_yen, now)
     repaid = templates.repay_credit(
         organisation_id=organisation_id,
         lot_id=lot_id,
@@ -160,8 +186,8 @@ async def repay_credit(
     await _post(conn, repaid, key=payment_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 
 
-async def expire_grants(conn: Conn, *, organisation_id: UUID, now: datetime) -> int:
-    """Book what lapsed by now; how many grants it was. What a job holds stays held. NoWallet."""
+async def expire_lots(conn: Conn, *, organisation_id: UUID, now: datetime) -> int:
+    """Book what lapsed by now; how many lots it was. What a job holds stays held. NoWallet."""
     await store.lock_wallet(conn, organisation_id)
     lapsed = [
         lot for lot in await store.lots(conn, organisation_id) if lot.is_expired(now) and lot.available_micro_yen > 0
@@ -178,8 +204,8 @@ async def expire_grants(conn: Conn, *, organisation_id: UUID, now: datetime) -> 
     return len(lapsed)
 
 
-async def organisations_with_expired_grants(conn: Conn, *, now: datetime, limit: int) -> list[UUID]:
-    """For whom `expire_grants` has something to book."""
+async def organisations_with_expired_lots(conn: Conn, *, now: datetime, limit: int) -> list[UUID]:
+    """For whom `expire_lots` has something to book."""
     return await store.organisations_with_expired(conn, now=now, limit=limit)
 
 
@@ -189,18 +215,33 @@ async def balance(conn: Conn, organisation_id: UUID, *, now: datetime) -> Balanc
     return Balance.of(organisation_id, lots, owed_micro_yen=await store.owed(conn, organisation_id), now=now)
 
 
-async def _single_lot(conn: Conn, organisation_id: UUID, kind: LotKind, amount_micro_yen: int, now: datetime) -> UUID:
-    """The organisation's one prepaid or credit lot, made when it is first needed; its wallet is locked."""
+def _first_to_lapse(lots: Iterable[LotBalance], amount_micro_yen: int) -> dict[UUID, int]:
+    """What to take of lots in their order of consumption. InsufficientFunds."""
+    parts: dict[UUID, int] = {}
+    left = amount_micro_yen
+    for lot in lots:
+        taken = min(left, lot.available_micro_yen)
+        if taken:
+            parts[lot.lot_id] = taken
+            left -= taken
+    if left:
+        available = yen_text(amount_micro_yen - left)
+        raise InsufficientFunds(needed_yen=yen_text(amount_micro_yen), available_yen=available)
+    return parts
+
+
+async def _credit_line(conn: Conn, organisation_id: UUID, amount_micro_yen: int, now: datetime) -> UUID:
+    """The organisation's one credit line, made when it is first needed; its wallet is locked."""
     _require_positive(amount_micro_yen)
     await store.lock_wallet(conn, organisation_id)
-    lot_id = templates.transaction_id("lot", organisation_id, kind)
+    lot_id = templates.transaction_id("lot", organisation_id, LotKind.CREDIT)
     await store.add_lot(
         conn,
         lot_id=lot_id,
         organisation_id=organisation_id,
-        kind=kind,
+        kind=LotKind.CREDIT,
         expires_at=None,
-        reason=kind.value,
+        reason=LotKind.CREDIT.value,
         created_by=None,
         now=now,
     )

@@ -10,7 +10,7 @@ from infra.db.connection import Conn
 from pricing.errors import LedgerConflict, NoWallet
 from pricing.ledger.balances import LotBalance
 from pricing.ledger.entries import Transaction
-from pricing.model import LotKind
+from pricing.model import GrantPurpose, LotKind
 from pricing.statement import Movement, StatementEntry
 
 
@@ -35,11 +35,13 @@ async def add_lot(
     reason: str,
     created_by: UUID | None,
     now: datetime,
+    purpose: GrantPurpose | None = None,
 ) -> bool:
     """Nothing happens when it is there. False: it is another one, by owner, kind or expiry."""
     await conn.execute(
-        """INSERT INTO pricing.lot (id, organisation_id, kind, expires_at, reason, created_by, created_at)
-           VALUES ($1, $2, $3::text::pricing.lot_kind, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING""",
+        """INSERT INTO pricing.lot (id, organisation_id, kind, expires_at, reason, created_by, created_at, purpose)
+           VALUES ($1, $2, $3::text::pricing.lot_kind, $4, $5, $6, $7, $8::text::pricing.grant_purpose)
+           ON CONFLICT (id) DO NOTHING""",
         lot_id,
         organisation_id,
         kind.value,
@@ -47,6 +49,7 @@ async def add_lot(
         reason,
         created_by,
         now,
+        purpose,
     )
     row = await conn.fetchrow(
         "SELECT organisation_id, kind::text AS kind, expires_at FROM pricing.lot WHERE id = $1", lot_id
@@ -169,8 +172,18 @@ async def _require_same(conn: Conn, transaction: Transaction) -> None:
         raise LedgerConflict(f"{transaction.template} {transaction.id} is on the ledger with another content")
 
 
+async def parts_of(conn: Conn, transaction_id: UUID) -> list[tuple[UUID, int]]:
+    """What a booked transaction moved into `available` (positive) or out of it, by lot. Empty: not booked."""
+    rows = await conn.fetch(
+        """SELECT lot_id, amount_micro_yen FROM pricing.ledger_entry
+           WHERE transaction_id = $1 AND bucket = 'available' ORDER BY line""",
+        transaction_id,
+    )
+    return [(row["lot_id"], row["amount_micro_yen"]) for row in rows]
+
+
 async def organisations_with_expired(conn: Conn, *, now: datetime, limit: int) -> list[UUID]:
-    """Organisations that have something left in an expired grant."""
+    """Organisations that have something left in an expired lot."""
     rows = await conn.fetch(
         """SELECT DISTINCT l.organisation_id FROM pricing.lot l
            JOIN pricing.ledger_balance b

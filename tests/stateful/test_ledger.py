@@ -191,7 +191,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if kind is LotKind.GRANT:
             self._post(templates.expire(ordinal=next(self.keys), **common))
         else:
-            self._post(templates.pay_back(payment_id=self._key(), **common))
+            back = {"organisation_id": self.org, "parts": {lot_id: amount}, "at": NOW}
+            self._post(templates.pay_back(payment_id=self._key(), **back))
 
     @rule(amounts=st.lists(AMOUNT, min_size=1, max_size=4))
     def hold(self, amounts: list[int]) -> None:

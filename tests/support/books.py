@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from infra.db.connection import transaction
-from pricing import charging, service
+from pricing import charging, prepaid, service
 from pricing.charging import JobFacts, Key, Line, Outcome, Rest
 from pricing.errors import InsufficientFunds
 from pricing.ledger import balances, templates
@@ -138,7 +138,8 @@ class PureBooks:
         )
 
     def pay_in(self, key: object, amount: int, now: datetime) -> None:
-        lot = self._single(LotKind.PREPAID)
+        lot = templates.transaction_id("lot", self.organisation, LotKind.PREPAID, an_id(key))
+        self._lot(lot, LotKind.PREPAID, prepaid.expiry(now))
         self._post(
             templates.receive_payment(
                 organisation_id=self.organisation,
@@ -150,7 +151,8 @@ class PureBooks:
         )
 
     def give_credit(self, key: object, amount: int, now: datetime) -> None:
-        lot = self._single(LotKind.CREDIT)
+        lot = templates.transaction_id("lot", self.organisation, LotKind.CREDIT)
+        self._lot(lot, LotKind.CREDIT, None)
         self._post(
             templates.open_credit_line(
                 organisation_id=self.organisation,
@@ -292,11 +294,6 @@ class PureBooks:
         empty = LotBalance(lot_id=lot_id, kind=kind, expires_at=expires_at, available_micro_yen=0)
         self.lots.setdefault(lot_id, empty)
 
-    def _single(self, kind: LotKind) -> UUID:
-        lot_id = templates.transaction_id("lot", self.organisation, kind)
-        self._lot(lot_id, kind, None)
-        return lot_id
-
     def _job_of(self, attempt_id: UUID) -> _Job:
         return next(job for job in self.jobs.values() if attempt_id in job.attempts)
 
@@ -401,7 +398,7 @@ class PostgresBooks:
         self._as_worker(lambda conn: service.waive_parked(conn, usage_record_id=usage_record_id, now=now))
 
     def expire(self, now: datetime) -> None:
-        self._as_worker(lambda conn: service.expire_grants(conn, organisation_id=self.market.organisation, now=now))
+        self._as_worker(lambda conn: service.expire_lots(conn, organisation_id=self.market.organisation, now=now))
 
     def picture(self) -> Picture:
         return self._run(_picture_in(self.market))

@@ -18,7 +18,7 @@ QUESTIONS: Sequence[Question] = (
                 ('open_credit_line', 'available', 1, 'credit'), ('open_credit_line', 'issued', -1, NULL),
                 ('repay_credit', 'available', 1, 'credit'), ('repay_credit', 'issued', -1, NULL),
                 ('repay_credit', 'owed', 1, NULL), ('repay_credit', 'cash', -1, NULL),
-                ('expire', 'available', -1, 'grant'), ('expire', 'expired', 1, NULL),
+                ('expire', 'available', -1, 'grant'), ('expire', 'available', -1, 'prepaid'), ('expire', 'expired', 1, NULL),
                 ('hold', 'available', -1, NULL), ('hold', 'held', 1, NULL),
                 ('settle', 'held', 0, NULL), ('settle', 'earned', 0, NULL), ('settle', 'tax', 0, NULL),
                 ('settle', 'overrun', 0, NULL), ('settle', 'owed', 0, NULL), ('settle', 'issued', 0, NULL),
@@ -36,7 +36,7 @@ QUESTIONS: Sequence[Question] = (
                       WHERE a.template = t.template AND a.bucket = e.bucket::text
                         AND a.sign IN (0, sign(e.amount_micro_yen)) AND coalesce(a.lot_kind = l.kind::text, true))
                OR (t.template IN ('hold', 'settle', 'release', 'refund', 'adjust')) <> (t.job_id IS NOT NULL)
-               OR (t.template = 'expire' AND l.expires_at > t.effective_at)""",
+               OR (t.template = 'expire' AND coalesce(l.expires_at, 'infinity') > t.effective_at)""",
     ),
     Question(
         check="posting-without-decision",

@@ -116,8 +116,8 @@ def test_a_grant_is_given_out_by_the_house() -> None:
 def test_money_received_is_ours_and_owed_as_value() -> None:
     paid = templates.receive_payment(organisation_id=ORG, lot_id=PREPAID, payment_id=JOB, amount_micro_yen=10, at=NOW)
     assert _amounts(paid) == {("available", PREPAID): 10, ("cash", None): -10}
-    back = templates.pay_back(organisation_id=ORG, lot_id=PREPAID, payment_id=JOB, amount_micro_yen=10, at=NOW)
-    assert _amounts(back) == {("available", PREPAID): -10, ("cash", None): 10}
+    back = templates.pay_back(organisation_id=ORG, payment_id=JOB, parts={PREPAID: 10, GRANT: 3}, at=NOW)
+    assert _amounts(back) == {("available", PREPAID): -10, ("available", GRANT): -3, ("cash", None): 13}
     assert paid.id != back.id
 
 

@@ -43,6 +43,15 @@ class WaitingView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemedyView:
+    """What would change that a job waits. code: a word of scheduler.core.remedies.Do, with its facts."""
+
+    code: str
+    facts: Mapping[str, object]
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayView:
     """Which task of which array a job is. tasks: how many there are."""
 

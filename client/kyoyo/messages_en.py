@@ -278,6 +278,7 @@ MESSAGES = {
     "field.attempts": "attempts",
     "field.waiting": "waiting for",
     "field.forecast": "forecast",
+    "field.remedies": "what would change it",
     "field.quote_yen": "at most",
     "field.held_yen": "held",
     "field.charge_yen": "charged",

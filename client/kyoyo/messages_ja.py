@@ -282,6 +282,7 @@ MESSAGES = {
     "field.attempts": "試行",
     "field.waiting": "待機の理由",
     "field.forecast": "開始の見込み",
+    "field.remedies": "早く開始するには",
     "field.quote_yen": "上限額",
     "field.held_yen": "取り置き額",
     "field.charge_yen": "課金額",

@@ -94,6 +94,21 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What would change that a job waits: a machine word ('fewer_gpus', 'own_ends', …), its facts, and a sentence."""
+
+    code: str
+    facts: Json
+    sentence: str
+
+    @classmethod
+    def of(cls, told: object) -> Remedy:
+        """Read a remedy."""
+        remedy = Fields(told)
+        return cls(code=remedy.text("code", ""), facts=remedy.inner("facts").told, sentence=remedy.text("sentence", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """A job as the portal last told it. A word in `state` that we do not know counts as not ended."""
 
@@ -127,6 +142,8 @@ class JobRecord:
     dependencies: Sequence[Json] = ()
     attempts: Sequence[Attempt] = ()
     forecast: Forecast | None = None
+    remedies: Sequence[Remedy] = ()
+    """What would change that it waits, the quickest first, where a single job was asked for."""
 
     @property
     def label(self) -> str:
@@ -185,6 +202,7 @@ class JobRecord:
             dependencies=job.items(lambda each: Fields(each).told, "dependencies"),
             attempts=job.items(Attempt.of, "attempts"),
             forecast=Forecast.of(job.told.get("forecast"), job.inner("waiting").text("forecast", "")),
+            remedies=job.inner("waiting").items(Remedy.of, "remedies"),
         )
 
 

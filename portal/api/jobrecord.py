@@ -17,7 +17,16 @@ from pricing.model import AttemptMoney, JobMoney
 from pricing.units import yen_text
 from scheduler.core.explain import Sentence
 from scheduler.core.model import JobKind
-from scheduler.views import ArrayView, AttemptView, DependencyView, ForecastView, JobView, StoryLine, WaitingView
+from scheduler.views import (
+    ArrayView,
+    AttemptView,
+    DependencyView,
+    ForecastView,
+    JobView,
+    RemedyView,
+    StoryLine,
+    WaitingView,
+)
 
 PhaseName = Annotated[str, Field(description="Of a hybrid job; 'main' of all others.")]
 
@@ -123,11 +132,23 @@ class StoryOut(Out):
     ]
 
 
+class RemedyOut(Out):
+    """What would change that a job waits: a machine word with facts, and a sentence."""
+
+    code: str
+    facts: dict[str, Any]
+    sentence: str
+
+
 class WaitingOut(Out):
     reason: str
     facts: dict[str, Any]
     sentence: str
     forecast: Annotated[str | None, Field(description="When it should start, and who is ahead and why.")] = None
+    remedies: Annotated[
+        list[RemedyOut],
+        Field(default_factory=list, description="What would change that it waits, the quickest first; of one job."),
+    ]
 
 
 class InputOut(Out):
@@ -352,8 +373,10 @@ def rest_out(rest: Rest | None, language: Language) -> RestOut | None:
     )
 
 
-def waiting_out(waiting: WaitingView | None, language: Language) -> WaitingOut | None:
-    """Why a job waits, in the reader's language."""
+def waiting_out(
+    waiting: WaitingView | None, language: Language, remedies: Sequence[RemedyView] = ()
+) -> WaitingOut | None:
+    """Why a job waits and what would change it, in the reader's language."""
     if waiting is None:
         return None
     return WaitingOut(
@@ -361,6 +384,10 @@ def waiting_out(waiting: WaitingView | None, language: Language) -> WaitingOut |
         facts=dict(waiting.facts),
         sentence=in_language(waiting.sentence, language),
         forecast=_foretold(waiting.forecast, language),
+        remedies=[
+            RemedyOut(code=each.code, facts=dict(each.facts), sentence=in_language(each.sentence, language))
+            for each in remedies
+        ],
     )
 
 

@@ -295,7 +295,7 @@ async def job_detail(conn: Conn, caller: Caller, job_id: UUID) -> JobDetail:
         dependencies=[dependency_out(each) for each in dependencies],
         attempts=[attempt_out(each, by_attempt.get(each.id)) for each in attempts],
         story=story_out(story, caller.language),
-        waiting=waiting_out(job.waiting, caller.language),
+        waiting=waiting_out(job.waiting, caller.language, await scheduler.what_would_help(conn, job, now=caller.now)),
         usage={name: number_text(quantity) for name, quantity in usage.get(job_id, {}).items()},
         inputs=[InputOut(**asdict(each)) for each in await scheduler.inputs(conn, job_id)],
         outputs=[OutputOut(**asdict(each)) for each in await scheduler.outputs(conn, job_id)],

@@ -57,6 +57,7 @@ async def show_job(
     caller = visitor.caller
     async with caller.transaction() as conn:
         job = await scheduler.job(conn, job_id)
+        remedies = await scheduler.what_would_help(conn, job, now=caller.now)
         story = await scheduler.story(conn, job_id)
         money = (await pricing.charges_by_job(conn, [job_id])).get(job_id)
         dependencies = await scheduler.dependencies(conn, job_id)
@@ -70,6 +71,7 @@ async def show_job(
     return visitor.show(
         "job.html",
         job=job,
+        remedies=remedies,
         story=story,
         money=money,
         dependencies=dependencies,

@@ -61,7 +61,7 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
     try:
         kept = await look.up_to_date(deps, now)
         decided = kept.book.decide(kept.now, preempted=await _preempted(deps, kept.book, now))
-        news = kept.news(decided.waits, now)
+        news = kept.news(kept.asked.told(kept.book, decided.waits, kept.now), now)
         if news:
             async with transaction(deps.pool, lease=deps.lease) as conn:
                 await store.write_reasons(conn, news)

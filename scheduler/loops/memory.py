@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from infra.db.connection import Lease
+from scheduler.core.book.asked import Asked
 from scheduler.core.book.book import Book
 from scheduler.core.book.figures import Figures
 from scheduler.core.book.terms import Terms
@@ -43,6 +44,8 @@ class Kept:
     """When the book was last compared with the database, or read from it."""
     organisations: set[UUID] = field(default_factory=set)
     """Whose standings are known."""
+    asked: Asked = field(default_factory=Asked)
+    """What would start whom, as far as it was looked at."""
     counted_at: datetime | None = None
     figured_at: datetime | None = None
     reasons: dict[UUID, tuple[planning.Reason, datetime | None]] = field(default_factory=dict)

@@ -29,6 +29,7 @@ from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import queue_view
 from scheduler.service.phasing import estimate, phases
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, native_ids, result, story
+from scheduler.service.remedying import what_would_help
 from scheduler.service.reserving import book, calendar, cancel_reservation, reservation, reservations
 from scheduler.service.sharing import BranchName, set_branch, set_share
 from scheduler.service.submitting import cancel_waiting_of, request_cancel, request_cancel_array, submit
@@ -85,4 +86,5 @@ __all__ = [
     "story",
     "submit",
     "waiting_at",
+    "what_would_help",
 ]

@@ -235,6 +235,7 @@ def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
         ("state", state_text(session, record.state)),
         ("waiting", one_line(record.waiting) or "-"),
         ("forecast", one_line(record.forecast.sentence) if record.forecast else "-"),
+        ("remedies", "\n".join(one_line(each.sentence) for each in record.remedies) or "-"),
         ("offering", one_line(record.offering)),
         ("backend", one_line(record.backend)),
         ("project", one_line(record.project)),

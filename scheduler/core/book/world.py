@@ -276,7 +276,9 @@ class World:
 
     def would(self, number: int, job: Waiting) -> dict[str, object]:
         """What would start it now (Answers.would), after a decision: reservations are forgotten."""
-        request = self._request(number, job, job.walltime_s, self._now_s) if job.backend in self.halls else None
+        if job.backend not in self.halls or job.inside is not None or job.is_call:
+            return {}
+        request = self._request(number, job, job.walltime_s, self._now_s)
         if request is None:
             return {}
         answers = Answers(

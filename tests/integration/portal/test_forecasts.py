@@ -53,15 +53,21 @@ async def test_a_waiting_job_tells_when_it_should_start(world: World) -> None:
     assert sum(forecast["ahead"].values()) == forecast["position"] - 1
     assert [each["forecast"] for each in listed] == [forecast]
     assert "JST" in job["waiting"]["forecast"]
+    (only,) = job["waiting"]["remedies"]
+    assert (only["code"], set(only["facts"])) == ("only_time", {"at"})
     said = str(job) + str(listed)
     assert not [word for word in ("second", theirs["id"], theirs["person_id"]) if str(word) in said]
 
 
-@pytest.mark.parametrize(("language", "word"), [("ja", "見込み: "), ("en", "Expected: ")])
-async def test_its_page_and_the_list_show_it(world: World, language: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("language", "word", "remedy"),
+    [("ja", "見込み: ", "自動で開始します"), ("en", "Expected: ", "it starts by itself")],
+)
+async def test_its_page_and_the_list_show_it(world: World, language: str, word: str, remedy: str) -> None:
     mine, _ = await with_forecasts(world)
     async with browser(world, ALPHA, language) as http:
         for path in (f"jobs/{mine['id']}", "jobs"):
             page = (await http.get(f"/{language}/{path}")).text
             assert word in page
             assert "second" not in page
+            assert (remedy in page) is (path != "jobs")

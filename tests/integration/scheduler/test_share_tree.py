@@ -163,10 +163,29 @@ async def test_what_is_beyond_a_limit_waits_with_its_reason(
     waiting = (await world.job(jobs[1])).waiting
     assert waiting is not None
     assert waiting.reason == why
+    await _is_told_what_would_help(world, alice, jobs)
     world.clock.advance(1)
     await set_of(world, alice, **place, **dict.fromkeys(limit, 99))
     await world.dispatch()
     assert await started(world, jobs) == [0, 1]
+
+
+async def _is_told_what_would_help(world: World, alice: Principal, jobs: list[JobView]) -> None:
+    """The first of these runs, to its limit at most; the second waits for a limit. Nobody else is told anything."""
+    runs, waits = [await world.job(each) for each in jobs]
+    async with world.as_tenant(alice) as conn:
+        found = {each.code: each for each in await service.what_would_help(conn, waits, now=world.now)}
+    assert "raise_limit" in found
+    assert waits.waiting is not None
+    if waits.waiting.reason == "GPU_QUOTA":
+        assert found["fewer_gpus"].facts == {"gpus": 1}
+    if waits.waiting.reason != "NU_QUOTA":
+        back = found["own_ends"]
+        assert (back.facts["job"], back.facts["gpus"]) == (str(runs.number), 4)
+        assert f"job {runs.number} ends" in back.sentence.en
+    async with world.as_tenant(await world.member("mallory")) as conn:
+        blind = await service.what_would_help(conn, waits, now=world.now)
+    assert "own_ends" not in {each.code for each in blind}
 
 
 async def test_the_months_limit_counts_what_ran_and_opens_with_the_next_month(world: World) -> None:

@@ -147,3 +147,11 @@ def test_a_forecast_is_read_with_its_range_and_its_words() -> None:
     assert (record.forecast.p90_at, record.forecast.position) == (None, 3)
     assert (dict(record.forecast.ahead), record.forecast.sentence) == ({"own": 2}, "Expected: about 20:00 JST")
     assert JobRecord.of(a_job("id-8", forecast=None)).forecast is None
+
+
+def test_what_would_change_that_a_job_waits_is_read() -> None:
+    told = {"code": "fewer_gpus", "facts": {"gpus": 2}, "sentence": "With 2 GPUs it would start now."}
+    record = JobRecord.of(a_job("id-7", waiting={"reason": "NO_CAPACITY", "sentence": "Full.", "remedies": [told]}))
+    (remedy,) = record.remedies
+    assert (remedy.code, remedy.facts, remedy.sentence) == (told["code"], told["facts"], told["sentence"])
+    assert JobRecord.of(a_job("id-8")).remedies == []

@@ -30,7 +30,7 @@ class Supposing(Engine):
         instead_of: the one whose place it takes, if that waits. Reservations of the last decision are forgotten.
         """
         room = self._machines[job.machine].room
-        if not room.fits_ever(job.shape):
+        if not room.fits_ever(job.shape) or not room.fits_now(job.shape):
             return _NEVER
         allowed = self._gate.longest(self._order.line(job), job.machine, job.shape)
         if allowed < job.limit_s or not self._gate.allows(job):

@@ -13,7 +13,7 @@ from scheduler.core.reasons import ANSWERED, WOULD, Why
 from scheduler.core.snapshot import Wait
 
 _AGAIN: Final = timedelta(seconds=10)
-_AT_ONCE: Final = 20
+_AT_ONCE: Final = 8
 """Each costs some walks along the heads of the lines."""
 _KNOWN: Final = 2_000
 

@@ -26,12 +26,13 @@ from pricing.model import (
     Component,
     ForeignPrice,
     JobSize,
-    MarketReference,
     NewPrice,
     Offering,
     OfferingKind,
     PriceComponent,
 )
+from pricing.reference import MarketReference
+from pricing.tariff import with_premium
 from pricing.units import amount_down, micro, yen_text
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -81,9 +82,15 @@ def _require_session(offering: Offering, walltime_s: int, idle_s: int) -> None:
 
 
 def priced_components(
-    offering: Offering, prices: Sequence[NewPrice], references: Mapping[UUID, MarketReference]
+    offering: Offering,
+    prices: Sequence[NewPrice],
+    references: Mapping[UUID, MarketReference],
+    *,
+    slice_premium_bp: int = 0,
 ) -> tuple[PriceComponent, ...]:
     """The components of a version to be published, by name, each with its market price, if all may be published.
+
+    slice_premium_bp: a slice's price, too, must lie below the market's.
 
     PriceComponentsWrong, MarketReferenceUnknown, PriceAboveList, PriceNotBelowMarket, ExchangeRateWrong.
     """
@@ -92,7 +99,19 @@ def priced_components(
     if sorted(given) != sorted(needed):
         raise PriceComponentsWrong(needed=sorted(needed), given=sorted(given))
     in_order = sorted(prices, key=lambda price: price.component)
-    return tuple(_priced(offering, price, references.get(price.market_reference_id)) for price in in_order)
+    components = tuple(_priced(offering, price, references.get(price.market_reference_id)) for price in in_order)
+    for each in components:
+        _require_below_market(with_premium(each, slice_premium_bp))
+    return components
+
+
+def _require_below_market(price: PriceComponent) -> None:
+    if price.price_micro_yen >= price.market_micro_yen:
+        raise PriceNotBelowMarket(
+            component=price.component.value,
+            price_yen=yen_text(price.price_micro_yen),
+            market_yen=yen_text(price.market_micro_yen),
+        )
 
 
 def _priced(offering: Offering, price: NewPrice, reference: MarketReference | None) -> PriceComponent:
@@ -106,17 +125,12 @@ def _priced(offering: Offering, price: NewPrice, reference: MarketReference | No
             price_yen=yen_text(price.price_micro_yen),
             list_yen=yen_text(price.list_micro_yen),
         )
-    market = market_price(reference, price)
-    if price.price_micro_yen >= market:
-        raise PriceNotBelowMarket(
-            component=price.component.value, price_yen=yen_text(price.price_micro_yen), market_yen=yen_text(market)
-        )
     return PriceComponent(
         component=price.component,
         per=price.per,
         price_micro_yen=price.price_micro_yen,
         list_micro_yen=price.list_micro_yen,
-        market_micro_yen=market,
+        market_micro_yen=market_price(reference, price),
         market_reference_id=reference.id,
         foreign=price.foreign,
     )

@@ -281,6 +281,74 @@ class MixedTaxRates(Refusal):
     code: ClassVar[str] = "mixed-tax-rates"
 
 
+class MarketReferenceWrong(Refusal):
+    """A reference that cannot be recorded. Facts: field."""
+
+    code: ClassVar[str] = "market-reference-wrong"
+
+
+class MarketReferenceExists(Refusal):
+    """The id stands for another reference already. Facts: reference."""
+
+    code: ClassVar[str] = "market-reference-exists"
+
+
+class MarketReferenceTooOld(Refusal):
+    """The market was looked at too long ago to support a new price. Facts: reference, observed_on (ISO 8601),
+    age_days, limit_days.
+    """
+
+    code: ClassVar[str] = "market-reference-too-old"
+
+
+class PriceVersionsOverlap(Refusal):
+    """Two versions would be in force at the same time. Facts: offering, valid_from, other_valid_from (ISO 8601)."""
+
+    code: ClassVar[str] = "price-versions-overlap"
+
+
+class PriceGap(Refusal):
+    """No version would be in force from an instant on. Facts: offering, since (ISO 8601)."""
+
+    code: ClassVar[str] = "price-gap"
+
+
+class PriceRuleBroken(Refusal):
+    """A price that its own rule does not give. Facts: component, price_yen, rule_yen."""
+
+    code: ClassVar[str] = "price-rule-broken"
+
+
+class CoefficientWrong(Refusal):
+    """A slice premium, minimum time or percentage out of its range. Facts: field."""
+
+    code: ClassVar[str] = "coefficient-wrong"
+
+
+class PromotionWrong(Refusal):
+    """A promotion that cannot be. Facts: field."""
+
+    code: ClassVar[str] = "promotion-wrong"
+
+
+class PromotionExists(Refusal):
+    """The id stands for another promotion already. Facts: promotion."""
+
+    code: ClassVar[str] = "promotion-exists"
+
+
+class PolicyWrong(Refusal):
+    """A policy that does not exist, or a value that it cannot have. Facts: policy."""
+
+    code: ClassVar[str] = "policy-wrong"
+
+
+class PolicyExists(Refusal):
+    """A policy never changes in place: this instant has a value already. Facts: policy, effective_at (ISO 8601)."""
+
+    code: ClassVar[str] = "policy-exists"
+
+
 class UnknownProposal(Refusal):
     """No proposal has this id. Facts: proposal."""
 

@@ -129,6 +129,13 @@ class Offering:
     sim_units: int = 0
     """CPUs or GPUs that a circuit holds on a simulator whose seconds are charged; 0: they are not."""
     hardware: Mapping[str, object]
+    """What helps or hinders development on it (P8): memory, interconnect, storage."""
+    software: tuple[str, ...] = ()
+    """What is installed on it, by name and version."""
+    provider: str = ""
+    """Whose machine it is; empty: the house's own."""
+    site: str = ""
+    """Where it stands."""
     retired_at: datetime | None = None
 
 
@@ -179,6 +186,16 @@ class PriceVersion:
     components: tuple[PriceComponent, ...]
     market_sources: Mapping[UUID, str]
     """market reference → its source, for showing."""
+    valid_until: datetime | None = None
+    """Where its end was said when it was published: the next one begins there."""
+    rule: Mapping[str, object] = field(default_factory=dict)
+    """How the price was made of the list price, as JSON (pricing.pricebook); empty: entered as it is."""
+    slice_below_gpus: int = 0
+    """Who takes fewer GPUs than this pays `slice_premium_bp` more: the rest of the machine is hard to sell."""
+    slice_premium_bp: int = 0
+    """In 1/100 of a percent of list price and price."""
+    minimum_s: int = 0
+    """Less time than this is charged as this."""
 
     def component(self, name: str) -> PriceComponent | None:
         """The price of a component, or None when this version has none for it."""
@@ -229,19 +246,6 @@ class ConvertedPrice:
     per: Decimal
     price_micro_yen: int
     foreign: ForeignPrice
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketReference:
-    """The market price of `per` units of a comparable machine (P2), without tax, with its source and date."""
-
-    id: UUID
-    resource_type: str
-    component: Component
-    source: str
-    observed_on: date
-    amount_micro_yen: int
-    per: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from uuid import UUID
 from pricing.catalog import require_size
 from pricing.errors import CostCapTooSmall, NoPrice
 from pricing.model import Component, JobSize, Offering, OfferingKind, PriceVersion, Quote, QuoteLine, ServiceTime
+from pricing.tariff import counted_s, for_job
 from pricing.units import amount_up, ceil_div, decimal, micro, with_tax, without_tax, yen_text
 
 OFFERING_MODEL = "offering"
@@ -45,6 +46,7 @@ def price_job(
     The refusals of `require_size`; NoPrice when the version lacks a component that the job may use; CostCapTooSmall.
     """
     require_size(offering, size)
+    version = for_job(version, gpus=size.gpus)
     use = _use(offering, version, size)
     lines = tuple(_line(version, component, quantity) for component, quantity in use.cap.items())
     ceiling = _sum(lines)
@@ -64,12 +66,12 @@ def price_job(
     )
 
 
-def largest_use(offering: Offering, size: JobSize) -> dict[Component, Decimal]:
+def largest_use(offering: Offering, version: PriceVersion, size: JobSize) -> dict[Component, Decimal]:
     """The most of each component that a job of this size can use by the rules of the offering, without a cap."""
     if size.session_idle_s is not None:
         return {Component.SESSION_S: Decimal(size.walltime_s)}
     if offering.kind is OfferingKind.GPU:
-        return {Component.GPU_S: Decimal(size.gpus * size.walltime_s * size.runs)}
+        return {Component.GPU_S: Decimal(size.gpus * counted_s(version, size.walltime_s) * size.runs)}
     return _circuit_use(offering, size, qpu_time_us(offering, size))
 
 
@@ -89,7 +91,7 @@ def cap_of(quote: Quote) -> int | None:
 
 def _use(offering: Offering, version: PriceVersion, size: JobSize) -> _Range:
     if offering.kind is OfferingKind.GPU or size.session_idle_s is not None:
-        most = largest_use(offering, size)
+        most = largest_use(offering, version, size)
         _require_affordable(_cost(version, most), version, size)
         return _Range(most, most, most)
     return _circuit(offering, version, size)

@@ -2,7 +2,8 @@
 
 A time-like component (GPU-seconds) is cut in proportion to time. Piece k is worth floor(price of all up to its end) −
 floor(price of all up to its beginning): the pieces add up to the uncut amount to the micro-yen, whatever the cut. A
-count-like component (QPU-seconds, shots) is not cut: it belongs to the day on which the record ends.
+count-like component (QPU-seconds, shots) is not cut: it belongs to the day on which the record ends. Less time than the
+version's minimum counts as that, and a slice has its premium (pricing.tariff).
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from uuid import UUID
 
 from pricing.days import Piece, cut_at_midnight, day_of
 from pricing.model import UNPRICED, Component, PriceComponent, PriceVersion, UsageToRate
+from pricing.tariff import TIME_LIKE, counted_micro, price_of_use
 from pricing.units import micro
 
-_TIME_LIKE = frozenset({Component.GPU_S})
 _TICK = timedelta(microseconds=1)
 _MOST_MICRO_YEN = 10**15
 
@@ -52,18 +53,18 @@ def rate(usage: UsageToRate, version: PriceVersion) -> tuple[RatedPiece, ...]:
     """The pieces of a record, by day. Empty for what is only recorded. KeyError when there is no price for it."""
     if is_recorded_only(usage.component):
         return ()
-    price = version.component(usage.component)
+    price = price_of_use(version, usage)
     if price is None:
         raise KeyError(usage.component)
-    if price.component in _TIME_LIKE:
+    if price.component in TIME_LIKE:
         cuts = cut_at_midnight(usage.started_at, usage.ended_at)
     else:
         cuts = (Piece(day_of(usage.ended_at), usage.ended_at, usage.ended_at),)
-    return tuple(_piece(usage, price, cut) for cut in cuts)
+    quantity = counted_micro(version, usage)
+    return tuple(_piece(usage, quantity, price, cut) for cut in cuts)
 
 
-def _piece(usage: UsageToRate, price: PriceComponent, cut: Piece) -> RatedPiece:
-    quantity = micro(usage.quantity)
+def _piece(usage: UsageToRate, quantity: int, price: PriceComponent, cut: Piece) -> RatedPiece:
     whole = (usage.ended_at - usage.started_at) // _TICK
     begin, end = ((moment - usage.started_at) // _TICK for moment in (cut.since, cut.until))
     if cut.since == cut.until:  # not cut: all of it

@@ -428,6 +428,9 @@ CREATE TABLE pricing.price_version (
 COMMENT ON TABLE pricing.price_version IS 'Append-only. The version with the latest valid_from not after an instant is in force then; a job keeps the one of its submission.';
 
 
+CREATE CONSTRAINT TRIGGER price_version_agreed AFTER INSERT ON pricing.price_version
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pricing.refuse_unagreed();
+
 CREATE TABLE pricing.price_component (
     price_version_id    uuid NOT NULL REFERENCES pricing.price_version,
     component           text NOT NULL CHECK (component IN ('gpu_s', 'qpu_s', 'shot', 'session_s', 'sim_s')),

@@ -15,7 +15,10 @@ from accounts.model import CustomerClass
 from accounts.scopes import scopes_of
 from infra.db.connection import Conn, Pool, Role, transaction
 from portal.demo import world
-from pricing.model import MarketReference, NewPrice, ServiceClass
+from pricing.days import day_of
+from pricing.model import NewPrice, ServiceClass
+from pricing.pricebook import NewVersion
+from pricing.reference import MarketReference
 from pricing.units import micro
 
 TOKEN_LIFETIME = timedelta(days=30)
@@ -38,15 +41,16 @@ async def seed(pool: Pool, *, now: datetime, new_id: Callable[[], UUID], gpu_bac
     """Everything in one transaction: a demo is there whole or not at all."""
     async with transaction(pool, role=Role.OPERATOR) as conn:
         seeding = _Seeding(conn, now, new_id, gpu_backend)
-        operator_token = await seeding.staff(world.OPERATOR)
-        officer_token = await seeding.staff(world.OFFICER)
+        operator, operator_token = await seeding.staff(world.OPERATOR)
+        approver, _ = await seeding.staff(world.APPROVER)
+        _, officer_token = await seeding.staff(world.OFFICER)
         for organisation in world.ORGANISATIONS:
             tokens = await seeding.organisation(organisation)
             if organisation is world.STARTUP:
                 startup_token = tokens[0]
         for offering in world.offerings(gpu_backend):
             await pricing.create_offering(conn, offering, now=now)
-            await seeding.prices(offering.id)
+        await seeding.prices(operator, approver)
         for resource_type, nu_per_hour in world.NU_PER_HOUR.items():
             await scheduler.publish_exchange_rate(
                 conn,
@@ -67,13 +71,14 @@ class _Seeding:
     new_id: Callable[[], UUID]
     gpu_backend: str
 
-    async def staff(self, person: world.Person) -> str:
+    async def staff(self, person: world.Person) -> tuple[UUID, str]:
+        """Who it is, and a token."""
         assert person.staff_role is not None
         person_id = await self._person(person, counts=False)
         await accounts.grant_staff_role(
             self.conn, actor=None, person_id=person_id, role=person.staff_role, now=self.now
         )
-        return await self._token(person, person_id, None)
+        return person_id, await self._token(person, person_id, None)
 
     async def organisation(self, new: world.Organisation) -> list[str]:
         organisation_id = self.new_id()
@@ -101,20 +106,26 @@ class _Seeding:
             await self._site_user(new.slug, organisation_id)
         return [await self._member(person, organisation_id) for person in new.people]
 
-    async def prices(self, offering_id: str) -> None:
-        """One price version for each class of customers, each component with its market reference."""
+    async def prices(self, operator: UUID, approver: UUID) -> None:
+        """One price version of each offering for each class of customers: proposed by one, approved by another."""
+        versions = [version for each in world.OFFERINGS for version in await self._versions(each.id)]
+        proposal = await pricing.propose_prices(
+            self.conn, versions, proposal_id=self.new_id(), reason=REASON, actor=operator, now=self.now
+        )
+        await pricing.approve(self.conn, proposal.id, reason=REASON, actor=approver, now=self.now)
+
+    async def _versions(self, offering_id: str) -> list[NewVersion]:
         tariffs = [tariff for tariff in world.TARIFFS if tariff.offering_id == offering_id]
         references = [await self._market_reference(tariff) for tariff in tariffs]
-        for customer_class in (CustomerClass.STARTUP, CustomerClass.UNIVERSITY, CustomerClass.SME):
-            await pricing.publish_price(
-                self.conn,
-                price_version_id=self.new_id(),
+        return [
+            NewVersion(
+                id=self.new_id(),
                 offering_id=offering_id,
                 customer_class=customer_class,
                 service_class=ServiceClass.STANDARD,
                 valid_from=self.now,
                 tax_rate_bp=world.TAX_RATE_BP,
-                prices=[
+                prices=tuple(
                     NewPrice(
                         component=tariff.component,
                         per=tariff.per,
@@ -123,10 +134,10 @@ class _Seeding:
                         market_reference_id=reference,
                     )
                     for tariff, reference in zip(tariffs, references, strict=True)
-                ],
-                actor=None,
-                now=self.now,
+                ),
             )
+            for customer_class in (CustomerClass.STARTUP, CustomerClass.UNIVERSITY, CustomerClass.SME)
+        ]
 
     async def _market_reference(self, tariff: world.Tariff) -> UUID:
         resource_type = next(each.resource_type for each in world.OFFERINGS if each.id == tariff.offering_id)
@@ -135,7 +146,7 @@ class _Seeding:
             resource_type=resource_type,
             component=tariff.component,
             source=tariff.market_source,
-            observed_on=tariff.market_observed_on,
+            observed_on=day_of(self.now),
             amount_micro_yen=micro(tariff.market_yen),
             per=tariff.per,
         )

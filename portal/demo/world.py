@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from decimal import Decimal
 
 from accounts.model import CustomerClass, OrgRole, StaffRole
@@ -55,7 +54,6 @@ class Tariff:
     list_yen: str
     price_yen: Mapping[CustomerClass, str]
     market_source: str
-    market_observed_on: date
 
 
 STARTUP = Organisation(
@@ -90,8 +88,10 @@ SME = Organisation(
 ORGANISATIONS = (STARTUP, UNIVERSITY, SME)
 
 OPERATOR = Person(key="operator", name="高橋 円", email="operator@kyoyo.example", staff_role=StaffRole.OPERATOR)
+APPROVER = Person(key="approver", name="渡辺 均", email="approver@kyoyo.example", staff_role=StaffRole.OPERATOR)
+"""The second person, without whom no price is published."""
 OFFICER = Person(key="officer", name="田中 正", email="officer@agency.example", staff_role=StaffRole.OFFICER)
-STAFF = (OPERATOR, OFFICER)
+STAFF = (OPERATOR, APPROVER, OFFICER)
 
 OFFERINGS = (
     Offering(
@@ -105,7 +105,9 @@ OFFERINGS = (
         cpus_per_gpu=2,
         memory_mb_per_gpu=4_096,
         max_walltime_s=24 * 3600,
-        hardware={"gpu_memory_gb": 0, "interconnect": "loopback", "software": "Python, torch, scikit-learn"},
+        hardware={"gpu_memory_gb": 0, "interconnect": "loopback"},
+        software=("Python", "PyTorch", "scikit-learn"),
+        site="このマシン / this machine",
     ),
     Offering(
         id=QPU_OFFERING,
@@ -121,6 +123,8 @@ OFFERINGS = (
         max_session_s=600,
         max_session_idle_s=120,
         hardware={"qubits": 12, "simulated": True, "noise": "none"},
+        software=("Qiskit Aer",),
+        site="このマシン / this machine",
     ),
 )
 
@@ -142,7 +146,6 @@ NU_PER_HOUR = {"gpu:demo": 1.0, "qpu:demo": 50.0}
 """The exchange table of the fair share: normalised units per hour of a resource."""
 
 _SOURCE = "DEMO DATA / デモ用の架空の価格: 3 cloud providers' public on-demand list prices, mean"
-_OBSERVED = date(2026, 11, 1)
 TARIFFS = (
     Tariff(
         offering_id=GPU_OFFERING,
@@ -152,7 +155,6 @@ TARIFFS = (
         list_yen="720",
         price_yen={CustomerClass.STARTUP: "480", CustomerClass.UNIVERSITY: "420", CustomerClass.SME: "560"},
         market_source=f"{_SOURCE}, 1 GPU-hour",
-        market_observed_on=_OBSERVED,
     ),
     Tariff(
         offering_id=QPU_OFFERING,
@@ -162,7 +164,6 @@ TARIFFS = (
         list_yen="160",
         price_yen={CustomerClass.STARTUP: "90", CustomerClass.UNIVERSITY: "80", CustomerClass.SME: "120"},
         market_source=f"{_SOURCE}, 1 QPU-second",
-        market_observed_on=_OBSERVED,
     ),
     Tariff(
         offering_id=QPU_OFFERING,
@@ -172,7 +173,6 @@ TARIFFS = (
         list_yen="30",
         price_yen={CustomerClass.STARTUP: "15", CustomerClass.UNIVERSITY: "12", CustomerClass.SME: "20"},
         market_source=f"{_SOURCE}, 1,000 shots",
-        market_observed_on=_OBSERVED,
     ),
     Tariff(
         offering_id=QPU_OFFERING,
@@ -182,6 +182,5 @@ TARIFFS = (
         list_yen="60",
         price_yen={CustomerClass.STARTUP: "30", CustomerClass.UNIVERSITY: "25", CustomerClass.SME: "40"},
         market_source=f"{_SOURCE}, 1 minute of a session",
-        market_observed_on=_OBSERVED,
     ),
 )

@@ -74,9 +74,11 @@ async def propose(
         expires_at=now + LIFETIME,
     )
     async with rehearsal(conn):
+        if not await store.add_proposal(conn, new):  # its twin came at the same moment
+            raise ProposalExists(proposal=str(proposal_id))
         effect = await _executors[kind](conn, _order(new, actor, now))
     new = replace(new, effect=effect)
-    if not await store.add_proposal(conn, new):  # its twin came at the same moment
+    if not await store.add_proposal(conn, new):
         raise ProposalExists(proposal=str(proposal_id))
     await _trace(conn, "proposal.make", new, reason=new.reason, actor=actor, now=now)
     return new

@@ -12,21 +12,15 @@ from infra.db.connection import Conn
 from pricing import catalog, quoting
 from pricing.days import Month
 from pricing.errors import (
-    AmountNotPositive,
     CostCapTooSmall,
-    LedgerConflict,
     NoPrice,
     OfferingExists,
     OfferingRetired,
-    PriceBackdated,
-    PriceVersionExists,
     UnknownOffering,
 )
 from pricing.model import (
     ConvertedPrice,
     JobSize,
-    MarketReference,
-    NewPrice,
     Offering,
     OfferingWithPrices,
     Priced,
@@ -43,7 +37,8 @@ async def offerings(conn: Conn, *, customer_class: CustomerClass, now: datetime)
     versions = await store.prices_in_force(conn, customer_class=customer_class, now=now)
     return [
         OfferingWithPrices(offering=each, prices=tuple(price for price in versions if price.offering_id == each.id))
-        for each in await store.offerings(conn)
+        for each in await store.offerings(conn, retired=True)
+        if each.retired_at is None or now < each.retired_at
     ]
 
 
@@ -147,78 +142,19 @@ async def create_offering(conn: Conn, new: Offering, *, now: datetime, actor: UU
         raise OfferingExists(offering=new.id)
 
 
-async def record_market_reference(
-    conn: Conn,
-    new: MarketReference,
-    *,
-    now: datetime,
-    actor: UUID | None = None,
-    evidence_sha256: bytes | None = None,
+async def retire_offering(
+    conn: Conn, offering_id: str, *, at: datetime, now: datetime, actor: UUID | None = None
 ) -> None:
-    """Record the market's price of a comparable machine (P2). AmountNotPositive; LedgerConflict: the id is taken."""
-    if new.amount_micro_yen <= 0 or new.per <= 0:
-        raise AmountNotPositive(amount_yen=yen_text(new.amount_micro_yen))
-    if await store.add_market_reference(conn, new, evidence_sha256=evidence_sha256, now=now):
-        facts = {"source": new.source, "amount_yen": yen_text(new.amount_micro_yen), "per": str(new.per)}
-        await _trace(conn, "market_reference.record", f"market_reference:{new.id}", facts, actor=actor, now=now)
-    elif (await store.market_references(conn, [new.id])).get(new.id) != new:
-        raise LedgerConflict(f"market reference {new.id} is another one")
+    """Nothing of it is sold from an instant on; what was submitted before runs. UnknownOffering, OfferingRetired.
 
-
-async def publish_price(
-    conn: Conn,
-    *,
-    price_version_id: UUID,
-    offering_id: str,
-    customer_class: CustomerClass,
-    service_class: ServiceClass,
-    valid_from: datetime,
-    tax_rate_bp: int,
-    prices: Sequence[NewPrice],
-    actor: UUID | None,
-    now: datetime,
-) -> PriceVersion:
-    """Publish a price version. It is never edited: another price is another version, from now or later on.
-
-    UnknownOffering, PriceBackdated, PriceVersionExists, PriceComponentsWrong, MarketReferenceUnknown, PriceAboveList,
-    PriceNotBelowMarket.
+    An instant in the past counts as now.
     """
-    sold = await offering(conn, offering_id)
-    references = await store.market_references(conn, [price.market_reference_id for price in prices])
-    version = PriceVersion(
-        id=price_version_id,
-        offering_id=offering_id,
-        customer_class=customer_class,
-        service_class=service_class,
-        valid_from=valid_from,
-        tax_rate_bp=tax_rate_bp,
-        components=catalog.priced_components(sold, prices, references),
-        market_sources={each.id: each.source for each in references.values()},
-    )
-    if await store.price_version(conn, price_version_id) == version:
-        return version
-    if valid_from < now:
-        raise PriceBackdated(valid_from=valid_from.isoformat())
-    if not await store.add_price_version(conn, version, published_by=actor, now=now):
-        raise PriceVersionExists(offering=offering_id, valid_from=valid_from.isoformat())
-    await _trace(conn, "price.publish", f"price_version:{version.id}", _told(version), actor=actor, now=now)
-    return version
-
-
-def _told(version: PriceVersion) -> dict[str, object]:
-    converted = {
-        each.component.value: f"{each.foreign.currency} {each.foreign.amount} at {each.foreign.exchange_rate}"
-        for each in version.components
-        if each.foreign is not None
-    }
-    return {
-        "offering": version.offering_id,
-        "customer_class": version.customer_class.value,
-        "service_class": version.service_class.value,
-        "valid_from": version.valid_from.isoformat(),
-        "price_yen": {each.component.value: yen_text(each.price_micro_yen) for each in version.components},
-        **({"converted": converted} if converted else {}),
-    }
+    end = max(at, now)
+    if not await store.retire_offering(conn, offering_id, at=end):
+        await offering(conn, offering_id)
+        raise OfferingRetired(offering=offering_id)
+    facts = {"retired_at": end.isoformat()}
+    await _trace(conn, "offering.retire", f"offering:{offering_id}", facts, actor=actor, now=now)
 
 
 async def _trace(

@@ -15,7 +15,6 @@ from pricing.model import (
     Component,
     ConvertedPrice,
     ForeignPrice,
-    MarketReference,
     Offering,
     OfferingKind,
     PriceComponent,
@@ -23,19 +22,23 @@ from pricing.model import (
     PriceVersion,
     ServiceClass,
 )
+from pricing.pricebook import Term
+
+_ADVISORY_CLASS = 7711005
 
 _OFFERING = """SELECT id, backend, kind::text, resource_type, title_ja, title_en, max_gpus, cpus_per_gpu,
     memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, max_session_s, max_session_idle_s,
-    sim_units, hardware, retired_at FROM pricing.offering"""
+    sim_units, hardware, software, provider, site, retired_at FROM pricing.offering"""
 _SOLD = """sold_id, sold_backend, sold_kind, sold_resource_type, sold_title_ja, sold_title_en, sold_max_gpus,
     sold_cpus_per_gpu, sold_memory_mb_per_gpu, sold_max_walltime_s, sold_max_shots, sold_qpu_base_us,
     sold_qpu_per_kshot_us, sold_max_session_s, sold_max_session_idle_s, sold_sim_units, sold_hardware,
-    sold_retired_at"""
+    sold_software, sold_provider, sold_site, sold_retired_at"""
 
 # One row per component, so that a version arrives whole in one query.
 _VERSION = """SELECT v.id, v.offering_id, v.customer_class::text, v.service_class::text, v.valid_from, v.tax_rate_bp,
     c.component, c.per, c.price_micro_yen, c.list_micro_yen, c.market_micro_yen, c.market_reference_id, r.source,
-    c.currency, c.currency_amount, c.exchange_rate, c.rate_source, c.rate_on
+    c.currency, c.currency_amount, c.exchange_rate, c.rate_source, c.rate_on,
+    v.valid_until, v.rule, v.slice_below_gpus, v.slice_premium_bp, v.minimum_s
     FROM pricing.price_version v
     JOIN pricing.price_component c ON c.price_version_id = v.id
     JOIN pricing.market_reference r ON r.id = c.market_reference_id"""
@@ -55,10 +58,18 @@ async def offering(conn: Conn, offering_id: str) -> Offering | None:
     return _offering(row) if row else None
 
 
-async def offerings(conn: Conn) -> list[Offering]:
-    """Those that are sold, by id."""
-    rows = await conn.fetch(f"{_OFFERING} WHERE retired_at IS NULL ORDER BY id")
+async def offerings(conn: Conn, *, retired: bool = False) -> list[Offering]:
+    """Those that are sold, by id; also those that are retired, or will be."""
+    rows = await conn.fetch(f"{_OFFERING} WHERE retired_at IS NULL OR $1 ORDER BY id", retired)
     return [_offering(row) for row in rows]
+
+
+async def retire_offering(conn: Conn, offering_id: str, *, at: datetime) -> bool:
+    """False: it is retired already, or there is none."""
+    status = await conn.execute(
+        "UPDATE pricing.offering SET retired_at = $2 WHERE id = $1 AND retired_at IS NULL", offering_id, at
+    )
+    return str(status) == "UPDATE 1"
 
 
 async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
@@ -66,9 +77,9 @@ async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
     status = await conn.execute(
         """INSERT INTO pricing.offering (id, backend, kind, resource_type, title_ja, title_en, max_gpus, cpus_per_gpu,
                memory_mb_per_gpu, max_walltime_s, max_shots, qpu_base_us, qpu_per_kshot_us, hardware, created_at,
-               max_session_s, max_session_idle_s, sim_units)
+               max_session_s, max_session_idle_s, sim_units, software, provider, site)
            VALUES ($1, $2, $3::text::pricing.offering_kind, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-               $17, $18)
+               $17, $18, $19, $20, $21)
            ON CONFLICT DO NOTHING""",
         new.id,
         new.backend,
@@ -88,6 +99,9 @@ async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
         new.max_session_s,
         new.max_session_idle_s,
         new.sim_units,
+        list(new.software),
+        new.provider,
+        new.site,
     )
     return status == "INSERT 0 1"
 
@@ -159,16 +173,40 @@ async def converted_prices(conn: Conn, organisation_id: UUID, *, since: date, un
             foreign=foreign,
         )
         for row in rows
-        if (foreign := _foreign(row)) is not None
+        if (foreign := foreign_of(row)) is not None
     ]
 
 
-async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: UUID | None, now: datetime) -> bool:
+async def lock_prices(conn: Conn, offering_id: str) -> None:
+    """Whoever publishes a price of this offering next waits for the end of this transaction."""
+    await conn.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", _ADVISORY_CLASS, offering_id)
+
+
+async def terms(
+    conn: Conn, *, offering_id: str, customer_class: CustomerClass, service_class: ServiceClass
+) -> list[Term]:
+    """When each published version holds."""
+    rows = await conn.fetch(
+        """SELECT valid_from, valid_until FROM pricing.price_version
+           WHERE offering_id = $1 AND customer_class = $2::text::accounts.customer_class
+             AND service_class = $3::text::pricing.service_class""",
+        offering_id,
+        customer_class.value,
+        service_class.value,
+    )
+    return [Term(row["valid_from"], row["valid_until"]) for row in rows]
+
+
+async def add_price_version(
+    conn: Conn, version: PriceVersion, *, proposal_id: UUID, published_by: UUID, now: datetime
+) -> bool:
     """False when the id or the instant is taken."""
     status = await conn.execute(
         """INSERT INTO pricing.price_version
-               (id, offering_id, customer_class, service_class, valid_from, tax_rate_bp, published_by, recorded_at)
-           VALUES ($1, $2, $3::text::accounts.customer_class, $4::text::pricing.service_class, $5, $6, $7, $8)
+               (id, offering_id, customer_class, service_class, valid_from, tax_rate_bp, published_by, recorded_at,
+               valid_until, rule, slice_below_gpus, slice_premium_bp, minimum_s, proposal_id)
+           VALUES ($1, $2, $3::text::accounts.customer_class, $4::text::pricing.service_class, $5, $6, $7, $8,
+               $9, $10, $11, $12, $13, $14)
            ON CONFLICT DO NOTHING""",
         version.id,
         version.offering_id,
@@ -178,6 +216,12 @@ async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: 
         version.tax_rate_bp,
         published_by,
         now,
+        version.valid_until,
+        dict(version.rule),
+        version.slice_below_gpus,
+        version.slice_premium_bp,
+        version.minimum_s,
+        proposal_id,
     )
     if status != "INSERT 0 1":
         return False
@@ -194,7 +238,7 @@ async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: 
                 each.list_micro_yen,
                 each.market_micro_yen,
                 each.market_reference_id,
-                *_foreign_row(each.foreign),
+                *foreign_row(each.foreign),
             )
             for each in version.components
         ],
@@ -202,41 +246,13 @@ async def add_price_version(conn: Conn, version: PriceVersion, *, published_by: 
     return True
 
 
-async def market_references(conn: Conn, ids: Sequence[UUID]) -> dict[UUID, MarketReference]:
-    rows = await conn.fetch(
-        """SELECT id, resource_type, component, source, observed_on, amount_micro_yen, per
-           FROM pricing.market_reference WHERE id = ANY($1)""",
-        list(ids),
-    )
-    return {row["id"]: MarketReference(**{**row, "component": Component(row["component"])}) for row in rows}
-
-
-async def add_market_reference(
-    conn: Conn, new: MarketReference, *, evidence_sha256: bytes | None, now: datetime
-) -> bool:
-    """False when the id is taken."""
-    status = await conn.execute(
-        "INSERT INTO pricing.market_reference VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
-        new.id,
-        new.resource_type,
-        new.component.value,
-        new.source,
-        new.observed_on,
-        new.amount_micro_yen,
-        new.per,
-        evidence_sha256,
-        now,
-    )
-    return status == "INSERT 0 1"
-
-
-def _foreign_row(foreign: ForeignPrice | None) -> tuple[object, ...]:
+def foreign_row(foreign: ForeignPrice | None) -> tuple[object, ...]:
     if foreign is None:
         return (None,) * 5
     return (foreign.currency, foreign.amount, foreign.exchange_rate, foreign.source, foreign.on)
 
 
-def _foreign(row: Record) -> ForeignPrice | None:
+def foreign_of(row: Record) -> ForeignPrice | None:
     if row["currency"] is None:
         return None
     return ForeignPrice(
@@ -249,7 +265,7 @@ def _foreign(row: Record) -> ForeignPrice | None:
 
 
 def _offering(row: Record | Mapping[str, Any]) -> Offering:
-    return Offering(**{**row, "kind": OfferingKind(row["kind"])})
+    return Offering(**{**row, "kind": OfferingKind(row["kind"]), "software": tuple(row["software"])})
 
 
 def _versions(rows: Sequence[Record]) -> list[PriceVersion]:
@@ -276,9 +292,14 @@ def _version(rows: Sequence[Record]) -> PriceVersion:
                 list_micro_yen=row["list_micro_yen"],
                 market_micro_yen=row["market_micro_yen"],
                 market_reference_id=row["market_reference_id"],
-                foreign=_foreign(row),
+                foreign=foreign_of(row),
             )
             for row in rows
         ),
         market_sources={row["market_reference_id"]: row["source"] for row in rows},
+        valid_until=first["valid_until"],
+        rule=first["rule"],
+        slice_below_gpus=first["slice_below_gpus"],
+        slice_premium_bp=first["slice_premium_bp"],
+        minimum_s=first["minimum_s"],
     )

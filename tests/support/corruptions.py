@@ -191,9 +191,11 @@ CORRUPTIONS = [
     ),
     Corruption(
         "a price that was not in force",
-        """INSERT INTO pricing.price_version
+        """INSERT INTO pricing.price_version (id, offering_id, customer_class, service_class, valid_from, tax_rate_bp,
+               published_by, recorded_at, proposal_id)
            SELECT gen_random_uuid(), offering_id, customer_class, service_class,
-                  valid_from + interval '1 hour', tax_rate_bp, published_by, recorded_at FROM pricing.price_version""",
+                  valid_from + interval '1 hour', tax_rate_bp, published_by, recorded_at, proposal_id
+           FROM pricing.price_version""",
         "price-not-in-force",
     ),
     Corruption(

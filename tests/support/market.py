@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from uuid import UUID, uuid5
+from typing import Any
+from uuid import UUID
 
 from accounts import service as accounts
 from accounts.model import CustomerClass
@@ -15,7 +16,6 @@ from pricing.model import (
     Component,
     Ending,
     JobSize,
-    MarketReference,
     NewPrice,
     Offering,
     OfferingKind,
@@ -24,14 +24,16 @@ from pricing.model import (
     ServiceClass,
     UsageToRate,
 )
+from pricing.pricebook import NewVersion
+from pricing.reference import MarketReference
 from pricing.units import micro
 from tests.support.database import Database
+from tests.support.staff import add_two_operators, an_id, published
 
 NOW = datetime(2026, 4, 1, 3, 0, tzinfo=UTC)  # noon in Tokyo on the first day of a fiscal year
 NEXT_YEAR = NOW + timedelta(days=365)
 GPU, QPU = "gpu-demo", "qpu-demo"
 OPERATOR = UUID(int=0x0FF)
-_SEED = UUID(int=0x5EED)
 
 GPU_OFFERING = Offering(
     id=GPU,
@@ -59,11 +61,6 @@ QPU_OFFERING = Offering(
     qpu_per_kshot_us=250_000,
     hardware={"qubits": 7},
 )
-
-
-def an_id(*key: object) -> UUID:
-    """The same key gives the same id."""
-    return uuid5(_SEED, ":".join(map(str, key)))
 
 
 def gpu_price(yen_per_hour: str, list_yen: str = "400") -> NewPrice:
@@ -293,13 +290,19 @@ async def open_market(database: Database) -> Market:
             conn, actor=None, person_id=market.person, display_name="彩", email="aya@example.jp", now=NOW
         )
         await _add_organisation(conn, market.organisation, "alpha")
+        await add_two_operators(conn, now=NOW)
         for offering in (GPU_OFFERING, QPU_OFFERING):
             await service.create_offering(conn, offering, now=NOW)
         for reference in MARKET:
             await service.record_market_reference(conn, reference, now=NOW)
-        await publish(conn, GPU, [gpu_price("330")])
-        await publish(conn, QPU, QPU_PRICES)
+        await publish_first(conn)
     return market
+
+
+async def publish_first(conn: Conn) -> None:
+    """A GPU at 330 yen an hour, and QPU_PRICES."""
+    first = a_new_version(GPU, [gpu_price("330")]), a_new_version(QPU, QPU_PRICES)
+    await published(conn, *first, now=NOW)
 
 
 async def publish(
@@ -312,20 +315,32 @@ async def publish(
     service_class: ServiceClass = ServiceClass.STANDARD,
     now: datetime = NOW,
 ) -> UUID:
-    version = an_id("version", offering_id, service_class, key)
-    await service.publish_price(
-        conn,
-        price_version_id=version,
+    """By two persons, who must be there: add_two_operators()."""
+    new = a_new_version(offering_id, prices, valid_from=valid_from, key=key, service_class=service_class)
+    await published(conn, new, now=now)
+    return new.id
+
+
+def a_new_version(
+    offering_id: str,
+    prices: list[NewPrice],
+    *,
+    valid_from: datetime | None = NOW,
+    key: object = "first",
+    service_class: ServiceClass = ServiceClass.STANDARD,
+    **other: Any,
+) -> NewVersion:
+    """For startups. other: of NewVersion."""
+    return NewVersion(
+        id=an_id("version", offering_id, service_class, key),
         offering_id=offering_id,
         customer_class=CustomerClass.STARTUP,
         service_class=service_class,
         valid_from=valid_from,
         tax_rate_bp=1000,
-        prices=prices,
-        actor=None,
-        now=now,
+        prices=tuple(prices),
+        **other,
     )
-    return version
 
 
 async def _add_organisation(conn: Conn, organisation: UUID, slug: str) -> None:

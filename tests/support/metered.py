@@ -24,7 +24,8 @@ from pricing.model import Ending, JobSize, ServiceClass
 from pricing.units import micro
 from tests.support import market
 from tests.support.database import Database
-from tests.support.market import GPU, QPU, an_id
+from tests.support.market import GPU, an_id
+from tests.support.staff import add_two_operators
 
 NOON = datetime(2026, 4, 10, 3, 0, tzinfo=UTC)  # noon in Tokyo
 CLUSTER = "cluster"
@@ -309,12 +310,12 @@ def a_quantum_row(job: str, *, started_at: datetime = NOON, ran_s: int = 3, shot
 async def open_world(database: Database) -> World:
     """A GPU and a quantum offering on one scripted backend, priced for startups; nobody there yet."""
     async with transaction(database.portal, role=Role.OPERATOR) as conn:
+        await add_two_operators(conn, now=market.NOW)
         for offering in (market.GPU_OFFERING, market.QPU_OFFERING):
             await pricing.create_offering(conn, replace(offering, backend=CLUSTER), now=market.NOW)
         for reference in market.MARKET:
             await pricing.record_market_reference(conn, reference, now=market.NOW)
-        await market.publish(conn, GPU, [market.gpu_price("330")])
-        await market.publish(conn, QPU, list(market.QPU_PRICES))
+        await market.publish_first(conn)
     return World(database, Scripted())
 
 

@@ -12,13 +12,13 @@ from pricing.model import (
     BillableAttempt,
     Ending,
     JobSize,
-    MarketReference,
     NewPrice,
     Offering,
     PriceVersion,
     Quote,
     ServiceClass,
 )
+from pricing.reference import MarketReference
 from tests.support.market import GPU_OFFERING, MARKET, NOW, QPU_OFFERING, an_id, gpu_price
 
 ORGANISATION = an_id("organisation", "alpha")

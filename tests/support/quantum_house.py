@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from accounts.model import CustomerClass
 from infra.clock import new_id, utc_now
 from infra.db.connection import Conn, Role, transaction
 from pricing import service as pricing
-from pricing.model import Component, MarketReference, NewPrice, Offering, OfferingKind, ServiceClass
+from pricing.model import Component, NewPrice, Offering, OfferingKind, ServiceClass
+from pricing.pricebook import NewVersion
+from pricing.reference import MarketReference
 from pricing.units import micro
 from tests.support.database import Database
+from tests.support.staff import add_two_operators, published
 
 QPU = "qpu"
 QPU_OFFERING = Offering(
@@ -39,18 +42,17 @@ async def sell_qpu(database: Database, backend: str) -> None:
     now = utc_now()
     async with transaction(database.portal, role=Role.OPERATOR) as conn:
         await pricing.create_offering(conn, replace(QPU_OFFERING, backend=backend), now=now)
-        await pricing.publish_price(
-            conn,
-            price_version_id=new_id(),
+        new = NewVersion(
+            id=new_id(),
             offering_id=QPU,
             customer_class=CustomerClass.STARTUP,
             service_class=ServiceClass.STANDARD,
             valid_from=now,
             tax_rate_bp=1_000,
-            prices=[await _price(conn, component, now) for component in YEN],
-            actor=None,
-            now=now,
+            prices=tuple([await _price(conn, component, now) for component in YEN]),
         )
+        await add_two_operators(conn, now=now)
+        await published(conn, new, now=now)
 
 
 async def _price(conn: Conn, component: Component, now: datetime) -> NewPrice:
@@ -61,7 +63,7 @@ async def _price(conn: Conn, component: Component, now: datetime) -> NewPrice:
         resource_type=QPU_OFFERING.resource_type,
         component=component,
         source="a public price list, on demand, without tax",
-        observed_on=date(2026, 3, 1),
+        observed_on=now.date(),
         amount_micro_yen=twice,
         per=Decimal(per),
     )

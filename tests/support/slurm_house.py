@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -18,9 +18,12 @@ from infra.clock import new_id, utc_now
 from infra.db.connection import Conn, Role, transaction
 from infra.slurm.cluster import Cluster
 from pricing import service as pricing
-from pricing.model import Component, MarketReference, NewPrice, Offering, OfferingKind, ServiceClass
+from pricing.model import Component, NewPrice, Offering, OfferingKind, ServiceClass
+from pricing.pricebook import NewVersion
+from pricing.reference import MarketReference
 from pricing.units import micro
 from tests.support.database import Database
+from tests.support.staff import add_two_operators, published
 from tests.support.under_fire import settings_of
 
 BACKEND = "slurm"
@@ -83,30 +86,32 @@ async def _offer(conn: Conn, now: datetime) -> None:
         resource_type="gpu:h200",
         component=Component.GPU_S,
         source="a public price list, on demand, without tax",
-        observed_on=date(2026, 3, 1),
+        observed_on=now.date(),
         amount_micro_yen=micro("1000"),
         per=Decimal(3600),
     )
     await pricing.record_market_reference(conn, reference, now=now)
-    await pricing.publish_price(
-        conn,
-        price_version_id=new_id(),
+    await add_two_operators(conn, now=now)
+    price = NewPrice(
+        component=Component.GPU_S,
+        per=Decimal(3600),
+        price_micro_yen=micro("360"),
+        list_micro_yen=micro("800"),
+        market_reference_id=reference.id,
+    )
+    await published(conn, a_version(price, ServiceClass.STANDARD, now), now=now)
+
+
+def a_version(price: NewPrice, service_class: ServiceClass, now: datetime) -> NewVersion:
+    """For startups, from now on."""
+    return NewVersion(
+        id=new_id(),
         offering_id=OFFERING,
         customer_class=CustomerClass.STARTUP,
-        service_class=ServiceClass.STANDARD,
+        service_class=service_class,
         valid_from=now,
         tax_rate_bp=1_000,
-        prices=[
-            NewPrice(
-                component=Component.GPU_S,
-                per=Decimal(3600),
-                price_micro_yen=micro("360"),
-                list_micro_yen=micro("800"),
-                market_reference_id=reference.id,
-            )
-        ],
-        actor=None,
-        now=now,
+        prices=(price,),
     )
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from accounts import service as accounts
 from accounts.model import StaffRole
 from infra.db.connection import Conn
+from pricing import pricebook
 from pricing import service as pricing
 from pricing.approvals import Proposal
-from tests.support.market import an_id
+from pricing.pricebook import NewVersion
+from pricing.service.publishing import PUBLISH
+
+_SEED = UUID(int=0x5EED)
+
+
+def an_id(*key: object) -> UUID:
+    """The same key gives the same id."""
+    return uuid5(_SEED, ":".join(map(str, key)))
+
 
 FIRST, SECOND = an_id("staff", 1), an_id("staff", 2)
 
@@ -37,3 +47,9 @@ async def agreed(conn: Conn, kind: str, content: dict[str, Any], *, proposal_id:
         conn, proposal_id=proposal_id, kind=kind, content=content, reason="a test", actor=FIRST, now=now
     )
     return await pricing.approve(conn, proposal_id, actor=SECOND, now=now)
+
+
+async def published(conn: Conn, *versions: NewVersion, now: datetime) -> Proposal:
+    """Price versions that both want."""
+    content = pricebook.content_of(versions)
+    return await agreed(conn, PUBLISH, content, proposal_id=uuid5(versions[0].id, "proposal"), now=now)

@@ -13,12 +13,13 @@ from pricing import service
 from pricing.days import Month
 from pricing.errors import (
     AmountNotPositive,
-    LedgerConflict,
+    MarketReferenceExists,
     NoPrice,
     OfferingExists,
     PriceBackdated,
     PriceNotBelowMarket,
     PriceVersionExists,
+    ProposalExists,
     UnknownOffering,
 )
 from pricing.model import Component, ForeignPrice, JobSize, NewPrice, ServiceClass
@@ -36,6 +37,7 @@ from tests.support.market import (
     gpu_price,
     gpu_usage,
     publish,
+    publish_first,
 )
 
 TOMORROW = NOW + timedelta(days=1)
@@ -92,8 +94,8 @@ async def test_without_a_price_for_the_customer_there_is_no_quote(market: Market
 
 async def test_a_price_never_changes_in_place(market: Market) -> None:
     async with market.as_operator() as conn:
-        await publish(conn, GPU, [gpu_price("330")])  # the very same again
-    with pytest.raises(PriceVersionExists):
+        await publish_first(conn)  # the very same again
+    with pytest.raises(ProposalExists):
         async with market.as_operator() as conn:
             await publish(conn, GPU, [gpu_price("320")])
     with pytest.raises(PriceVersionExists):
@@ -140,7 +142,7 @@ async def test_the_same_offering_again_is_nothing_and_another_under_its_name_is_
 async def test_a_market_reference_never_changes(market: Market) -> None:
     async with market.as_operator() as conn:
         await service.record_market_reference(conn, MARKET[0], now=TOMORROW)
-    with pytest.raises(LedgerConflict):
+    with pytest.raises(MarketReferenceExists):
         async with market.as_operator() as conn:
             await service.record_market_reference(conn, replace(MARKET[0], amount_micro_yen=1), now=NOW)
     with pytest.raises(AmountNotPositive):

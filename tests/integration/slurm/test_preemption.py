@@ -8,13 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.model import CustomerClass
 from hpc_adapters.contract import Identity
 from hpc_adapters.slurm.adapter import SlurmBackend
-from infra.clock import new_id, utc_now
+from infra.clock import utc_now
 from infra.db.connection import Role, transaction
 from infra.slurm.cluster import Cluster
-from pricing import service as pricing
 from pricing.model import Component, NewPrice, ServiceClass
 from pricing.units import micro
 from scheduler.core.snapshot import Policy, Preemption
@@ -23,6 +21,7 @@ from tests.support.database import Database
 from tests.support.live_world import Clock, LiveWorld, house
 from tests.support.slurm_house import BACKEND, OFFERING
 from tests.support.slurm_site import settings_of
+from tests.support.staff import published
 from tests.support.under_fire import imbalance_and_open_holds
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slurm, pytest.mark.timeout(180)]
@@ -48,18 +47,7 @@ async def _sell_spot(database: Database) -> None:
             list_micro_yen=micro("800"),
             market_reference_id=reference,
         )
-        await pricing.publish_price(
-            conn,
-            price_version_id=new_id(),
-            offering_id=OFFERING,
-            customer_class=CustomerClass.STARTUP,
-            service_class=ServiceClass.SPOT,
-            valid_from=now,
-            tax_rate_bp=1_000,
-            prices=[price],
-            actor=None,
-            now=now,
-        )
+        await published(conn, slurm_house.a_version(price, ServiceClass.SPOT, now), now=now)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ async def test_the_next_month_opens_as_the_last_one_closed(market: Market) -> No
     await market.grant("500", expires_at=END_OF_APRIL + timedelta(days=2))
     await _run(market, "a", 1800)
     async with market.as_worker() as conn:
-        await service.expire_grants(conn, organisation_id=market.organisation, now=AFTER + timedelta(days=3))
+        await service.expire_lots(conn, organisation_id=market.organisation, now=AFTER + timedelta(days=3))
     april, may = await _statement(market), await _statement(market, MAY)
     assert may.opening == april.closing
     assert [entry.kind for entry in may.entries] == [Template.EXPIRE]

@@ -347,14 +347,14 @@ async def test_a_grant_that_lapses_while_held_serves_its_job_and_what_is_left_la
     await market.submit("a")
     async with market.as_worker() as conn:
         later = NOW + timedelta(minutes=40)
-        assert await service.expire_grants(conn, organisation_id=market.organisation, now=later) == 1
+        assert await service.expire_lots(conn, organisation_id=market.organisation, now=later) == 1
     await market.close("a")
     await market.use("a", gpu_usage("u", 1800))
     assert (await _money(market)).charged_micro_yen == micro("165")
     house = await _house(market)
     assert (house["earned"], house["expired"]) == ("165", "235")  # 70 when it lapsed, 165 when the hold was released
     async with market.as_worker() as conn:
-        assert await service.expire_grants(conn, organisation_id=market.organisation, now=AFTER) == 0
+        assert await service.expire_lots(conn, organisation_id=market.organisation, now=AFTER) == 0
 
 
 async def test_a_settlement_counts_when_the_attempt_ended_and_a_correction_when_it_came(market: Market) -> None:

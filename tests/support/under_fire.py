@@ -9,13 +9,13 @@ import random  # noqa: TID251  one seeded instance
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kyoyo import Job, Unavailable
 from tests.support.database import Database
+from tests.support.forked import Forked, kyoyod
 
 PATIENCE_S = 240
 
@@ -30,13 +30,7 @@ class Victim:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "portal", self._command],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            self._process = Forked([self._command], self._environment, out=log, err=log)
 
     def kill_and_restart(self) -> None:
         assert self._process.poll() is None, f"{self._command} ended by itself, see {self._log}"
@@ -153,14 +147,7 @@ async def imbalance_and_open_holds(database: Database) -> tuple[int, int]:
 
 
 def unexplained(environment: Mapping[str, str]) -> int:
-    audit = subprocess.run(
-        [sys.executable, "-m", "portal", "audit", "--json"],
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
+    audit = kyoyod(["audit", "--json"], {**os.environ, **environment}, timeout_s=120)
     assert audit.returncode in {0, 1}, audit.stderr.decode()
     found = json.loads(audit.stdout)
     print(json.dumps(found, ensure_ascii=False, indent=1))  # noqa: T201  shown where the test fails

@@ -23,6 +23,7 @@ from infra.clock import utc_now
 from infra.db.connection import transaction
 from infra.db.migrate import MIGRATIONS
 from portal.worker import loops
+from tests.support import forked
 from tests.support.database import Database
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300), pytest.mark.takes(20)]
@@ -43,18 +44,8 @@ def _environment(folder: Path, **more: str) -> Mapping[str, str]:
 
 async def kyoyod(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
     """A whole run of the command: exit code, stdout, stderr."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "portal",
-        *arguments,
-        env=_environment(folder, **environment),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    ran = await asyncio.to_thread(forked.kyoyod, arguments, _environment(folder, **environment))
+    return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from accounts.errors import (
 from accounts.model import CustomerClass, Eligibility, Organisation, Principal, Project, Scope
 from accounts.names import clean_corporate_number, clean_name, clean_slug
 from accounts.trail import append_audit, person_of, require_for, require_operator
+from infra.db.ahead import Look
 from infra.db.connection import Conn
 
 DEFAULT_PROJECT = "default"
@@ -158,6 +159,11 @@ async def require_submitter(
     if billed is None:
         raise ProjectNotFound(slug=project)
     return billed, await _require_open(conn, organisation_id, gate, now=now)
+
+
+def submitter_look(organisation_id: UUID, *, project: str, now: datetime) -> Look:
+    """What require_submitter() is going to ask."""
+    return store.gate_look(organisation_id, project, at=now)
 
 
 async def _require_open(conn: Conn, organisation_id: UUID, gate: store.Gate, *, now: datetime) -> Eligibility:

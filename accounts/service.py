@@ -20,6 +20,7 @@ from accounts.organisations import (
     require_eligible,
     require_submitter,
     set_suspended,
+    submitter_look,
 )
 from accounts.people import add_member, create_person, end_membership, grant_staff_role, invite, list_members
 from accounts.secrets import (
@@ -30,7 +31,7 @@ from accounts.secrets import (
     sealed_secrets,
     set_secret,
 )
-from accounts.sites import list_site_users, map_site_user, may_start, site_user, unmap_site_user
+from accounts.sites import list_site_users, map_site_user, may_start, site_user, site_user_look, unmap_site_user
 from accounts.trail import append_audit, verify_audit_chain
 
 __all__ = [
@@ -68,6 +69,8 @@ __all__ = [
     "set_secret",
     "set_suspended",
     "site_user",
+    "site_user_look",
+    "submitter_look",
     "unmap_site_user",
     "verify_audit_chain",
 ]

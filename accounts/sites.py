@@ -20,6 +20,7 @@ from accounts.names import clean_site_account, clean_unix_user
 from accounts.standing import refusal_of
 from accounts.store import sites
 from accounts.trail import append_audit, person_of, require_operator
+from infra.db.ahead import Look
 from infra.db.connection import Conn
 from infra.refusal import Refusal
 
@@ -33,6 +34,11 @@ async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_i
     if found is None:
         raise SiteUserMissing(backend=backend)
     return found
+
+
+def site_user_look(*, backend: str, organisation_id: UUID, person_id: UUID) -> Look:
+    """What site_user() is going to ask."""
+    return sites.site_user_look(backend=backend, organisation_id=organisation_id, person_id=person_id)
 
 
 async def may_start(

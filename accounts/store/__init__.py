@@ -22,6 +22,7 @@ from accounts.model import (
     Token,
 )
 from accounts.scopes import scopes_of
+from infra.db.ahead import Look, row_of
 from infra.db.connection import Conn, savepoint
 
 _INSERTED = "INSERT 0 1"
@@ -60,24 +61,27 @@ async def eligibility_at(conn: Conn, organisation_id: UUID, *, at: datetime) -> 
     return None if found is None else found[0]
 
 
-async def gate_and_project(
-    conn: Conn, organisation_id: UUID, slug: str | None, *, at: datetime
-) -> tuple[Gate, Project | None] | None:
-    """What decides whether an organisation may submit, and its project of this slug. None: no such organisation."""
-    row = await conn.fetchrow(
-        "SELECT o.suspended_at, d.customer_class, d.valid_until, p.id, p.slug, p.name, p.created_at "
+def gate_look(organisation_id: UUID, slug: str | None, *, at: datetime) -> Look:
+    """What gate_and_project() asks."""
+    return Look(
+        "SELECT o.suspended_at, d.customer_class::text, d.valid_until, p.id, p.slug, p.name, p.created_at "
         "FROM accounts.organisation o LEFT JOIN LATERAL ("
         "SELECT customer_class, valid_until FROM accounts.declaration "
         "WHERE organisation_id = o.id AND valid_from <= $2 AND $2 < valid_until "
         "ORDER BY recorded_at DESC, id DESC LIMIT 1) d ON true "
-        "LEFT JOIN accounts.project p ON p.organisation_id = o.id AND p.slug = $3 WHERE o.id = $1",
-        organisation_id,
-        at,
-        slug,
+        "LEFT JOIN accounts.project p ON p.organisation_id = o.id AND p.slug = $3::text WHERE o.id = $1",
+        (organisation_id, at, slug),
     )
-    if row is None:
+
+
+async def gate_and_project(
+    conn: Conn, organisation_id: UUID, slug: str | None, *, at: datetime
+) -> tuple[Gate, Project | None] | None:
+    """What decides whether an organisation may submit, and its project of this slug. None: no such organisation."""
+    found = await row_of(conn, gate_look(organisation_id, slug, at=at))
+    if found is None:
         return None
-    suspended_at, customer_class, valid_until, project_id, *named = row
+    suspended_at, customer_class, valid_until, project_id, *named = found.values()
     declared = customer_class and Eligibility(organisation_id, CustomerClass(customer_class), valid_until)
     project = None if project_id is None else Project(project_id, organisation_id, *named)
     return Gate(suspended_at, declared), project

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts.model import SiteUser, Standing
+from infra.db.ahead import Look, row_of
 from infra.db.connection import Conn
 
 _NAMES = ("backend", "unix_user", "organisation_id", "person_id", "account", "created_at", "removed_at")
@@ -23,8 +24,13 @@ _OF_A_MEMBER = (
 
 async def site_user(conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID) -> SiteUser | None:
     """The person's own row, else the organisation's; None also for whoever is no member."""
-    row = await conn.fetchrow(_OF_A_MEMBER, backend, organisation_id, person_id)
-    return SiteUser(**row) if row else None
+    found = await row_of(conn, site_user_look(backend=backend, organisation_id=organisation_id, person_id=person_id))
+    return SiteUser(**found) if found else None
+
+
+def site_user_look(*, backend: str, organisation_id: UUID, person_id: UUID) -> Look:
+    """What site_user() asks."""
+    return Look(_OF_A_MEMBER, (backend, organisation_id, person_id))
 
 
 async def standing_and_user(

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -32,6 +32,7 @@ _ACQUIRE_TIMEOUT_S = 20.0
 _COMMAND_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 10.0
 _LONGEST_STALL = "15s"  # a leader's transaction that does nothing for so long is ended
+_JSONB_VERSION = b"\x01"
 _SESSION = {
     "TimeZone": "UTC",
     "statement_timeout": "30s",
@@ -98,13 +99,21 @@ async def _as_it_is(_: Conn) -> None:
 
 
 async def set_codecs(conn: Conn) -> None:
-    """Lets jsonb and json travel as Python values."""
-    for name in ("jsonb", "json"):
-        await conn.set_type_codec(name, schema="pg_catalog", encoder=_to_json, decoder=json.loads)
+    """Lets jsonb and json travel as Python values; jsonb in its own binary form, as rows inside of rows have it."""
+    await conn.set_type_codec("json", schema="pg_catalog", encoder=_to_json, decoder=json.loads)
+    await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_jsonb, decoder=_of_jsonb, format="binary")
 
 
 def _to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _to_jsonb(value: object) -> bytes:
+    return _JSONB_VERSION + _to_json(value).encode()
+
+
+def _of_jsonb(told: bytes) -> Any:
+    return json.loads(told[1:])
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from pricing.service.catalogue import (
     price_history,
     price_version,
     priced,
+    priced_look,
     quote,
     require_within,
     resource_types,
@@ -34,8 +35,10 @@ from pricing.service.jobs import (
     open_attempts,
     place_hold,
     place_holds,
+    purse_looks,
     quote_phases,
     settled_among,
+    wallet_lock,
 )
 from pricing.service.pricebook import (
     policy_history,
@@ -89,6 +92,7 @@ __all__ = [
     "price_history",
     "price_version",
     "priced",
+    "priced_look",
     "promotions",
     "proposal",
     "proposals",
@@ -96,6 +100,7 @@ __all__ = [
     "propose_policy",
     "propose_prices",
     "propose_promotion",
+    "purse_looks",
     "quote",
     "quote_phases",
     "receive_payment",
@@ -113,4 +118,5 @@ __all__ = [
     "usage_by_job",
     "waiting",
     "waive_parked",
+    "wallet_lock",
 ]

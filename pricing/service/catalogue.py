@@ -8,6 +8,7 @@ from uuid import UUID
 
 from accounts.model import CustomerClass
 from accounts.service import append_audit
+from infra.db.ahead import Look
 from infra.db.connection import Conn
 from pricing import catalog, quoting
 from pricing.days import Month
@@ -92,6 +93,13 @@ async def priced(
     if found is None:
         raise UnknownOffering(offering=offering_id)
     return found
+
+
+def priced_look(offering_id: str, *, customer_class: CustomerClass, service_class: ServiceClass, now: datetime) -> Look:
+    """What priced() is going to ask."""
+    return store.priced_look(
+        offering_id=offering_id, customer_class=customer_class, service_class=service_class, now=now
+    )
 
 
 def quote(

@@ -6,10 +6,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from infra.db.ahead import Look
 from infra.db.connection import Conn
 from pricing.errors import HoldClosed, InsufficientFunds, LedgerConflict
 from pricing.ledger import balances, templates
 from pricing.model import Admission, BillableAttempt, Quote, QuotePhase
+from pricing.store import holds
 from pricing.store import jobs as store
 from pricing.store import ledger as ledger_store
 from pricing.units import yen_text
@@ -22,6 +24,16 @@ async def admission(conn: Conn, *, quote: Quote, now: datetime, jobs: int = 1) -
         lots, ceiling_micro_yen=jobs * quote.ceiling_micro_yen, tax_rate_bp=quote.tax_rate_bp, now=now
     )
     return Admission(needed_micro_yen=claim.needed_micro_yen, available_micro_yen=claim.available_micro_yen)
+
+
+def wallet_lock(organisation_id: UUID) -> Look:
+    """The lock under which place_holds() works: read ahead by whoever is going to place some."""
+    return ledger_store.wallet_lock(organisation_id)
+
+
+def purse_looks(organisation_id: UUID, job_id: UUID) -> Sequence[Look]:
+    """What place_holds() of one job is going to ask, once it has the wallet's lock."""
+    return store.quotes_look([job_id]), ledger_store.lots_look(organisation_id)
 
 
 async def place_hold(conn: Conn, *, quote: Quote, now: datetime) -> None:
@@ -44,15 +56,13 @@ async def place_holds(
             raise LedgerConflict(f"job {quote.job_id} has another quote")
     new = [quote for quote in quotes if quote.job_id not in known]
     claims = await _claims(conn, new, now) if new else []
-    await store.add_quotes(conn, new, now=now)
     held = [
         templates.hold(organisation_id=quote.organisation_id, job_id=quote.job_id, parts=parts, at=quote.quoted_at)
         for quote, parts in zip(new, claims, strict=True)
         if parts  # a job that costs nothing claims nothing
     ]
-    await ledger_store.post_all(conn, held, now=now)
-    if attempts:
-        await _open(conn, attempts, fresh={quote.job_id for quote in new})
+    opened = await holds.open_jobs(conn, new, held, attempts, now=now)
+    await _require_open(conn, attempts, opened, fresh={quote.job_id for quote in new})
 
 
 async def _claims(conn: Conn, quotes: Sequence[Quote], now: datetime) -> list[tuple[balances.Part, ...]]:
@@ -105,12 +115,13 @@ async def open_attempts(conn: Conn, *, attempts: Sequence[BillableAttempt]) -> N
     NoWallet, HoldClosed, LedgerConflict: faults of ours, not refusals.
     """
     await ledger_store.lock_wallet(conn, attempts[0].organisation_id)  # no release passes between the look and the row
-    await _open(conn, attempts)
+    await _require_open(conn, attempts, await store.add_attempts(conn, attempts))
 
 
-async def _open(conn: Conn, attempts: Sequence[BillableAttempt], *, fresh: Collection[UUID] = ()) -> None:
-    """Under the wallet's lock. fresh: jobs whose holds were opened just now, and so are open."""
-    added = await store.add_attempts(conn, attempts)
+async def _require_open(
+    conn: Conn, attempts: Sequence[BillableAttempt], added: Collection[UUID], *, fresh: Collection[UUID] = ()
+) -> None:
+    """Under the wallet's lock. added: those not there before; fresh: jobs whose holds were opened just now."""
     older = [new.job_id for new in attempts if new.attempt_id in added and new.job_id not in fresh]
     closed = await store.closed_holds(conn, older) if older else set()
     for new in attempts:

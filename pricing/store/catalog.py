@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
-from asyncpg import Record
-
 from accounts.model import CustomerClass
+from infra.db.ahead import Look, Row, Rows, rows_of
 from infra.db.connection import Conn
 from pricing.model import (
     Component,
@@ -47,6 +44,9 @@ _IN_FORCE = """SELECT id FROM pricing.price_version
     WHERE offering_id = $1 AND customer_class = $2::text::accounts.customer_class
       AND service_class = $3::text::pricing.service_class AND valid_from <= $4
     ORDER BY valid_from DESC LIMIT 1"""
+
+_PRICED = f"""SELECT * FROM ({_OFFERING} WHERE id = $1) AS sold ({_SOLD})
+    LEFT JOIN ({_VERSION} WHERE v.id = ({_IN_FORCE})) AS price ON true ORDER BY price.component"""  # noqa: S608  our own
 
 _ALL_IN_FORCE = """SELECT DISTINCT ON (offering_id, service_class) id FROM pricing.price_version
     WHERE customer_class = $1::text::accounts.customer_class AND valid_from <= $2
@@ -106,18 +106,17 @@ async def add_offering(conn: Conn, new: Offering, *, now: datetime) -> bool:
     return status == "INSERT 0 1"
 
 
+def priced_look(*, offering_id: str, customer_class: CustomerClass, service_class: ServiceClass, now: datetime) -> Look:
+    """What priced() asks."""
+    return Look(_PRICED, (offering_id, customer_class.value, service_class.value, now))
+
+
 async def priced(
     conn: Conn, *, offering_id: str, customer_class: CustomerClass, service_class: ServiceClass, now: datetime
 ) -> Priced | None:
     """An offering with the version whose valid_from is the latest not after `now`. None: there is no such offering."""
-    rows = await conn.fetch(
-        f"SELECT * FROM ({_OFFERING} WHERE id = $1) AS sold ({_SOLD}) "  # noqa: S608  our own words
-        f"LEFT JOIN ({_VERSION} WHERE v.id = ({_IN_FORCE})) AS price ON true ORDER BY price.component",
-        offering_id,
-        customer_class.value,
-        service_class.value,
-        now,
-    )
+    look = priced_look(offering_id=offering_id, customer_class=customer_class, service_class=service_class, now=now)
+    rows = await rows_of(conn, look)
     if not rows:
         return None
     sold = {name.removeprefix("sold_"): value for name, value in rows[0].items() if name.startswith("sold_")}
@@ -252,7 +251,7 @@ def foreign_row(foreign: ForeignPrice | None) -> tuple[object, ...]:
     return (foreign.currency, foreign.amount, foreign.exchange_rate, foreign.source, foreign.on)
 
 
-def foreign_of(row: Record) -> ForeignPrice | None:
+def foreign_of(row: Row) -> ForeignPrice | None:
     if row["currency"] is None:
         return None
     return ForeignPrice(
@@ -264,18 +263,18 @@ def foreign_of(row: Record) -> ForeignPrice | None:
     )
 
 
-def _offering(row: Record | Mapping[str, Any]) -> Offering:
+def _offering(row: Row) -> Offering:
     return Offering(**{**row, "kind": OfferingKind(row["kind"]), "software": tuple(row["software"])})
 
 
-def _versions(rows: Sequence[Record]) -> list[PriceVersion]:
-    by_id: dict[UUID, list[Record]] = {}
+def _versions(rows: Rows) -> list[PriceVersion]:
+    by_id: dict[UUID, list[Row]] = {}
     for row in rows:
         by_id.setdefault(row["id"], []).append(row)
     return [_version(of_one) for of_one in by_id.values()]
 
 
-def _version(rows: Sequence[Record]) -> PriceVersion:
+def _version(rows: Rows) -> PriceVersion:
     first = rows[0]
     return PriceVersion(
         id=first["id"],

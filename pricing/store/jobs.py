@@ -10,6 +10,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from infra.db.ahead import Look, Row, rows_of
 from infra.db.connection import Conn
 from pricing.ledger.balances import Part
 from pricing.ledger.templates import Template, transaction_id
@@ -23,13 +24,18 @@ async def quote_of(conn: Conn, job_id: UUID) -> Quote | None:
     return (await quotes_of(conn, [job_id])).get(job_id)
 
 
-async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
-    """Of those of these jobs that have one."""
-    rows = await conn.fetch(
+def quotes_look(job_ids: Sequence[UUID]) -> Look:
+    """What quotes_of() asks first."""
+    return Look(
         """SELECT id, job_id, organisation_id, offering_id, price_version_id, ceiling_micro_yen, expected_micro_yen,
                   tax_rate_bp, lines, quoted_at, low_micro_yen, basis FROM pricing.quote WHERE job_id = ANY($1)""",
-        list(job_ids),
+        (tuple(job_ids),),
     )
+
+
+async def quotes_of(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, Quote]:
+    """Of those of these jobs that have one."""
+    rows = await rows_of(conn, quotes_look(job_ids))
     if not rows:
         return {}
     phases = await _phases_of(conn, job_ids)
@@ -48,7 +54,7 @@ async def _phases_of(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Seque
     return phases
 
 
-def _quote(row: Record, phases: Sequence[QuotePhase]) -> Quote:
+def _quote(row: Row, phases: Sequence[QuotePhase]) -> Quote:
     return Quote(**{**row, "lines": _lines(row["lines"]), "basis": row["basis"] or {}, "phases": tuple(phases)})
 
 
@@ -65,45 +71,16 @@ def _lines(told: Mapping[str, Any]) -> tuple[QuoteLine, ...]:
     )
 
 
-def _lines_told(lines: Sequence[QuoteLine]) -> dict[str, Any]:
+def lines_told(lines: Sequence[QuoteLine]) -> dict[str, Any]:
+    """As they are stored."""
     return {
         line.component.value: {"quantity": str(line.quantity), "amount_micro_yen": line.amount_micro_yen}
         for line in lines
     }
 
 
-async def add_quotes(conn: Conn, quotes: Sequence[Quote], *, now: datetime) -> None:
-    """Each with its hold, still empty, and its phases."""
-    await conn.executemany(
-        """WITH quote AS (INSERT INTO pricing.quote
-               (id, organisation_id, job_id, offering_id, price_version_id, ceiling_micro_yen,
-               expected_micro_yen, tax_rate_bp, lines, quoted_at, low_micro_yen, basis)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12))
-           INSERT INTO pricing.hold (job_id, organisation_id, ceiling_micro_yen, opened_at) VALUES ($3, $2, $6, $13)""",
-        [
-            (
-                quote.id,
-                quote.organisation_id,
-                quote.job_id,
-                quote.offering_id,
-                quote.price_version_id,
-                quote.ceiling_micro_yen,
-                quote.expected_micro_yen,
-                quote.tax_rate_bp,
-                _lines_told(quote.lines),
-                quote.quoted_at,
-                quote.low_micro_yen,
-                dict(quote.basis) or None,
-                now,
-            )
-            for quote in quotes
-        ],
-    )
-    if any(quote.phases for quote in quotes):
-        await _add_phases(conn, quotes)
-
-
-async def _add_phases(conn: Conn, quotes: Sequence[Quote]) -> None:
+async def add_phases(conn: Conn, quotes: Sequence[Quote]) -> None:
+    """Of quotes that have some."""
     await conn.executemany(
         """INSERT INTO pricing.quote_phase (job_id, organisation_id, phase, ordinal, offering_id, price_version_id,
                ceiling_micro_yen, expected_micro_yen, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
@@ -117,7 +94,7 @@ async def _add_phases(conn: Conn, quotes: Sequence[Quote]) -> None:
                 each.price_version_id,
                 each.ceiling_micro_yen,
                 each.expected_micro_yen,
-                _lines_told(each.lines),
+                lines_told(each.lines),
             )
             for quote in quotes
             for ordinal, each in enumerate(quote.phases, start=1)
@@ -127,12 +104,22 @@ async def _add_phases(conn: Conn, quotes: Sequence[Quote]) -> None:
 
 async def add_attempts(conn: Conn, attempts: Sequence[BillableAttempt]) -> set[UUID]:
     """Those that were not there yet."""
-    rows = await conn.fetch(
-        """INSERT INTO pricing.billable_attempt
+    rows = await conn.fetch(add_attempts_sql(1), *add_attempts_args(attempts))
+    return {row["attempt_id"] for row in rows}
+
+
+def add_attempts_sql(first: int) -> str:
+    """The statement of add_attempts(), its eight parameters counted from `first`: also part of a larger one."""
+    ids, jobs, organisations, projects, people, offerings, opened, phases = range(first, first + 8)
+    return f"""INSERT INTO pricing.billable_attempt
                (attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at, phase)
-           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                                $7::timestamptz[], $8::text[])
-           ON CONFLICT (attempt_id) DO NOTHING RETURNING attempt_id""",
+           SELECT * FROM unnest(${ids}::uuid[], ${jobs}::uuid[], ${organisations}::uuid[], ${projects}::uuid[],
+                                ${people}::uuid[], ${offerings}::text[], ${opened}::timestamptz[], ${phases}::text[])
+           ON CONFLICT (attempt_id) DO NOTHING RETURNING attempt_id"""  # noqa: S608  our own words
+
+
+def add_attempts_args(attempts: Sequence[BillableAttempt]) -> Sequence[object]:
+    return (
         [attempt.attempt_id for attempt in attempts],
         [attempt.job_id for attempt in attempts],
         [attempt.organisation_id for attempt in attempts],
@@ -142,7 +129,6 @@ async def add_attempts(conn: Conn, attempts: Sequence[BillableAttempt]) -> set[U
         [attempt.opened_at for attempt in attempts],
         [attempt.phase for attempt in attempts],
     )
-    return {row["attempt_id"] for row in rows}
 
 
 async def hold_closed_at(conn: Conn, job_id: UUID) -> datetime | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from infra.db.ahead import Look, row_of, rows_of
 from infra.db.connection import Conn
 from pricing.errors import LedgerConflict, NoWallet
 from pricing.ledger.balances import LotBalance
@@ -16,8 +17,14 @@ from pricing.statement import Movement, StatementEntry
 
 async def lock_wallet(conn: Conn, organisation_id: UUID) -> None:
     """Whoever moves an organisation's value comes here first: its postings are decided one by one. NoWallet."""
-    if not await conn.fetchval("SELECT pricing.lock_wallet($1)", organisation_id):
+    found = await row_of(conn, wallet_lock(organisation_id))
+    if found is None or not found["is_there"]:
         raise NoWallet
+
+
+def wallet_lock(organisation_id: UUID) -> Look:
+    """What lock_wallet() asks: whoever reads it ahead has the lock."""
+    return Look("SELECT pricing.lock_wallet($1) AS is_there", (organisation_id,))
 
 
 async def add_wallet(conn: Conn, organisation_id: UUID, *, now: datetime) -> None:
@@ -57,9 +64,9 @@ async def add_lot(
     return row is not None and tuple(row) == (organisation_id, kind.value, expires_at)
 
 
-async def lots(conn: Conn, organisation_id: UUID) -> list[LotBalance]:
-    """Every lot of an organisation with what lies in it now."""
-    rows = await conn.fetch(
+def lots_look(organisation_id: UUID) -> Look:
+    """What lots() asks."""
+    return Look(
         """SELECT l.id, l.kind::text AS kind, l.expires_at,
                   coalesce(a.amount_micro_yen, 0) AS available, coalesce(h.amount_micro_yen, 0) AS held
            FROM pricing.lot l
@@ -68,8 +75,13 @@ async def lots(conn: Conn, organisation_id: UUID) -> list[LotBalance]:
            LEFT JOIN pricing.ledger_balance h
              ON h.organisation_id = l.organisation_id AND h.bucket = 'held' AND h.lot_id = l.id
            WHERE l.organisation_id = $1 ORDER BY l.kind, l.expires_at, l.id""",
-        organisation_id,
+        (organisation_id,),
     )
+
+
+async def lots(conn: Conn, organisation_id: UUID) -> list[LotBalance]:
+    """Every lot of an organisation with what lies in it now."""
+    rows = await rows_of(conn, lots_look(organisation_id))
     return [
         LotBalance(
             lot_id=row["id"],
@@ -96,31 +108,28 @@ async def post(conn: Conn, transaction: Transaction, *, now: datetime) -> bool:
     return bool(await post_all(conn, [transaction], now=now))
 
 
-async def post_all(conn: Conn, transactions: Sequence[Transaction], *, now: datetime) -> set[UUID]:
-    """Append transactions with their entries, in the accounts' order. Those that were not there yet.
+POSTED = """added AS (
+        INSERT INTO pricing.ledger_transaction
+            (id, template, organisation_id, job_id, attempt_id, effective_at, recorded_at, memo)
+        SELECT id, template, organisation, job, attempt, effective_at, $7, memo
+        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $8::jsonb[])
+             AS t (id, template, organisation, job, attempt, effective_at, memo)
+        ON CONFLICT (id) DO NOTHING RETURNING id
+    ), entries AS (
+        INSERT INTO pricing.ledger_entry
+        SELECT transaction, line, organisation, bucket::pricing.bucket, lot, amount
+        FROM unnest($9::uuid[], $10::integer[], $11::uuid[], $12::text[], $13::uuid[], $14::bigint[])
+             WITH ORDINALITY AS e (transaction, line, organisation, bucket, lot, amount, place)
+        WHERE transaction IN (SELECT id FROM added) ORDER BY place
+    )"""
+"""The two parts of every posting. One statement: entries of a transaction that is there already are never sent, where
+the trigger would refuse them as late."""
 
-    What is there already with the same content stays (times aside: a retry comes later). LedgerConflict when a
-    business key was used for another content. The database refuses an overdraft, and at commit an imbalance.
-    """
-    if not transactions:
-        return set()
+
+def posted_args(transactions: Sequence[Transaction], *, now: datetime) -> Sequence[object]:
+    """The parameters of POSTED, $1 to $14."""
     entries = [(each.id, line, entry) for each in transactions for line, entry in enumerate(each.entries)]
-    # One statement: entries of one that is there already are never sent, where the trigger would refuse them as late.
-    rows = await conn.fetch(
-        """WITH added AS (
-               INSERT INTO pricing.ledger_transaction
-                   (id, template, organisation_id, job_id, attempt_id, effective_at, recorded_at, memo)
-               SELECT id, template, organisation, job, attempt, effective_at, $7, memo
-               FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $8::jsonb[])
-                    AS t (id, template, organisation, job, attempt, effective_at, memo)
-               ON CONFLICT (id) DO NOTHING RETURNING id
-           ), entries AS (
-               INSERT INTO pricing.ledger_entry
-               SELECT transaction, line, organisation, bucket::pricing.bucket, lot, amount
-               FROM unnest($9::uuid[], $10::integer[], $11::uuid[], $12::text[], $13::uuid[], $14::bigint[])
-                    WITH ORDINALITY AS e (transaction, line, organisation, bucket, lot, amount, place)
-               WHERE transaction IN (SELECT id FROM added) ORDER BY place
-           ) SELECT id FROM added""",
+    return (
         [each.id for each in transactions],
         [each.template for each in transactions],
         [each.organisation_id for each in transactions],
@@ -136,11 +145,27 @@ async def post_all(conn: Conn, transactions: Sequence[Transaction], *, now: date
         [entry.account.lot_id for _, _, entry in entries],
         [entry.amount_micro_yen for _, _, entry in entries],
     )
+
+
+async def post_all(conn: Conn, transactions: Sequence[Transaction], *, now: datetime) -> set[UUID]:
+    """Append transactions with their entries, in the accounts' order. Those that were not there yet.
+
+    What is there already with the same content stays (times aside: a retry comes later). LedgerConflict when a
+    business key was used for another content. The database refuses an overdraft, and at commit an imbalance.
+    """
+    if not transactions:
+        return set()
+    rows = await conn.fetch(f"WITH {POSTED} SELECT id FROM added", *posted_args(transactions, now=now))  # noqa: S608  ours
     added = {row["id"] for row in rows}
-    for each in transactions:
-        if each.id not in added:
-            await _require_same(conn, each)
+    await require_same(conn, transactions, but=added)
     return added
+
+
+async def require_same(conn: Conn, transactions: Sequence[Transaction], *, but: Collection[UUID]) -> None:
+    """Those that were not added just now are on the ledger with this very content. LedgerConflict."""
+    for each in transactions:
+        if each.id not in but:
+            await _require_same(conn, each)
 
 
 async def _require_same(conn: Conn, transaction: Transaction) -> None:

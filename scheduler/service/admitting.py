@@ -29,6 +29,7 @@ from scheduler.errors import (
 )
 from scheduler.options import check_begin, resources_within, shown
 from scheduler.reservations.model import number_of
+from scheduler.service.expecting import expect_sold
 from scheduler.store import devices as device_store
 from scheduler.store import exchange
 from scheduler.submission import Submission, checked
@@ -105,6 +106,7 @@ async def admit(
         now=now,
     )
     offering = sold.offering
+    expect_sold(offering)
     _require_kind(request, offering)
     size = size_of(request)
     size = replace(size, service=service or _by_elements(offering, size, request.elements))

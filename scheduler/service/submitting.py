@@ -31,6 +31,7 @@ from scheduler.files import Freeze
 from scheduler.hybrid import Hybrid, checked, request_sha256
 from scheduler.options import Dependency, shown
 from scheduler.reservations.model import Reservation
+from scheduler.service import expecting
 from scheduler.service.admitting import Asker, admit, count_of, nu_of, organisation_of
 from scheduler.service.calling import admit_calls
 from scheduler.service.limiting import Size, require_place, require_within_limits
@@ -86,8 +87,7 @@ async def submit(
     organisation_id = organisation_of(principal)
     key, clean = checked_key(idempotency_key), checked(request)
     digest = request_sha256(clean)
-    await job_store.lock_queue(conn, organisation_id)
-    queue = await job_store.queue_of(conn, organisation_id, person_id=principal.person_id, key=key, at=now)
+    conn, queue = await expecting.entered(conn, principal, clean, key=key, job_id=job_id, now=now)
     if queue.earlier is not None:
         if queue.earlier.request_sha256 != digest:
             raise IdempotencyKeyReused(job_id=str(queue.earlier.job_id))
@@ -95,6 +95,7 @@ async def submit(
     if isinstance(service, RefusedByDevice):
         raise service
     project, customer = await accounts.require_submitter(conn, organisation_id, project=clean.project, now=now)
+    expecting.expect_owner(project, customer.customer_class)
     require_place(queue, asked=count_of(clean))
     clean, inside = await placed(conn, organisation_id, clean, now=now)
     who = Asker(principal=principal, customer=customer, capabilities=capabilities, now=now)
@@ -137,7 +138,8 @@ async def _store(
     attempts = _first_attempts(jobs, admitted.phases, attempt_id, now)
     billable = [_billable(new, attempt, admitted.phases) for new, attempt in zip(jobs, attempts, strict=True)]
     await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), attempts=billable, now=now)
-    await job_store.insert(conn, jobs, waits_for)
+    at_once = not (admitted.phases or admitted.qpu)  # what an attempt asks is copied from its phase or its calls
+    await job_store.insert(conn, jobs, waits_for, attempts if at_once else ())
     if admitted.inside is not None:
         tasks = [each.id for each in jobs]
         await reservation_store.add_jobs(conn, admitted.inside, tasks, shorten=first.request.shorten)
@@ -145,7 +147,8 @@ async def _store(
         await phase_store.insert(conn, first.id, first.organisation_id, admitted.phases)
     if admitted.qpu is not None:
         await call_store.insert(conn, first.id, first.organisation_id, admitted.qpu)
-    await attempt_store.insert(conn, attempts)
+    if not at_once:
+        await attempt_store.insert(conn, attempts)
     return jobs[0], attempts[0]
 
 

@@ -138,29 +138,44 @@ async def without_result(conn: Conn, *, backend: str, since: datetime, limit: in
 
 async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
     """New attempts, QUEUED, each with its first event. Wakes the dispatcher."""
-    await conn.executemany(
-        "WITH attempt AS (INSERT INTO scheduler.attempt "
-        "(id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version) "
-        "VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8)), "
-        "event AS (INSERT INTO scheduler.attempt_event "
-        "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
-        "VALUES ($1, $8, $3, $9, 'QUEUED', '{}', $7, $7)) SELECT pg_notify($10, 'dispatch')",
-        [
-            (
-                attempt.id,
-                attempt.job_id,
-                attempt.organisation_id,
-                attempt.phase,
-                attempt.ordinal,
-                attempt.backend,
-                attempt.queued_at,
-                attempt.version,
-                Queued.__name__,
-                WAKE_CHANNEL,
-            )
-            for attempt in attempts
-        ],
+    await conn.executemany(_INSERT, [queued_args(attempt) for attempt in attempts])
+
+
+def queued_sql(first: int, *, of: str) -> str:
+    """What insert() writes, after the WITH of a statement: its ten parameters are counted from `first`.
+
+    of: a SELECT of its job's id, which it waits for: a trigger copies from that job's row what is asked.
+    """
+    id_, job_id, organisation_id, phase, ordinal, backend, queued_at, version, kind, channel = (
+        f"${number}" for number in range(first, first + 10)
     )
+    return f"""attempt AS (INSERT INTO scheduler.attempt
+            (id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version)
+            SELECT {id_}::uuid, of.id, {organisation_id}::uuid, {phase}, {ordinal}::integer, {backend}, 'QUEUED',
+                {queued_at}::timestamptz, {version}::integer FROM ({of}) of WHERE of.id = {job_id}),
+        event AS (INSERT INTO scheduler.attempt_event
+            (attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at)
+            VALUES ({id_}, {version}, {organisation_id}, {kind}, 'QUEUED', '{{}}', {queued_at}, {queued_at}))
+        SELECT pg_notify({channel}, 'dispatch')"""  # noqa: S608  our own words
+
+
+def queued_args(attempt: Attempt) -> tuple[object, ...]:
+    """The parameters of queued_sql()."""
+    return (
+        attempt.id,
+        attempt.job_id,
+        attempt.organisation_id,
+        attempt.phase,
+        attempt.ordinal,
+        attempt.backend,
+        attempt.queued_at,
+        attempt.version,
+        Queued.__name__,
+        WAKE_CHANNEL,
+    )
+
+
+_INSERT = f"WITH {queued_sql(1, of='SELECT $2::uuid AS id')}"
 
 
 async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now: datetime) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from infra.db.ahead import Look, row_of
 from infra.db.connection import Conn
 
 
@@ -24,13 +25,17 @@ class Rate:
 
 
 async def nu_per_hour(conn: Conn, resource_type: str, *, at: datetime) -> float | None:
-    rate = await conn.fetchval(
+    found = await row_of(conn, nu_per_hour_look(resource_type, at=at))
+    return None if found is None else float(found["nu_per_hour"])
+
+
+def nu_per_hour_look(resource_type: str, *, at: datetime) -> Look:
+    """What nu_per_hour() asks."""
+    return Look(
         "SELECT nu_per_hour FROM scheduler.exchange_rate "
         "WHERE resource_type = $1 AND effective_at <= $2 ORDER BY effective_at DESC LIMIT 1",
-        resource_type,
-        at,
+        (resource_type, at),
     )
-    return None if rate is None else float(rate)
 
 
 async def current(conn: Conn, *, at: datetime) -> dict[str, float]:

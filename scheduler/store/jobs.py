@@ -10,10 +10,12 @@ from datetime import datetime
 from uuid import UUID
 
 from hpc_adapters.contract import Resources
+from infra.db.ahead import Look, row_of
 from infra.db.connection import Conn
 from scheduler.core.dependencies import DependencyKind
-from scheduler.core.model import JobKind, State
+from scheduler.core.model import Attempt, JobKind, State
 from scheduler.core.snapshot import Limits, Place
+from scheduler.store import attempts as attempt_store
 from scheduler.submission import Submission
 
 Prerequisite = tuple[DependencyKind, UUID]
@@ -79,14 +81,32 @@ class Queue:
 
 async def lock_queue(conn: Conn, organisation_id: UUID) -> None:
     """One submission of an organisation at a time, until this transaction ends: keys and quotas are decided so."""
-    await conn.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('scheduler.queue:' || $1, 0))", str(organisation_id)
+    await row_of(conn, queue_lock(organisation_id))
+
+
+def queue_lock(organisation_id: UUID) -> Look:
+    """What lock_queue() asks: whoever reads it ahead has the lock."""
+    return Look(
+        "SELECT pg_advisory_xact_lock(hashtextextended('scheduler.queue:' || $1, 0)) IS NULL AS is_locked",
+        (str(organisation_id),),
     )
 
 
 async def queue_of(conn: Conn, organisation_id: UUID, *, person_id: UUID, key: str, at: datetime) -> Queue:
     """Under the queue's lock: nobody else takes the number, a place, or the person's idempotency key."""
-    row = await conn.fetchrow(
+    row = await row_of(conn, queue_look(organisation_id, person_id=person_id, key=key, at=at))
+    assert row is not None  # of one row
+    facts = dict(row)
+    queued, number = facts.pop("queued"), facts.pop("next_number")
+    earlier_id, sha256 = facts.pop("earlier_id"), facts.pop("earlier_sha256")
+    share = None if facts.pop("weight") is None else Limits(**facts)
+    earlier = None if earlier_id is None else Earlier(earlier_id, sha256)
+    return Queue(share=share, queued=queued, next_number=number, earlier=earlier)
+
+
+def queue_look(organisation_id: UUID, *, person_id: UUID, key: str, at: datetime) -> Look:
+    """What queue_of() asks."""
+    return Look(
         "SELECT s.weight, s.max_queued_jobs, s.max_running_jobs, "
         "(SELECT count(*) FROM scheduler.attempt WHERE organisation_id = $1 AND state = 'QUEUED') AS queued, "
         "(SELECT coalesce(max(number), 0) + 1 FROM scheduler.job WHERE organisation_id = $1) AS next_number, "
@@ -95,18 +115,8 @@ async def queue_of(conn: Conn, organisation_id: UUID, *, person_id: UUID, key: s
         "WHERE organisation_id = $1 AND project_id IS NULL AND backend IS NULL AND effective_at <= $2 "
         "ORDER BY effective_at DESC LIMIT 1) s ON true "
         "LEFT JOIN scheduler.job e ON e.organisation_id = $1 AND e.person_id = $3 AND e.idempotency_key = $4",
-        organisation_id,
-        at,
-        person_id,
-        key,
+        (organisation_id, at, person_id, key),
     )
-    assert row is not None  # of one row
-    facts = dict(row)
-    queued, number = facts.pop("queued"), facts.pop("next_number")
-    earlier_id, sha256 = facts.pop("earlier_id"), facts.pop("earlier_sha256")
-    share = None if facts.pop("weight") is None else Limits(**facts)
-    earlier = None if earlier_id is None else Earlier(earlier_id, sha256)
-    return Queue(share=share, queued=queued, next_number=number, earlier=earlier)
 
 
 async def queued_in(conn: Conn, leaf: tuple[UUID, UUID, UUID]) -> Counter[Place]:
@@ -125,8 +135,13 @@ async def queued_in(conn: Conn, leaf: tuple[UUID, UUID, UUID]) -> Counter[Place]
     return queued
 
 
-async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequisite]) -> None:
-    """One job, or all tasks of one array; what the tasks share is kept with the first of them."""
+async def insert(
+    conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequisite], attempts: Sequence[Attempt] = ()
+) -> None:
+    """One job, or all tasks of one array; what the tasks share is kept with the first of them.
+
+    attempts: the first of each, QUEUED, in the same statement; none: they come later.
+    """
     first = jobs[0]
     if first.array is not None:
         await _insert_array(conn, first, first.array)
@@ -134,23 +149,31 @@ async def insert(conn: Conn, jobs: Sequence[NewJob], waits_for: Sequence[Prerequ
     bare = {"project": first.request.project}
     body = None if first.request.kind is JobKind.HYBRID else first.request.body  # its phases have their own
     sha256 = None if body is None else hashlib.sha256(body).digest()
-    await conn.executemany(
-        "WITH job AS (INSERT INTO scheduler.job ("
-        "id, organisation_id, project_id, person_id, name, kind, offering_id, backend, "
-        "service_class, gpus, cpus, memory_mb, qpus, shots, walltime_s, max_attempts, nu, options, idempotency_key, "
-        "request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index, max_qpu_us, "
-        "session_idle_s, session_dedicated, session_job_id) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, "
-        "$22, $23, $24, $25, $26, $27, $28, $29, $30, $31)) "
-        "INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256) "
-        "SELECT $1, $2, $32::bytea, $33 WHERE $32 IS NOT NULL",
-        [(*_row(job, shared), body, sha256) if job is first else (*_row(job, bare), None, None) for job in jobs],
-    )
+    rows = [(*_row(job, shared), body, sha256) if job is first else (*_row(job, bare), None, None) for job in jobs]
+    if attempts:
+        queued = [attempt_store.queued_args(each) for each in attempts]
+        await conn.executemany(_INSERT_QUEUED, [(*row, *more) for row, more in zip(rows, queued, strict=True)])
+    else:
+        await conn.executemany(_INSERT, rows)
     if waits_for:
         await conn.executemany(
             "INSERT INTO scheduler.dependency (job_id, on_job_id, organisation_id, kind) VALUES ($1, $2, $3, $4)",
             [(first.id, on_job_id, first.organisation_id, kind.value) for kind, on_job_id in waits_for],
         )
+
+
+_JOB = """job AS (INSERT INTO scheduler.job (
+        id, organisation_id, project_id, person_id, name, kind, offering_id, backend,
+        service_class, gpus, cpus, memory_mb, qpus, shots, walltime_s, max_attempts, nu, options, idempotency_key,
+        request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index, max_qpu_us,
+        session_idle_s, session_dedicated, session_job_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+        $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) RETURNING id)"""
+_PAYLOAD = """INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256)
+        SELECT $1, $2, $32::bytea, $33 WHERE $32 IS NOT NULL"""
+_INSERT = f"WITH {_JOB} {_PAYLOAD}"
+_QUEUED = attempt_store.queued_sql(34, of="SELECT id FROM job")
+_INSERT_QUEUED = f"WITH {_JOB}, payload AS ({_PAYLOAD}), {_QUEUED}"
 
 
 async def _insert_array(conn: Conn, first: NewJob, array: NewArray) -> None:

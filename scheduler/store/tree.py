@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
-
+from infra.db.ahead import Look, Row, rows_of
 from infra.db.connection import Conn
 from scheduler.core.branches import Branch, branches_of
 from scheduler.core.fairshare import MICRO
@@ -44,20 +43,24 @@ async def settings(
     conn: Conn, *, at: datetime, organisation_id: UUID | None = None, leaf: tuple[UUID, UUID, UUID] | None = None
 ) -> Settings:
     """Of all organisations, of one, or of the branches of one leaf."""
-    rows = await conn.fetch(
+    rows = await rows_of(conn, settings_look(at=at, organisation_id=organisation_id, leaf=leaf))
+    return Settings(
+        weights={_place(row)[0]: row["weight"] for row in rows if row["backend"] is None},
+        limits={_place(row): _limits(row) for row in rows},
+    )
+
+
+def settings_look(
+    *, at: datetime, organisation_id: UUID | None = None, leaf: tuple[UUID, UUID, UUID] | None = None
+) -> Look:
+    """What settings() asks."""
+    return Look(
         f"SELECT DISTINCT ON (organisation_id, project_id, person_id, backend) organisation_id, project_id, person_id, "  # noqa: S608  our own words
         f"backend, weight, {_LIMITS} FROM scheduler.share WHERE effective_at <= $1 "
         "AND ($2::uuid IS NULL OR organisation_id = $2) "
         "AND ($3::uuid IS NULL OR ((project_id IS NULL OR project_id = $3) AND (person_id IS NULL OR person_id = $4))) "
         "ORDER BY organisation_id, project_id, person_id, backend, effective_at DESC",
-        at,
-        organisation_id if leaf is None else leaf[0],
-        None if leaf is None else leaf[1],
-        None if leaf is None else leaf[2],
-    )
-    return Settings(
-        weights={_place(row)[0]: row["weight"] for row in rows if row["backend"] is None},
-        limits={_place(row): _limits(row) for row in rows},
+        (at, organisation_id if leaf is None else leaf[0], *((None, None) if leaf is None else leaf[1:])),
     )
 
 
@@ -195,12 +198,12 @@ def micro(nu: float) -> int:
     return round(nu * MICRO)
 
 
-def _place(row: asyncpg.Record) -> Place:
+def _place(row: Row) -> Place:
     path = row["organisation_id"], row["project_id"], row["person_id"]
     return path[: 3 - path.count(None)], row["backend"]
 
 
-def _limits(row: asyncpg.Record) -> Limits:
+def _limits(row: Row) -> Limits:
     return Limits(
         max_queued_jobs=row["max_queued_jobs"],
         max_running_jobs=row["max_running_jobs"],

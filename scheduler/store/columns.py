@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hpc_adapters.contract import Resources
 from infra.db.connection import Conn, Pool, transaction
@@ -24,6 +25,9 @@ from scheduler.store.planning import Live
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
 _TIMEOUT_S = 120
+_LARGE = 100_000
+Rows: TypeAlias = NDArray[Any]
+"""As they are copied: see _ROW."""
 _SETTINGS = {
     "statement_timeout": f"{_TIMEOUT_S}s",
     "work_mem": "256MB",  # a million jobs are joined without a detour over the disk,
@@ -98,23 +102,32 @@ class Queued:
         return Task(array.array_id, int(self.array_index[index]), array.max_running)
 
 
-async def load(pool: Pool, beside: Callable[[Conn], Awaitable[object]] | None = None) -> tuple[Queued, Live]:
+async def load(
+    pool: Pool, beside: Callable[[Conn], Awaitable[object]] | None = None, *, large: int = _LARGE
+) -> tuple[Queued, Live]:
     """Everything that lives, at one instant. After feed.forget: what changes from then on is told by the feed.
 
-    beside: reads more of that same instant.
+    beside: reads more of that same instant. large: of a table of so many rows halves are read on two connections.
 
     Live: what is held, and what waits for more than its turn (other jobs, files, a time, a reservation, its end …).
     """
     async with transaction(pool, snapshot=True) as conn:
-        await conn.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _SETTINGS.items()))
+        await conn.execute(f"{_settings(_SETTINGS)}; SET LOCAL enable_seqscan = off")  # the few are found by an index
         elsewhere = [row["seq"] for row in await conn.fetch(_ELSEWHERE)]
+        held = [row["id"] for row in await conn.fetch(_HELD)]
+        await conn.execute("SET LOCAL enable_seqscan = on")
         if beside is not None:
             await beside(conn)
-        held = [row["id"] for row in await conn.fetch(_HELD)]
-        rows = await _copied(conn)
-        more = rows["more"] | np.isin(rows["seq"], elsewhere)
-        others = [UUID(bytes=each.tobytes()) for each in rows["id"][more]]
-        return await _queued(conn, rows[~more] if others else rows), await planning.live(conn, others + held)
+        others, parts = list[UUID](), list[Rows]()
+        for rows in await _copied(pool, conn, large=large):
+            more = rows["more"] | np.isin(rows["seq"], elsewhere)
+            others += [UUID(bytes=each.tobytes()) for each in rows["id"][more]]
+            parts.append(rows[~more] if more.any() else rows)
+        return await _queued(conn, parts), await planning.live(conn, others + held)
+
+
+def _settings(settings: Mapping[str, str]) -> str:
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
 
 
 # -- what is copied ----------------------------------------------------------------------------------------------------
@@ -169,14 +182,50 @@ _QUERY = f"""
 """  # noqa: S608  our own words
 
 
-async def _copied(conn: Conn) -> NDArray[Any]:
+_SAMPLE = 1_000
+_ROWS = "SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'scheduler.attempt'::regclass"
+_MEDIAN = f"""
+    SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY job_id)
+    FROM scheduler.attempt TABLESAMPLE SYSTEM (least(100, {100 * _SAMPLE} / greatest($1::real, 1)))
+"""  # noqa: S608  our own words
+
+
+async def _copied(pool: Pool, conn: Conn, *, large: int) -> Sequence[Rows]:
+    """A large table in two parts at once, by the ids of jobs: else one server process would send it all.
+
+    Where it is cut matters to the time only: in the middle of a sample.
+    """
+    rows = await conn.fetchval(_ROWS)
+    median = None if rows < large else await conn.fetchval(_MEDIAN, rows)
+    if median is None:
+        return [await _part(conn, "")]
+    snapshot = str(await conn.fetchval("SELECT pg_export_snapshot()"))
+    below, above = (f"AND a.job_id {side} '{median}' AND j.id {side} '{median}'" for side in ("<", ">="))
+    both = _part(conn, below), _part_beside(pool, snapshot, above)
+    found = await asyncio.gather(*both, return_exceptions=True)  # neither goes on when the other has failed
+    for problem in found:
+        if isinstance(problem, BaseException):
+            raise problem
+    return [each for each in found if not isinstance(each, BaseException)]
+
+
+async def _part_beside(pool: Pool, snapshot: str, condition: str) -> Rows:
+    """On a connection of its own, of the same instant."""
+    async with transaction(pool, snapshot=True) as conn:
+        await conn.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'; {_settings(_SETTINGS)}")
+        return await _part(conn, condition)
+
+
+async def _part(conn: Conn, condition: str) -> Rows:
     """The rows as PostgreSQL sends them."""
     sent = bytearray()
 
     async def keep(data: bytes) -> None:
         sent.extend(data)
 
-    await conn.copy_from_query(_QUERY, output=keep, format="binary", timeout=_TIMEOUT_S)
+    if condition:
+        await conn.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+    await conn.copy_from_query(f"{_QUERY} {condition}", output=keep, format="binary", timeout=_TIMEOUT_S)
     count, rest = divmod(len(sent) - _HEADER - _TRAILER, _ROW.itemsize)
     rows = np.frombuffer(sent, dtype=_ROW, count=count, offset=_HEADER)
     if rest or not (rows["fields"] == len(_FIELDS)).all():
@@ -187,23 +236,24 @@ async def _copied(conn: Conn) -> NDArray[Any]:
 # -- what is made of it ------------------------------------------------------------------------------------------------
 
 
-async def _queued(conn: Conn, rows: NDArray[Any]) -> Queued:
-    seq = rows["seq"].astype(np.int64)
+async def _queued(conn: Conn, parts: Sequence[Rows]) -> Queued:
+    seq = _column(parts, "seq", np.int64)
     order = np.argsort(seq, kind="stable")
-    leaf, of_leaf = _interned(rows, order, "leaf")
-    shape, of_shape = _interned(rows, order, "shape")
-    array, of_array = _interned(rows, order, "array")
-    index = rows["array_index"].astype(np.int32)[order]
+    ids = _column(parts, "id", np.dtype("V16"))[order]
+    leaf, of_leaf = _interned(_column(parts, "leaf", np.int64)[order], ids)
+    shape, of_shape = _interned(_column(parts, "shape", np.int64)[order], ids)
+    array, of_array = _interned(_column(parts, "array", np.int64)[order], ids)
+    index = _column(parts, "array_index", np.int32)[order]
     return Queued(
         seq=seq[order],
-        attempt_id=np.ascontiguousarray(rows["id"])[order],
+        attempt_id=ids,
         leaf=leaf,
         shape=shape,
         array=np.where(index < 0, -1, array),
         array_index=index,
-        walltime_s=rows["walltime_s"].astype(np.int32)[order],
-        micro_nu=np.rint(rows["nu"].astype(np.float64)[order] * MICRO).astype(np.int64),
-        submitted_us=rows["submitted_us"].astype(np.int64)[order],
+        walltime_s=_column(parts, "walltime_s", np.int32)[order],
+        micro_nu=np.rint(_column(parts, "nu", np.float64)[order] * MICRO).astype(np.int64),
+        submitted_us=_column(parts, "submitted_us", np.int64)[order],
         leaves=[
             (row["organisation_id"], row["project_id"], row["person_id"]) for row in await _examples(conn, of_leaf)
         ],
@@ -212,10 +262,17 @@ async def _queued(conn: Conn, rows: NDArray[Any]) -> Queued:
     )
 
 
-def _interned(rows: NDArray[Any], order: NDArray[np.intp], name: str) -> tuple[NDArray[np.intp], list[UUID]]:
-    """Which of the different ones each has, in this order; and of each of these an attempt that has it."""
-    _, first, which = np.unique(rows[name].astype(np.int64)[order], return_index=True, return_inverse=True)
-    return which, [UUID(bytes=each.tobytes()) for each in rows["id"][order[first]]]
+def _column(parts: Sequence[Rows], name: str, dtype: DTypeLike) -> NDArray[Any]:
+    return np.concatenate([rows[name] for rows in parts], dtype=dtype)
+
+
+def _interned(hashes: NDArray[np.int64], ids: NDArray[np.void]) -> tuple[NDArray[np.intp], list[UUID]]:
+    """Which of the different ones each has; and of each of these an attempt that has it."""
+    different = np.unique(hashes)
+    which = np.searchsorted(different, hashes)  # with few different ones much cheaper than np.unique's own inverse
+    first = np.empty(len(different), dtype=np.intp)
+    first[which[::-1]] = np.arange(len(hashes) - 1, -1, -1)  # of many that are written to one place the last one stays
+    return which, [UUID(bytes=each.tobytes()) for each in ids[first]]
 
 
 async def _examples(conn: Conn, ids: Sequence[UUID]) -> list[asyncpg.Record]:

@@ -27,9 +27,9 @@ class Picture:
     held: dict[UUID, Holding] = field(default_factory=dict)
 
     @classmethod
-    async def loaded(cls, pool: Pool) -> Picture:
-        """As a leader begins."""
-        queued, live = await columns.load(pool)
+    async def loaded(cls, pool: Pool, *, large: int = 100_000) -> Picture:
+        """As a leader begins. large: of columns.load."""
+        queued, live = await columns.load(pool, large=large)
         plain = [queued.waiting(index) for index in range(len(queued))]
         assert [each.seq for each in plain] == sorted(each.seq for each in plain)
         assert not {each.attempt_id for each in plain} & {each.attempt_id for each in live.waiting}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -70,6 +71,11 @@ async def organisation(conn: Conn, organisation_id: UUID) -> Organisation:
     if found is None:
         raise OrganisationNotFound
     return found
+
+
+async def organisations_among(conn: Conn, ids: Sequence[UUID]) -> list[Organisation]:
+    """Those of these that there are, by id."""
+    return await store.organisations_among(conn, ids)
 
 
 async def list_organisations(conn: Conn) -> list[Organisation]:
@@ -215,6 +221,11 @@ async def project_by_slug(conn: Conn, organisation_id: UUID, slug: str) -> Proje
     if project is None:
         raise ProjectNotFound(slug=slug)
     return project
+
+
+async def projects_of(conn: Conn, organisation_ids: Sequence[UUID]) -> list[Project]:
+    """Every project of these organisations."""
+    return await store.projects_of(conn, organisation_ids)
 
 
 async def list_projects(conn: Conn, organisation_id: UUID) -> list[Project]:

@@ -185,6 +185,16 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.OwnProposal: HTTPStatus.FORBIDDEN,
     pricing.ProposalDecided: HTTPStatus.CONFLICT,
     pricing.ProposalExpired: HTTPStatus.CONFLICT,
+    pricing.MonthNotOver: HTTPStatus.CONFLICT,
+    pricing.MonthInGrace: HTTPStatus.CONFLICT,
+    pricing.EarlierMonthOpen: HTTPStatus.CONFLICT,
+    pricing.IssuerNotSet: HTTPStatus.CONFLICT,
+    pricing.BooksNotCompared: HTTPStatus.CONFLICT,
+    pricing.BooksNotReconciled: HTTPStatus.CONFLICT,
+    pricing.UsageUnsettled: HTTPStatus.CONFLICT,
+    pricing.CloseReasonWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.DocumentNotFound: HTTPStatus.NOT_FOUND,
+    pricing.SearchRangeWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     # shares and exchange rates
     # payments
     pricing.WebhookRefused: HTTPStatus.BAD_REQUEST,

@@ -385,6 +385,66 @@ class ProposalExpired(Refusal):
     code: ClassVar[str] = "proposal-expired"
 
 
+class MonthNotOver(Refusal):
+    """Only what is over can be closed. Facts: month, ends_at (ISO 8601)."""
+
+    code: ClassVar[str] = "month-not-over"
+
+
+class MonthInGrace(Refusal):
+    """The month still waits for late usage. Facts: month, until (ISO 8601)."""
+
+    code: ClassVar[str] = "month-in-grace"
+
+
+class EarlierMonthOpen(Refusal):
+    """Months are closed in their order. Facts: month, earlier."""
+
+    code: ClassVar[str] = "earlier-month-open"
+
+
+class IssuerNotSet(Refusal):
+    """Nothing is issued before the settings say by whom. Facts: missing (list of names)."""
+
+    code: ClassVar[str] = "issuer-not-set"
+
+
+class BooksNotCompared(Refusal):
+    """Nobody has asked yet whether usage and accounting agree. Facts: month."""
+
+    code: ClassVar[str] = "books-not-compared"
+
+
+class BooksNotReconciled(Refusal):
+    """Usage and accounting differ without an explanation. Facts: month, differences."""
+
+    code: ClassVar[str] = "books-not-reconciled"
+
+
+class UsageUnsettled(Refusal):
+    """Attempts of the month have ended and their charge is not final. Facts: month, attempts."""
+
+    code: ClassVar[str] = "usage-unsettled"
+
+
+class CloseReasonWrong(Refusal):
+    """Who leaves use unsettled says why, in 1 to limit characters. Facts: limit."""
+
+    code: ClassVar[str] = "close-reason-wrong"
+
+
+class DocumentNotFound(Refusal):
+    """No document of the caller's has this id or number. Facts: document."""
+
+    code: ClassVar[str] = "document-not-found"
+
+
+class SearchRangeWrong(Refusal):
+    """A range that ends before it begins. Facts: since, until (as they were given)."""
+
+    code: ClassVar[str] = "search-range-wrong"
+
+
 class PricingFault(Exception):
     """Base of what must not happen: a bug or a broken fact. Never shown as a refusal; a person must look."""
 

@@ -147,7 +147,8 @@ class Totals:
             granted_micro_yen=total(available, Template.ISSUE_GRANT),
             paid_in_micro_yen=total(available, Template.RECEIVE_PAYMENT),
             credit_used_micro_yen=lent - total(available, kinds=credit),
-            used_micro_yen=-total(held, Template.SETTLE) - total(available, Template.REFUND, Template.ADJUST),
+            used_micro_yen=-total(held, Template.SETTLE)
+            - total(available, Template.REFUND, Template.ADJUST, Template.INVOICE),
             expired_micro_yen=-total(available, Template.EXPIRE),
             refunded_micro_yen=-total(available, Template.PAY_BACK),
             held_micro_yen=total(held),

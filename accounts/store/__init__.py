@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -153,6 +153,15 @@ async def organisations(conn: Conn) -> list[Organisation]:
     return [Organisation(**row) for row in rows]
 
 
+async def organisations_among(conn: Conn, ids: Sequence[UUID]) -> list[Organisation]:
+    rows = await conn.fetch(
+        "SELECT id, slug, name, corporate_number, counts, suspended_at, created_at "
+        "FROM accounts.organisation WHERE id = ANY($1) ORDER BY id",
+        ids,
+    )
+    return [Organisation(**row) for row in rows]
+
+
 async def set_suspended(conn: Conn, organisation_id: UUID, *, at: datetime | None) -> None:
     await conn.execute("UPDATE accounts.organisation SET suspended_at = $2 WHERE id = $1", organisation_id, at)
 
@@ -286,6 +295,15 @@ async def projects(conn: Conn, organisation_id: UUID) -> list[Project]:
         "SELECT id, organisation_id, slug, name, created_at FROM accounts.project "
         "WHERE organisation_id = $1 ORDER BY slug",
         organisation_id,
+    )
+    return [Project(**row) for row in rows]
+
+
+async def projects_of(conn: Conn, organisation_ids: Sequence[UUID]) -> list[Project]:
+    rows = await conn.fetch(
+        "SELECT id, organisation_id, slug, name, created_at FROM accounts.project "
+        "WHERE organisation_id = ANY($1) ORDER BY organisation_id, slug",
+        organisation_ids,
     )
     return [Project(**row) for row in rows]
 

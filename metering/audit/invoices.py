@@ -32,8 +32,12 @@ def compare_invoice(claim: InvoiceClaim, used: Mapping[int, int]) -> list[Differ
 
 
 def _of_rate(rate: RateClaim) -> Iterable[tuple[str, str, str]]:
-    """Micro-yen become yen once, and are taxed once; both cut off."""
-    taxable = (rate.used_micro_yen - rate.covered_micro_yen) // _MICRO
+    """Micro-yen become yen once, and are taxed once; both cut off, of either sign."""
+    taxable = _cut(rate.used_micro_yen - rate.covered_micro_yen, _MICRO)
     yield f"taxable at {rate.tax_rate_bp}", str(taxable), str(rate.taxable_yen)
     yield f"lines at {rate.tax_rate_bp}", str(rate.taxable_yen), str(rate.lines_yen)
-    yield f"tax at {rate.tax_rate_bp}", str(rate.taxable_yen * rate.tax_rate_bp // 10_000), str(rate.tax_yen)
+    yield f"tax at {rate.tax_rate_bp}", str(_cut(rate.taxable_yen * rate.tax_rate_bp, 10_000)), str(rate.tax_yen)
+
+
+def _cut(dividend: int, divisor: int) -> int:
+    return abs(dividend) // divisor * (1 if dividend >= 0 else -1)

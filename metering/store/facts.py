@@ -99,12 +99,10 @@ async def money(conn: Conn, period: Period, *, as_known_at: datetime) -> Money:
 
 
 async def organisations_with_lines(conn: Conn, period: Period) -> list[UUID]:
-    """Who was charged, or used something without charge, in the accounting days of a period."""
+    """Who is billed in a month, or used something without charge."""
     rows = await conn.fetch(
         """SELECT DISTINCT organisation_id FROM pricing.rated_line
-           WHERE accounting_date >= infra.jst_date($1) AND accounting_date < infra.jst_date($2)
-           ORDER BY organisation_id""",
+           WHERE billed_month = infra.jst_date($1) ORDER BY organisation_id""",
         period.since,
-        period.until,
     )
     return [row["organisation_id"] for row in rows]

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pricing.ledger.balances import Draw, Part
 from pricing.ledger.entries import Account, Bucket, Entry, Transaction
 from pricing.model import LotKind
+from pricing.units import MICRO
 
 NAMESPACE = uuid5(NAMESPACE_URL, "https://kyoyo.invalid/pricing/ledger")
 
@@ -43,6 +45,8 @@ class Template(StrEnum):
     """A correction after the release gave value back."""
     ADJUST = "adjust"
     """A correction after the release that touches only the house."""
+    INVOICE = "invoice"
+    """A month's document was issued: what it says in whole yen became the books' word."""
 
 
 def transaction_id(*key: object) -> UUID:
@@ -155,6 +159,54 @@ def release(*, organisation_id: UUID, job_id: UUID, rest: Sequence[Part], at: da
     return _transaction(Template.RELEASE, (job_id,), organisation_id, amounts, at, job_id=job_id)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceMove:
+    """What a month's use is by the books, and what its document says. Negative where use was taken back."""
+
+    organisation_id: UUID
+    document_id: UUID
+    net_micro_yen: int
+    """Charged and not covered by grants."""
+    tax_micro_yen: int
+    credit_micro_yen: int
+    """Taken on credit, with tax."""
+    subtotal_yen: int
+    tax_yen: int
+    due_yen: int
+    given_back_yen: int = 0
+    """To prepaid value, by a discount of the month."""
+    prepaid_lot: UUID | None = None
+    credit_lot: UUID | None = None
+    free_credit_micro_yen: int = 0
+    at: datetime
+
+
+def invoice(move: InvoiceMove) -> Transaction | None:
+    """Key: the document. None: the books say the same to the micro-yen.
+
+    earned and tax become what the document says, owed becomes what it asks for (a debt that shrinks frees as much of
+    the credit line: available +x, issued −x; one that grows by a fraction takes no more than is free); what a discount
+    gives back to prepaid value is available again. What is left, less than a yen or two, is the house's: rounding.
+    """
+    less_owed = move.credit_micro_yen - move.due_yen * MICRO
+    freed = max(less_owed, -move.free_credit_micro_yen) if move.credit_lot else 0
+    amounts = {
+        Account(Bucket.EARNED): move.subtotal_yen * MICRO - move.net_micro_yen,
+        Account(Bucket.TAX): move.tax_yen * MICRO - move.tax_micro_yen,
+        Account(Bucket.OWED, move.organisation_id): less_owed,
+    }
+    if move.credit_lot:
+        amounts[_available(move.organisation_id, move.credit_lot)] = freed
+        amounts[_ISSUED] = -freed
+    if move.prepaid_lot:
+        amounts[_available(move.organisation_id, move.prepaid_lot)] = move.given_back_yen * MICRO
+    amounts[Account(Bucket.ROUNDING)] = -sum(amounts.values())
+    if not any(amounts.values()):
+        return None
+    memo = {"document": str(move.document_id)}
+    return _transaction(Template.INVOICE, (move.document_id,), move.organisation_id, amounts, move.at, memo=memo)
+
+
 _ISSUED = Account(Bucket.ISSUED)
 _CASH = Account(Bucket.CASH)
 _EXPIRED = Account(Bucket.EXPIRED)
@@ -196,6 +248,7 @@ def _transaction(
     *,
     job_id: UUID | None = None,
     attempt_id: UUID | None = None,
+    memo: Mapping[str, object] = MappingProxyType({}),
 ) -> Transaction:
     entries = [Entry(account, amount) for account, amount in amounts.items() if amount]
     return Transaction(
@@ -205,5 +258,6 @@ def _transaction(
         job_id=job_id,
         attempt_id=attempt_id,
         effective_at=at,
+        memo=memo,
         entries=tuple(sorted(entries, key=lambda entry: entry.account.order)),
     )

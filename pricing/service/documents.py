@@ -11,7 +11,7 @@ from infra.db.connection import Conn
 from pricing import invoicing
 from pricing.days import Month
 from pricing.figures import Books, DiscountTotals, Waiting
-from pricing.invoicing import Invoice, JobCover
+from pricing.invoicing import Invoice, cover_of_job
 from pricing.ledger.balances import draw
 from pricing.model import AttemptMoney, JobMoney
 from pricing.statement import Position, Statement, Totals
@@ -63,15 +63,14 @@ async def statement(conn: Conn, organisation_id: UUID, *, month: Month) -> State
 async def draft_invoice(conn: Conn, organisation_id: UUID, *, month: Month, now: datetime) -> Invoice:
     """What would be invoiced for a month as it is known now. Posts nothing.
 
-    Lines count on their accounting day. What paid for a job is spread over its days in their order: the grant covers
-    the first ones, as it would if the job were settled day by day.
+    Lines count in the month of their accounting day, or in the open one when that was closed before they were known.
+    What paid for a job is spread over its lines in that order: the grant covers the first months.
     """
-    since, until = month.first, month.following.first
-    charges = await store.job_charges(conn, organisation_id, since=since, until=until)
+    charges = await store.job_charges(conn, organisation_id, month)
     parts = await job_store.held_parts(conn, [each.job_id for each in charges])
     covers = [
-        JobCover(
-            tax_rate_bp=each.tax_rate_bp,
+        cover_of_job(
+            each.tax_rate_bp,
             before=draw(parts[each.job_id], net_micro_yen=each.before_micro_yen, tax_rate_bp=each.tax_rate_bp),
             after=draw(parts[each.job_id], net_micro_yen=each.after_micro_yen, tax_rate_bp=each.tax_rate_bp),
         )
@@ -80,7 +79,7 @@ async def draft_invoice(conn: Conn, organisation_id: UUID, *, month: Month, now:
     return invoicing.draft(
         organisation_id=organisation_id,
         month=month,
-        usage=await store.usage_sums(conn, organisation_id, since=since, until=until),
+        usage=await store.usage_sums(conn, organisation_id, month),
         covers=covers,
         open_jobs=await store.open_jobs(conn, organisation_id, until=month.until),
         now=now,

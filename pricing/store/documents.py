@@ -11,6 +11,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from infra.db.connection import Conn
+from pricing.days import Month
 from pricing.figures import Books, DiscountTotals, Waiting
 from pricing.invoicing import UsageSum
 from pricing.model import AttemptMoney, Component, Ending, JobMoney
@@ -18,7 +19,7 @@ from pricing.model import AttemptMoney, Component, Ending, JobMoney
 
 @dataclass(frozen=True, slots=True)
 class JobCharges:
-    """A job's charges in days before `since`, and in days before `until`."""
+    """A job's charges that are billed before a month, and up to its end."""
 
     job_id: UUID
     tax_rate_bp: int
@@ -26,37 +27,36 @@ class JobCharges:
     after_micro_yen: int
 
 
-async def usage_sums(conn: Conn, organisation_id: UUID, *, since: date, until: date) -> list[UsageSum]:
-    """Rated lines of accounting days in [since, until), by offering, component and tax rate."""
+async def usage_sums(conn: Conn, organisation_id: UUID, month: Month) -> list[UsageSum]:
+    """Rated lines that are billed in a month, by offering, component and tax rate. What was taken back is gone."""
     rows = await conn.fetch(
         """SELECT l.offering_id, l.component, q.tax_rate_bp, sum(l.quantity) AS quantity,
                   sum(l.list_micro_yen)::bigint AS list_micro_yen, sum(l.price_micro_yen)::bigint AS price_micro_yen,
                   sum(l.charged_micro_yen)::bigint AS charged_micro_yen
            FROM pricing.rated_line l JOIN pricing.quote q ON q.job_id = l.job_id
-           WHERE l.organisation_id = $1 AND l.accounting_date >= $2 AND l.accounting_date < $3
+           WHERE l.organisation_id = $1 AND l.billed_month = $2
            GROUP BY l.offering_id, l.component, q.tax_rate_bp
-           HAVING sum(l.quantity) <> 0 ORDER BY l.offering_id, l.component, q.tax_rate_bp""",
+           HAVING sum(l.quantity) <> 0 OR sum(l.list_micro_yen) <> 0 OR sum(l.price_micro_yen) <> 0
+               OR sum(l.charged_micro_yen) <> 0
+           ORDER BY l.offering_id, l.component, q.tax_rate_bp""",
         organisation_id,
-        since,
-        until,
+        month.first,
     )
     return [UsageSum(**{**row, "component": Component(row["component"])}) for row in rows]
 
 
-async def job_charges(conn: Conn, organisation_id: UUID, *, since: date, until: date) -> list[JobCharges]:
-    """Jobs with a line in [since, until), with all that they were charged before its beginning and before its end."""
+async def job_charges(conn: Conn, organisation_id: UUID, month: Month) -> list[JobCharges]:
+    """Jobs with a line that is billed in a month, with all that is billed before it and up to its end."""
     rows = await conn.fetch(
         """SELECT l.job_id, q.tax_rate_bp,
-                  coalesce(sum(l.charged_micro_yen) FILTER (WHERE l.accounting_date < $2), 0)::bigint AS before,
+                  coalesce(sum(l.charged_micro_yen) FILTER (WHERE l.billed_month < $2), 0)::bigint AS before,
                   sum(l.charged_micro_yen)::bigint AS after
            FROM pricing.rated_line l JOIN pricing.quote q ON q.job_id = l.job_id
-           WHERE l.accounting_date < $3 AND l.job_id IN (
-               SELECT job_id FROM pricing.rated_line
-                WHERE organisation_id = $1 AND accounting_date >= $2 AND accounting_date < $3)
+           WHERE l.billed_month <= $2 AND l.job_id IN (
+               SELECT job_id FROM pricing.rated_line WHERE organisation_id = $1 AND billed_month = $2)
            GROUP BY l.job_id, q.tax_rate_bp""",
         organisation_id,
-        since,
-        until,
+        month.first,
     )
     return [JobCharges(*row) for row in rows]
 

@@ -32,8 +32,10 @@ from pricing.errors import LedgerConflict
 from pricing.ledger import templates
 from pricing.ledger.balances import Part
 from pricing.ledger.entries import Account, Bucket, Entry, Transaction
+from pricing.ledger.templates import InvoiceMove
 from pricing.model import LotKind
 from pricing.store import ledger as store
+from pricing.units import MICRO
 from tests.support.database import fresh_database
 from tests.support.market import NEXT_YEAR, NOW, Market, an_id, open_market
 
@@ -211,6 +213,42 @@ class LedgerMachine(RuleBasedStateMachine):
         rest = [replace(part, amount_micro_yen=part.amount_micro_yen + more) for part in self.jobs[job_id]]
         if self._post(templates.release(organisation_id=self.org, job_id=job_id, rest=rest, at=NOW)):
             del self.jobs[job_id]
+
+    @rule(
+        net=st.integers(-5_000_000, 5_000_000),
+        tax=st.integers(-500_000, 500_000),
+        credit=st.integers(-5_000_000, 5_000_000),
+        yen=st.tuples(st.integers(-5, 5), st.integers(-1, 1), st.integers(-5, 5), st.integers(0, 2)),
+        has_lots=st.booleans(),
+    )
+    def invoice(self, net: int, tax: int, credit: int, yen: tuple[int, int, int, int], *, has_lots: bool) -> None:
+        """Whatever the books and the document say: the house is left with whole yen, and rounding with the rest."""
+        lots = {kind: lot_id for lot_id, kind in self.lots.items()}
+        free = self.ledgers[0].balances().get(Account(Bucket.AVAILABLE, self.org, lots[LotKind.CREDIT]), 0)
+        subtotal, tax_yen, due, back = yen
+        move = InvoiceMove(
+            organisation_id=self.org,
+            document_id=self._key(),
+            net_micro_yen=net,
+            tax_micro_yen=tax,
+            credit_micro_yen=credit,
+            subtotal_yen=subtotal,
+            tax_yen=tax_yen,
+            due_yen=due,
+            given_back_yen=back if has_lots else 0,
+            prepaid_lot=lots[LotKind.PREPAID] if has_lots else None,
+            credit_lot=lots[LotKind.CREDIT] if has_lots else None,
+            free_credit_micro_yen=free,
+            at=NOW,
+        )
+        new = templates.invoice(move)
+        if new is None:
+            return
+        amounts = {entry.account.bucket: entry.amount_micro_yen for entry in new.entries}
+        assert net + amounts.get(Bucket.EARNED, 0) == subtotal * MICRO
+        assert tax + amounts.get(Bucket.TAX, 0) == tax_yen * MICRO
+        assert amounts.get(Bucket.OWED, 0) - credit == -due * MICRO
+        assert self._post(new)
 
     @precondition(lambda self: self.posted)
     @rule(pick=PICK)

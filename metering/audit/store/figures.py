@@ -124,16 +124,13 @@ def _difference(claim: FigureClaim, expected: object, found: object) -> Differen
 
 
 async def used_in(conn: Conn, claim: InvoiceClaim) -> dict[int, int]:
-    """Tax rate → what an organisation was charged in the month, from the rated lines."""
+    """Tax rate → what an organisation is billed for in the month, from the rated lines."""
     rows = await conn.fetch(
         """SELECT v.tax_rate_bp, sum(l.charged_micro_yen) AS used
            FROM pricing.rated_line l JOIN pricing.price_version v ON v.id = l.price_version_id
-           WHERE l.organisation_id = $1
-             AND l.accounting_date >= ($2::timestamptz AT TIME ZONE 'Asia/Tokyo')::date
-             AND l.accounting_date < ($3::timestamptz AT TIME ZONE 'Asia/Tokyo')::date
+           WHERE l.organisation_id = $1 AND l.billed_month = ($2::timestamptz AT TIME ZONE 'Asia/Tokyo')::date
            GROUP BY v.tax_rate_bp""",
         claim.organisation_id,
         claim.since,
-        claim.until,
     )
     return {row["tax_rate_bp"]: int(row["used"]) for row in rows}

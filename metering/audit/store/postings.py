@@ -18,14 +18,18 @@ QUESTIONS: Sequence[Question] = (
                 ('open_credit_line', 'available', 1, 'credit'), ('open_credit_line', 'issued', -1, NULL),
                 ('repay_credit', 'available', 1, 'credit'), ('repay_credit', 'issued', -1, NULL),
                 ('repay_credit', 'owed', 1, NULL), ('repay_credit', 'cash', -1, NULL),
-                ('expire', 'available', -1, 'grant'), ('expire', 'available', -1, 'prepaid'), ('expire', 'expired', 1, NULL),
+                ('expire', 'available', -1, 'grant'), ('expire', 'available', -1, 'prepaid'),
+                ('expire', 'expired', 1, NULL),
                 ('hold', 'available', -1, NULL), ('hold', 'held', 1, NULL),
                 ('settle', 'held', 0, NULL), ('settle', 'earned', 0, NULL), ('settle', 'tax', 0, NULL),
                 ('settle', 'overrun', 0, NULL), ('settle', 'owed', 0, NULL), ('settle', 'issued', 0, NULL),
                 ('release', 'held', -1, NULL), ('release', 'available', 1, NULL),
                 ('refund', 'available', 1, NULL), ('refund', 'earned', 0, NULL), ('refund', 'tax', 0, NULL),
                 ('refund', 'overrun', 0, NULL), ('refund', 'owed', 1, NULL), ('refund', 'issued', -1, NULL),
-                ('adjust', 'earned', 0, NULL), ('adjust', 'overrun', 0, NULL))
+                ('adjust', 'earned', 0, NULL), ('adjust', 'overrun', 0, NULL),
+                ('invoice', 'earned', 0, NULL), ('invoice', 'tax', 0, NULL), ('invoice', 'owed', 0, NULL),
+                ('invoice', 'rounding', 0, NULL), ('invoice', 'issued', 0, NULL), ('invoice', 'available', 0, 'credit'),
+                ('invoice', 'available', 1, 'prepaid'))
             SELECT format('ledger-entry:%s/%s', e.transaction_id, e.line) AS subject,
                    'what a ' || t.template || ' may post' AS expected,
                    format('%s %s, lot %s, job %s', e.amount_micro_yen, e.bucket, l.kind, t.job_id) AS found

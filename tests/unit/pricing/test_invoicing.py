@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pricing import invoicing
 from pricing.days import Month
-from pricing.invoicing import Invoice, JobCover, Rounding, UsageSum
+from pricing.invoicing import Cover, Invoice, Rounding, UsageSum
 from pricing.ledger import balances
 from pricing.ledger.balances import Part
 from pricing.model import Component, LotKind
@@ -34,7 +34,7 @@ def _usage(
 
 def _cover(
     before: str = "0", after: str = "0", *, grant: str = "0", prepaid: str = "0", credit: str = "0", rate: int = 1000
-) -> JobCover:
+) -> Cover:
     parts = [
         Part(
             lot_id=an_id(kind),
@@ -45,10 +45,10 @@ def _cover(
         for kind, yen in ((LotKind.GRANT, grant), (LotKind.PREPAID, prepaid), (LotKind.CREDIT, credit))
     ]
     drawn = [balances.draw(parts, net_micro_yen=micro(net), tax_rate_bp=rate) for net in (before, after)]
-    return JobCover(tax_rate_bp=rate, before=drawn[0], after=drawn[1])
+    return invoicing.cover_of_job(rate, before=drawn[0], after=drawn[1])
 
 
-def _draft(*usage: UsageSum, covers: tuple[JobCover, ...] = (), rounding: Rounding = Rounding.DOWN) -> Invoice:
+def _draft(*usage: UsageSum, covers: tuple[Cover, ...] = (), rounding: Rounding = Rounding.DOWN) -> Invoice:
     return invoicing.draft(
         organisation_id=ORG,
         month=Month(2026, 4),

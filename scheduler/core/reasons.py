@@ -30,6 +30,12 @@ class Why(StrEnum):
     it: held, asked, nominal, max."""
     KEPT_SHARE = "KEPT_SHARE"
     """What is free is part of nominal shares that are not lent. Facts, as above: held, asked, nominal."""
+    RESERVED_SHARE = "RESERVED_SHARE"
+    """Work of class reserved holds what its organisation has for that class on the machine. Facts, as above: held,
+    asked, max."""
+    KEPT_FOR_RESERVED = "KEPT_FOR_RESERVED"
+    """What is free is kept for work of class reserved, of its own organisation or another. Facts: asked, own (idle of
+    its own organisation)."""
     NEXT_CYCLE = "NEXT_CYCLE"
     """It starts in a moment: one cycle starts only so many. Facts: position."""
     BACKEND_OFFLINE = "BACKEND_OFFLINE"
@@ -72,6 +78,8 @@ ANSWERED: Final = CONTEST - {Why.NEXT_CYCLE, Why.NOT_PLANNED_YET} | {
     Why.NU_QUOTA,
     Why.BORROW_LIMIT,
     Why.KEPT_SHARE,
+    Why.RESERVED_SHARE,
+    Why.KEPT_FOR_RESERVED,
     Why.BACKEND_OFFLINE,
     Why.DEVICE_WINDOW,
     Why.WALL,

@@ -43,6 +43,12 @@ class Do(StrEnum):
     """An operator may set another limit. Facts: level, on."""
     OTHER_CLASS = "other_class"
     """Spot work waits for all other: class standard would not. Facts: none."""
+    AS_STANDARD = "as_standard"
+    """Class standard is not bound to the reserved share. Facts: none."""
+    AS_SPOT = "as_spot"
+    """Spot work may use what is kept for class reserved. Facts: none."""
+    AS_RESERVED = "as_reserved"
+    """Its organisation's own reserved share has room for it. Facts: own."""
     RENEW = "renew_declaration"
     """The organisation's declaration of eligibility is to be renewed. Facts: at or code."""
     ADMINISTRATOR = "ask_administrator"
@@ -169,6 +175,23 @@ def _limit_of_loans(facts: Facts, asked: Asked, known: Known) -> Iterator[Remedy
     yield Remedy(Do.RAISE_LIMIT, {"level": "organisation", "on": EVERYWHERE})
 
 
+def _reserved_share(facts: Facts, asked: Asked, known: Known) -> Iterator[Remedy]:
+    """Of one machine."""
+    del known
+    fits = int(_number(facts.get("max")) - _number(facts.get("held")))
+    if 0 < fits < asked.gpus and not _tried(facts, "gpus"):
+        yield Remedy(Do.WITHIN_LIMIT, {"gpus": fits, "level": "organisation", "on": EVERYWHERE})
+    yield Remedy(Do.AS_STANDARD)
+    yield Remedy(Do.RAISE_LIMIT, {"level": "organisation", "on": EVERYWHERE})
+
+
+def _kept_for_reserved(facts: Facts, asked: Asked, known: Known) -> Iterator[Remedy]:
+    del asked, known
+    if _number(facts.get("own")) >= _number(facts.get("asked")) > 0:
+        yield Remedy(Do.AS_RESERVED, {"own": facts["own"]})
+    yield Remedy(Do.AS_SPOT)
+
+
 def _wall(facts: Facts, asked: Asked, known: Known) -> Iterator[Remedy]:
     del asked, known
     if facts.get("kind") == ELIGIBILITY:
@@ -213,6 +236,8 @@ _BY_REASON: Final[Mapping[Why, Callable[[Facts, Asked, Known], Iterable[Remedy]]
     Why.NU_QUOTA: _limit_of_month,
     Why.BORROW_LIMIT: _limit_of_loans,
     Why.KEPT_SHARE: _limit_of_loans,
+    Why.RESERVED_SHARE: _reserved_share,
+    Why.KEPT_FOR_RESERVED: _kept_for_reserved,
     Why.WALL: _wall,
     Why.NOT_ELIGIBLE: _not_eligible,
     Why.EXCEEDS_MACHINE: _larger,

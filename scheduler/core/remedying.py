@@ -47,6 +47,18 @@ REMEDIES: Mapping[Do, tuple[str, str]] = {
         "スポットはほかの利用種別のジョブの後に開始します。標準で投入し直すと、それより前に並びます。",
         "Spot work starts after all other. Submitted again as class standard it would go before spot work.",
     ),
+    Do.AS_STANDARD: (
+        "標準で投入し直すと、予約枠の外で順番を待ちます。",
+        "Submitted again as class standard it would take its turn outside of the reserved share.",
+    ),
+    Do.AS_SPOT: (
+        "スポットで投入し直すと、予約枠の空きを(必要になるまで)使えます。",
+        "Submitted again as class spot it may use what is kept, until that is needed.",
+    ),
+    Do.AS_RESERVED: (
+        "利用種別を予約にして投入し直すと、自組織の予約枠の空き({own}基)を使えます。",
+        "Submitted again as class reserved it may use your own reserved share, of which {own} are idle.",
+    ),
     Do.RENEW: (
         "組織の利用資格の届出を更新すると、開始できるようになります。組織の管理者に依頼してください。",
         "It may start once your organisation's declaration of eligibility is renewed: ask your administrator.",

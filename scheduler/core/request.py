@@ -6,6 +6,8 @@ from typing import Final, NamedTuple, Self
 
 STANDARD: Final = 1
 """The tier of work that is neither hurried nor spare."""
+PROMISED: Final = STANDARD - 1
+"""That of work which has units of its own: it goes before all order, and never beyond them."""
 
 
 class _Fields(NamedTuple):

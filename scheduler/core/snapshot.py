@@ -197,6 +197,8 @@ class Limits:
     """Of an organisation in total: so much beyond its nominal share of each machine, of that share."""
     max_lend_percent: int | None = None
     """Of an organisation in total: so much of its own nominal share others may hold while it leaves it idle."""
+    reserved_units: int | None = None
+    """Of an organisation on a backend: GPUs (or QPUs) that its work of class reserved has (book/guarantees.py)."""
 
 
 Place = tuple[Branch, str | None]

@@ -83,6 +83,20 @@ WAITS: Mapping[Why, tuple[str, str]] = {
             "here, this wants {asked} more, and its nominal share is {nominal}."
         ),
     ),
+    Why.RESERVED_SHARE: (
+        "予約枠({max}基)を超えます(使用中 {held}基 + 必要 {asked}基)。枠内のジョブが終わると開始します。",
+        (
+            "Class reserved of your organisation has {max} GPUs or QPUs here and uses {held}; this wants {asked}. "
+            "It starts as others of that class end."
+        ),
+    ),
+    Why.KEPT_FOR_RESERVED: (
+        "空きは予約枠として確保されています(必要 {asked}基、自組織の予約枠の空き {own}基)。",
+        (
+            "What is free is kept for work of class reserved: this wants {asked} GPUs or QPUs "
+            "(of your own organisation's reserved share {own} are idle)."
+        ),
+    ),
     Why.NEXT_CYCLE: (
         "次の計画周期で開始します。",
         "It starts in the next scheduling cycle.",

@@ -44,6 +44,8 @@ _REASONS: Mapping[str, str] = {
     "NU_QUOTA": "AssocGrpBillingMinutes",
     "BORROW_LIMIT": "AssocGrpGRES",
     "KEPT_SHARE": "Resources",
+    "RESERVED_SHARE": "AssocGrpGRES",
+    "KEPT_FOR_RESERVED": "Resources",
     "BACKEND_OFFLINE": "PartitionDown",
     "EXCEEDS_MACHINE": "ReqNodeNotAvail",
     "NOT_ELIGIBLE": "InvalidAccount",

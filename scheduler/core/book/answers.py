@@ -96,7 +96,7 @@ class Answers:
 
     def _at(self, job: Request, machine: int, needs: Resources) -> Request:
         units = max(1, self._halls[self._names[machine]].units_of(needs))
-        shape = self._shapes.of(needs, self._shapes.calls(job.shape))
+        shape = self._shapes.of(needs, self._shapes.calls(job.shape), self._shapes.footing(job.shape))
         return job._replace(machine=machine, shape=shape, units=units)
 
     def _elsewhere(self, job: Request, now_s: int) -> list[str]:

@@ -11,6 +11,8 @@ from hpc_adapters.contract import Resources
 from scheduler.core.book.borrowing import Borrowing
 from scheduler.core.book.borrowing import Size as MachineSize
 from scheduler.core.book.gauges import Gauges, NodePlace, Size
+from scheduler.core.book.guarantees import Footing, GuaranteeOf, Guarantees
+from scheduler.core.book.guarantees import Size as GuaranteeSize
 from scheduler.core.book.leaves import Asker, Leaves
 from scheduler.core.book.seconds import Clock
 from scheduler.core.book.terms import Terms
@@ -33,6 +35,7 @@ class Gate:
         self._leaves, self._shapes, self._halls, self._clock = leaves, shapes, halls, clock
         self._gauges = Gauges(leaves.limited_by)
         self.borrowing = Borrowing([MachineSize(max(1, hall.total), _pieces(hall)) for hall in halls])
+        self.guarantees = Guarantees([GuaranteeSize(max(1, hall.total), hall.units_of(_PIECE) or 1) for hall in halls])
         self._standings: Mapping[UUID, Standing] = {}
         self._wall_s: dict[UUID, int] = {}
         self._counted: dict[int, Size] = {}
@@ -65,6 +68,7 @@ class Gate:
         for (asker, backend), micro_nu in self.spent.items():
             self._gauges.used(self._leaves.of(asker), backend, micro_nu)
         self.borrowing.settle(terms.nominal)
+        self.guarantees.settle(self._guaranteed(terms))
 
     # -- as the engine asks --------------------------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ class Gate:
             return longest
         if self._gauges.longest(line, hall.name, self._shapes.needs(shape).gpus) < 0:
             return -1
-        if self.borrowing.is_limited and not self.borrowing.allows(organisation, machine, self._units(machine, shape)):
+        if not self._shares_allow(organisation, machine, shape):
             return -1
         return min(longest, self._before_walls(organisation))
 
@@ -91,13 +95,17 @@ class Gate:
         size = self._counted[job.number] = self.size(job)
         if job.leaf not in self._leaves.calls:
             self._gauges.count(size, 1)
-            self.borrowing.started(job.number, self._leaves.organisation(job.leaf), job.machine, job.units)
+            organisation = self._leaves.organisation(job.leaf)
+            self.borrowing.started(job.number, organisation, job.machine, job.units)
+            footing = Footing(self._shapes.footing(job.shape))
+            self.guarantees.started(job.number, (organisation, job.machine), job.units, footing)
 
     def ended(self, job: Request) -> None:
         size = self._counted.pop(job.number)
         if job.leaf not in self._leaves.calls:
             self._gauges.count(size, -1)
             self.borrowing.ended(job.number)
+            self.guarantees.ended(job.number)
 
     # -- and the book --------------------------------------------------------------------------------------------------
 
@@ -113,7 +121,12 @@ class Gate:
         if job.leaf in self._leaves.calls:
             return None
         organisation = self._leaves.organisation(job.leaf)
-        return self._gauges.refusal(self.size(job)) or self.borrowing.refusal(organisation, job.machine, job.units)
+        footing = Footing(self._shapes.footing(job.shape))
+        refused = self._gauges.refusal(self.size(job))
+        refused = refused or self.guarantees.refusal((organisation, job.machine), job.units, footing)
+        if refused is not None or footing is Footing.WITHIN:
+            return refused
+        return self.borrowing.refusal(organisation, job.machine, job.units)
 
     def used(self, asker: Asker, backend: str, micro_nu: int) -> None:
         """By what has ended since the terms were read. Its branch is known."""
@@ -135,6 +148,24 @@ class Gate:
     def _units(self, machine: int, shape: int) -> int:
         """As a request counts there."""
         return max(1, self._halls[machine].units_of(self._shapes.needs(shape)))
+
+    def _shares_allow(self, organisation: UUID, machine: int, shape: int) -> bool:
+        """What is guaranteed is no loan."""
+        if not self.borrowing.is_limited and not self.guarantees.is_limited:
+            return self._shapes.footing(shape) != Footing.WITHIN
+        units, footing = self._units(machine, shape), Footing(self._shapes.footing(shape))
+        if not self.guarantees.allows((organisation, machine), units, footing):
+            return False
+        return footing is Footing.WITHIN or self.borrowing.allows(organisation, machine, units)
+
+    def _guaranteed(self, terms: Terms) -> dict[GuaranteeOf, int]:
+        """In GPUs or QPUs of each machine."""
+        machines = {hall.name: machine for machine, hall in enumerate(self._halls)}
+        return {
+            (branch[0], machines[backend]): limits.reserved_units
+            for (branch, backend), limits in terms.limits.items()
+            if limits.reserved_units and len(branch) == 1 and branch[0] is not None and backend in machines
+        }
 
     def _before_walls(self, organisation: UUID) -> int:
         """So long from now on until its organisation may run nothing any more."""

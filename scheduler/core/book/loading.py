@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pricing.model import ServiceClass
+from scheduler.core.book.footing import footing_of, tier_of
 from scheduler.core.book.leaves import Asker, Leaves
 from scheduler.core.book.queued import EPOCH_YEAR
 from scheduler.core.book.queued import Columns as Queue
 from scheduler.core.book.seconds import Clock
 from scheduler.core.columns import Columns
 from scheduler.core.hall import Hall
-from scheduler.core.request import STANDARD
 from scheduler.core.shapes import Shapes
 
 _MICRO = 1_000_000
@@ -29,12 +29,14 @@ class Tables:
         self._queue = queue
         kinds = queue.shapes
         self._backend = np.array([each.backend for each in kinds], dtype=object)
-        self._shape = np.array([shapes.of(each.needs) for each in kinds], dtype=np.int64)
+        self._shape = np.array(
+            [shapes.of(each.needs, footing=footing_of(each.service_class)) for each in kinds], dtype=np.int64
+        )
         self._units = np.array(
             [max(1, halls[each.backend].units_of(each.needs)) if each.backend in halls else 0 for each in kinds],
             dtype=np.int64,
         )
-        self._tier = np.array([STANDARD + (each.service_class is ServiceClass.SPOT) for each in kinds], dtype=np.int64)
+        self._tier = np.array([tier_of(footing_of(each.service_class)) for each in kinds], dtype=np.int64)
         self._hurried = np.array([each.service_class is ServiceClass.INTERACTIVE for each in kinds], dtype=np.int64)
         self._nodes = np.array(
             [

@@ -13,6 +13,7 @@ from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
 from scheduler.core.book.answers import Answers
 from scheduler.core.book.figures import Figures
+from scheduler.core.book.footing import footing, footing_of, tier_of
 from scheduler.core.book.gate import Gate
 from scheduler.core.book.leaves import Asker, Leaves
 from scheduler.core.book.loading import Tables
@@ -26,7 +27,7 @@ from scheduler.core.branches import Branch
 from scheduler.core.engine import Machine, Ran
 from scheduler.core.hall import Booking, Hall
 from scheduler.core.orders.kyoyo import Kyoyo
-from scheduler.core.request import STANDARD, Request
+from scheduler.core.request import Request
 from scheduler.core.shapes import Shapes
 from scheduler.core.snapshot import Holding, Inside, Policy, Pool, Waiting
 from scheduler.core.supposing import Supposing
@@ -39,7 +40,6 @@ _MILLI: Final = 1000
 _MICRO: Final = 1_000_000
 _LN2_MILLI: Final = 693
 _DAY_H: Final = 24
-_SPARE_TIER: Final = STANDARD + 1
 
 
 class World:
@@ -152,7 +152,9 @@ class World:
 
     def _may_load(self, shape: QueuedShape) -> bool:
         hall = self.halls.get(shape.backend)
-        return hall is not None and hall.fits_ever(self._shapes.of(shape.needs))
+        return hall is not None and hall.fits_ever(
+            self._shapes.of(shape.needs, footing=footing_of(shape.service_class))
+        )
 
     def left(self, number: int) -> None:
         if number in self.engine.waiting:
@@ -345,7 +347,7 @@ class World:
         sent_s = None if held.sent_at is None else self._clock.second(held.sent_at)
         self.halls[held.backend].held(
             number,
-            self._shapes.of(held.needs, held.calls),
+            self._shapes.of(held.needs, held.calls, footing(held)),
             until_s,
             accepted=is_counted,
             started=held.started,
@@ -367,8 +369,8 @@ class World:
             max(0, limit_s),
             submitted_s,
             self._machine[job.backend],
-            self._shapes.of(job.needs, job.calls),
-            _tier(job),
+            self._shapes.of(job.needs, job.calls, footing(job)),
+            tier_of(footing(job)),
         )
 
     def _leaf(self, asker: Asker) -> int | None:
@@ -401,11 +403,6 @@ def _order(leaves: Leaves, rooms: Sequence[Hall], now_s: int, owed: Mapping[UUID
     for organisation, top in leaves.organisations().items():
         order.owes(top, owed.get(organisation, 0))
     return order
-
-
-def _tier(job: Waiting | Holding) -> int:
-    """Spare work waits for all other; not so its calls: the GPUs of the job that made them are held and charged."""
-    return _SPARE_TIER if job.service_class is ServiceClass.SPOT and not job.is_call else STANDARD
 
 
 def askers_of(queued: Queued) -> set[Asker]:

@@ -21,7 +21,7 @@ from scheduler.core.orders.entitlement import Debts, Entitlements, Whole, whole_
 from scheduler.core.orders.order import Ahead, Least, Order, Turn
 from scheduler.core.orders.yardstick import Yardstick
 from scheduler.core.pool import Room
-from scheduler.core.request import STANDARD, Request
+from scheduler.core.request import PROMISED, STANDARD, Request
 from scheduler.core.tree import Tree
 
 _MICRO: Final = 1000
@@ -69,6 +69,7 @@ class Kyoyo(Order):
         pieces = singles or [1] * len(sizes)
         self._elders = [Elders(max(one, units // _WIDE)) for (units, _), one in zip(sizes, pieces, strict=True)]
         self._yardsticks = [Yardstick(units) for units, _ in sizes]
+        self._promised: list[dict[int, Request]] = [{} for _ in sizes]
         self._due_s = [-1 for _ in sizes]
         """What was submitted until then is due. It never falls: once due, always due."""
         self._common = min(math.lcm(*(weight for weight in tree.weights if weight)), _FINE)
@@ -140,14 +141,18 @@ class Kyoyo(Order):
         )
 
     def ahead(self, machine: int, room: Room) -> Iterator[Ahead]:
-        for job in self._elders[machine].until(self._due_s[machine], _DUE_AT_ONCE):
+        promised = self._promised[machine]
+        for job in sorted(promised.values(), key=lambda job: (job.submitted_s, job.number)):
             yield Ahead(job, keeps=True)
+        for job in self._elders[machine].until(self._due_s[machine], _DUE_AT_ONCE):
+            if job.number not in promised:
+                yield Ahead(job, keeps=True)
         if room.free * _WIDE <= room.total:
             return
         for job in self._elders[machine].wide():
             if room.free * _WIDE <= room.total:
                 return
-            if self._lead(self.group(job.leaf)) <= 0:
+            if self._lead(self.group(job.leaf)) <= 0 and job.tier > PROMISED:
                 yield Ahead(job, keeps=False)
 
     def least(self) -> Least:
@@ -222,6 +227,7 @@ class Kyoyo(Order):
 
     def arrived(self, job: Request) -> None:
         self._ask(job.machine, job.leaf, job.units)
+        self._promise(job)
         if _ages(job):
             self._elders[job.machine].add(job)
             self._yardsticks[job.machine].arrived(job)
@@ -231,18 +237,22 @@ class Kyoyo(Order):
         np.add.at(units, jobs.leaf, jobs.units)
         for leaf in np.flatnonzero(units).tolist():
             self._ask(jobs.machine, leaf, units.item(leaf))
+        for job in jobs.requests(np.flatnonzero(jobs.tier <= PROMISED)):
+            self._promise(job)
         rows = by_age(jobs)
         self._elders[jobs.machine].load(jobs, rows)
         self._yardsticks[jobs.machine].load(jobs, rows)
 
     def left(self, job: Request) -> None:
         self._ask(job.machine, job.leaf, -job.units)
+        self._promised[job.machine].pop(job.number, None)
         if _ages(job):
             self._elders[job.machine].remove(job)
             self._yardsticks[job.machine].left(job)
 
     def started(self, job: Request, now_s: int) -> None:
         self._hold(job)
+        self._promised[job.machine].pop(job.number, None)
         if _ages(job):
             self._elders[job.machine].remove(job)
             self._yardsticks[job.machine].started(job, now_s)
@@ -250,9 +260,14 @@ class Kyoyo(Order):
     def returned(self, job: Request, now_s: int) -> None:
         del now_s
         self._hold(job)
+        self._promise(job)
         if _ages(job):
             self._elders[job.machine].add(job)
             self._yardsticks[job.machine].returned(job)
+
+    def _promise(self, job: Request) -> None:
+        if job.tier <= PROMISED:
+            self._promised[job.machine][job.number] = job
 
     def ended(self, job: Request, now_s: int) -> None:
         self._ask(job.machine, job.leaf, -job.units)

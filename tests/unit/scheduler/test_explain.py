@@ -43,6 +43,7 @@ FACTS = {
     "max": 4,
     "held": 3.5,
     "nominal": 2.67,
+    "own": 2.0,
     "backend": "h200",
     "code": "declaration-expired",
 }

@@ -162,6 +162,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.BudgetExceeded: HTTPStatus.PAYMENT_REQUIRED,
     pricing.BudgetWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.MoreThanDeliverable: HTTPStatus.CONFLICT,
+    pricing.NothingSoldOfIt: HTTPStatus.UNPROCESSABLE_ENTITY,
     # prices and money that an operator enters
     pricing.AmountNotPositive: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.GrantExpired: HTTPStatus.UNPROCESSABLE_ENTITY,

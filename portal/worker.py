@@ -28,7 +28,7 @@ from portal.serve import when_supervisor_dies
 from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import keeping
 from portal.supervise import stop_on_signals
-from pricing.loops import expire, watch
+from pricing.loops import expire, notices, watch
 from scheduler.loops import cancel, devices, dispatch, elastic, forgetting, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 from scheduler.loops.deps import Settings as SchedulerSettings
@@ -46,6 +46,7 @@ FORECAST_S = 30
 KEEP_RUNS_DAYS = 90
 FORGET_S = 3_600
 ELASTIC_S = 60.0
+NOTICES_S = 600.0
 
 
 def loops(
@@ -102,6 +103,7 @@ def loops(
         Loop("capacity", metering(capacity), every_s=10.0),
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
+        Loop("notices", lambda lease, now: notices.tick(pool, lease, now), every_s=NOTICES_S),
         *_wanted(Loop("forecasting", scheduling(Foresight()), every_s=float(forecast_every_s))),
         *_keeping(sites or {}, pool, every_s=site_sync_s),
     )

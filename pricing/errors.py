@@ -119,6 +119,12 @@ class BudgetWrong(Refusal):
     code: ClassVar[str] = "budget-wrong"
 
 
+class NothingSoldOfIt(Refusal):
+    """No offering has this resource type and a price for this component. Facts: resource_type, component."""
+
+    code: ClassVar[str] = "nothing-sold-of-it"
+
+
 class MoreThanDeliverable(Refusal):
     """The machines could not give all that would then be paid for. Facts: amount_yen, left_yen, until."""
 

@@ -58,10 +58,6 @@ class Value(In):
     reason: Annotated[Word, Field(min_length=1, max_length=500)]
 
 
-class Grant(Value):
-    expires_at: AwareDatetime
-
-
 class BalanceAfter(Out):
     available_yen: Yen
 
@@ -118,25 +114,6 @@ async def create_organisation(caller: Operator, new: NewOrganisation) -> Created
                 now=caller.now,
             )
     return CreatedOrganisation(**_facts(made), owner_id=owner_id)
-
-
-@router.post("/{organisation_id}/grants", status_code=HTTPStatus.CREATED)
-async def issue_grant(caller: Operator, organisation_id: UUID, new: Grant, key: IdempotencyKey) -> BalanceAfter:
-    """Free value from the subsidy, until it expires."""
-    async with caller.transaction() as conn:
-        await accounts.organisation(conn, organisation_id)
-        await pricing.issue_grant(
-            conn,
-            grant_id=_id_of("grant", organisation_id, key),
-            organisation_id=organisation_id,
-            amount_micro_yen=micro(new.amount_yen),
-            expires_at=new.expires_at,
-            reason=new.reason,
-            actor=caller.principal.person_id,
-            now=caller.now,
-        )
-        after = await pricing.balance(conn, organisation_id, now=caller.now)
-    return BalanceAfter(available_yen=yen_text(after.available_micro_yen))
 
 
 @router.post("/{organisation_id}/payments", status_code=HTTPStatus.CREATED)

@@ -24,6 +24,7 @@ from portal.api import (
     shares,
     tokens,
     transfers,
+    wallets,
 )
 from portal.api.wire import PROBLEMS
 
@@ -33,7 +34,8 @@ API = "/api/v1"
 def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
-    own = (me, offerings, devices, jobs, calls, output, data, transfers, reservations, money, tokens, secrets, shares)
+    work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
+    own = (me, *work, money, wallets, tokens, secrets, shares)
     for part in (*own, members, organisations, operations, proposals, elastic, kpi):
         router.include_router(part.router)
     return router

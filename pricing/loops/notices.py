@@ -20,7 +20,7 @@ async def tick(pool: Pool, lease: Lease | None, now: datetime) -> int:
     """Look at every wallet, one per transaction; how many notices were given."""
     given = 0
     async with transaction(pool, lease=lease) as conn:
-        wallets = await service.wallets(conn)
+        wallets = await service.wallet_owners(conn)
     for organisation_id in wallets:
         async with transaction(pool, lease=lease) as conn:
             given += await service.give_notice(conn, organisation_id, now=now)

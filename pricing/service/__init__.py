@@ -29,6 +29,7 @@ from pricing.service.closing import (
     preview,
     state_of,
 )
+from pricing.service.budgets import budgets_of, set_budget
 from pricing.service.documents import (
     books,
     charges_by_attempt,
@@ -40,6 +41,7 @@ from pricing.service.documents import (
     waiting,
 )
 from pricing.service.issued import annex, document, documents, issue_receipt
+from pricing.service.granting import propose_grant
 from pricing.service.jobs import (
     admission,
     billing_of,
@@ -51,6 +53,15 @@ from pricing.service.jobs import (
     quote_phases,
     settled_among,
     wallet_lock,
+)
+from pricing.service.outlook import (
+    give_notice,
+    may_issue,
+    notices,
+    outlook_of,
+    prepaid_balance,
+    set_deliverable,
+    wallet_owners,
 )
 from pricing.service.pricebook import (
     policy_history,
@@ -82,6 +93,7 @@ __all__ = [
     "begin_close",
     "billing_of",
     "books",
+    "budgets_of",
     "charges_by_attempt",
     "charges_by_job",
     "close_attempt",
@@ -96,11 +108,14 @@ __all__ = [
     "expire_lots",
     "findings",
     "finish_close",
+    "give_notice",
     "issue_grant",
     "issue_receipt",
     "mark_ended",
     "market_references",
+    "may_issue",
     "months",
+    "notices",
     "offering",
     "offerings",
     "open_attempt",
@@ -108,10 +123,12 @@ __all__ = [
     "open_credit_line",
     "open_wallet",
     "organisations_with_expired_lots",
+    "outlook_of",
     "pay_back",
     "place_hold",
     "place_holds",
     "policy_history",
+    "prepaid_balance",
     "preview",
     "price_history",
     "price_version",
@@ -121,6 +138,7 @@ __all__ = [
     "proposal",
     "proposals",
     "propose",
+    "propose_grant",
     "propose_policy",
     "propose_prices",
     "propose_promotion",
@@ -137,6 +155,8 @@ __all__ = [
     "require_within",
     "resource_types",
     "retire_offering",
+    "set_budget",
+    "set_deliverable",
     "settled_among",
     "state_of",
     "statement",
@@ -144,4 +164,5 @@ __all__ = [
     "waiting",
     "waive_parked",
     "wallet_lock",
+    "wallet_owners",
 ]

@@ -46,7 +46,7 @@ async def set_budget(conn: Conn, budget: Budget, *, lifted: bool = False) -> Non
         )
 
 
-async def budgets(conn: Conn, organisation_id: UUID, *, now: datetime) -> Sequence[Spent]:
+async def budgets_of(conn: Conn, organisation_id: UUID, *, now: datetime) -> Sequence[Spent]:
     """The limits in force, and what of each is gone."""
     return await store.spent(conn, await store.budgets(conn, organisation_id), now=now)
 

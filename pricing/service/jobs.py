@@ -11,7 +11,8 @@ from infra.db.connection import Conn
 from pricing.errors import HoldClosed, InsufficientFunds, LedgerConflict
 from pricing.ledger import balances, templates
 from pricing.model import Admission, BillableAttempt, Quote, QuotePhase
-from pricing.store import holds
+from pricing.service.budgets import require_within
+from pricing.store import holds, wallets
 from pricing.store import jobs as store
 from pricing.store import ledger as ledger_store
 from pricing.units import yen_text
@@ -33,7 +34,7 @@ def wallet_lock(organisation_id: UUID) -> Look:
 
 def purse_looks(organisation_id: UUID, job_id: UUID) -> Sequence[Look]:
     """What place_holds() of one job is going to ask, once it has the wallet's lock."""
-    return store.quotes_look([job_id]), ledger_store.lots_look(organisation_id)
+    return store.quotes_look([job_id]), ledger_store.lots_look(organisation_id), wallets.budgets_look(organisation_id)
 
 
 async def place_hold(conn: Conn, *, quote: Quote, now: datetime) -> None:
@@ -47,7 +48,8 @@ async def place_holds(
     """Store the quotes of one organisation's jobs and set their ceilings aside, all or none, under the wallet's lock.
 
     attempts: the first of these jobs, opened as by open_attempts().
-    Again with the same quote: nothing happens. NoWallet, InsufficientFunds; LedgerConflict: another quote of the job.
+    Again with the same quote: nothing happens. NoWallet, InsufficientFunds, BudgetExceeded;
+    LedgerConflict: another quote of the job.
     """
     await ledger_store.lock_wallet(conn, quotes[0].organisation_id)
     known = await store.quotes_of(conn, [quote.job_id for quote in quotes])
@@ -55,6 +57,8 @@ async def place_holds(
         if known.get(quote.job_id, quote) != quote:
             raise LedgerConflict(f"job {quote.job_id} has another quote")
     new = [quote for quote in quotes if quote.job_id not in known]
+    if new:
+        await _require_within_limits(conn, new, attempts, now)
     claims = await _claims(conn, new, now) if new else []
     held = [
         templates.hold(organisation_id=quote.organisation_id, job_id=quote.job_id, parts=parts, at=quote.quoted_at)
@@ -63,6 +67,21 @@ async def place_holds(
     ]
     opened = await holds.open_jobs(conn, new, held, attempts, now=now)
     await _require_open(conn, attempts, opened, fresh={quote.job_id for quote in new})
+
+
+async def _require_within_limits(
+    conn: Conn, quotes: Sequence[Quote], attempts: Sequence[BillableAttempt], now: datetime
+) -> None:
+    """Jobs of one request are one member's, in one project."""
+    if attempts:
+        await require_within(
+            conn,
+            attempts[0].organisation_id,
+            project_id=attempts[0].project_id,
+            person_id=attempts[0].person_id,
+            needed_micro_yen=sum(quote.ceiling_micro_yen for quote in quotes),
+            now=now,
+        )
 
 
 async def _claims(conn: Conn, quotes: Sequence[Quote], now: datetime) -> list[tuple[balances.Part, ...]]:

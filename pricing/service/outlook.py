@@ -9,14 +9,14 @@ from infra.db.connection import Conn
 from pricing import burn, issuance, prepaid, thresholds
 from pricing.burn import Outlook
 from pricing.days import day_of, midnight
-from pricing.errors import NoWallet
+from pricing.errors import NothingSoldOfIt, NoWallet
 from pricing.issuance import Issuance
 from pricing.prepaid import PrepaidBalance
 from pricing.store import wallets as store
 from pricing.thresholds import Notice
 
 
-async def outlook(conn: Conn, organisation_id: UUID, *, now: datetime) -> Outlook:
+async def outlook_of(conn: Conn, organisation_id: UUID, *, now: datetime) -> Outlook:
     """How fast the wallet empties, and when it will be empty. NoWallet."""
     opened = await store.opened_at(conn, organisation_id)
     if opened is None:
@@ -47,7 +47,7 @@ async def notices(conn: Conn, organisation_id: UUID, *, limit: int = 50) -> list
     return await store.notices(conn, organisation_id, limit=limit)
 
 
-async def wallets(conn: Conn) -> list[UUID]:
+async def wallet_owners(conn: Conn) -> list[UUID]:
     """All organisations with a wallet."""
     return await store.wallets(conn)
 
@@ -83,7 +83,10 @@ async def set_deliverable(
     actor: UUID,
     now: datetime,
 ) -> Issuance:
-    """Say what the machines of a resource type can give in an hour from now on; what follows. Again: nothing more."""
+    """Say what the machines of a resource type can give in an hour from now on; what follows. Again: nothing more.
+
+    NothingSoldOfIt: what has no price has no value to be delivered.
+    """
     await store.add_deliverable(
         conn,
         deliverable_id=deliverable_id,
@@ -94,4 +97,7 @@ async def set_deliverable(
         decided_by=actor,
         now=now,
     )
+    sold = {(each.resource_type, each.component) for each in await store.deliverable(conn, now=now)}
+    if (resource_type, component) not in sold:
+        raise NothingSoldOfIt(resource_type=resource_type, component=component)
     return await may_issue(conn, now=now)

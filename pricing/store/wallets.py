@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
+from infra.db.ahead import Look, rows_of
 from infra.db.connection import Conn
 from pricing.budgets import Budget, BudgetPeriod, Spent
 from pricing.issuance import Deliverable
@@ -38,9 +39,14 @@ async def add_budget(conn: Conn, budget: Budget, *, lifted: bool) -> bool:
     return bool(added)
 
 
+def budgets_look(organisation_id: UUID) -> Look:
+    """What budgets() asks."""
+    return Look(_IN_FORCE, (organisation_id,))
+
+
 async def budgets(conn: Conn, organisation_id: UUID) -> list[Budget]:
     """The limits in force, the organisation's own first."""
-    rows = await conn.fetch(_IN_FORCE, organisation_id)
+    rows = await rows_of(conn, budgets_look(organisation_id))
     found = [Budget(**{**row, "period": BudgetPeriod(row["period"])}) for row in rows if row["limit_yen"] is not None]
     return sorted(found, key=lambda each: (each.project_id is not None, each.person_id is not None, str(each.id)))
 

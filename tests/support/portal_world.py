@@ -34,7 +34,7 @@ from tests.support.database import Database
 from tests.support.market import NOW, Market, an_id, open_market
 
 ALPHA, BETA = "alpha", "beta"
-OPERATOR, OFFICER = "operator", "officer"
+OPERATOR, SECOND, OFFICER = "operator", "second", "officer"
 GHZ = """OPENQASM 3;
 include "stdgates.inc";
 qubit[2] q;
@@ -135,10 +135,18 @@ class World:
             )
 
 
+async def staff_token(world: World, person: UUID) -> str:
+    """For somebody else who works for the house as an operator."""
+    async with transaction(world.database.owner) as conn:
+        scopes = scopes_of([StaffRole.OPERATOR])
+        return await _token(conn, (person, None), scopes, timedelta(days=30), key=("staff", person))
+
+
 PEOPLE: Mapping[str, tuple[UUID, UUID | None, OrgRole | StaffRole]] = {
     ALPHA: (an_id("person"), an_id("organisation", ALPHA), OrgRole.OWNER),
     BETA: (an_id("person", BETA), an_id("organisation", BETA), OrgRole.OWNER),
     OPERATOR: (an_id("person", OPERATOR), None, StaffRole.OPERATOR),
+    SECOND: (an_id("person", SECOND), None, StaffRole.OPERATOR),
     OFFICER: (an_id("person", OFFICER), None, StaffRole.OFFICER),
 }
 
@@ -206,7 +214,7 @@ async def open_world(database: Database, *, live_poll_s: float = 0.05) -> AsyncI
 
 async def _people(conn: Conn, market: Market) -> None:
     await market.add_organisation(BETA)
-    for who in (BETA, OPERATOR, OFFICER):
+    for who in (BETA, OPERATOR, SECOND, OFFICER):
         await accounts.create_person(
             conn,
             actor=None,

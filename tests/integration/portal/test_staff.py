@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.portal.test_submission_refusals import refused
 from tests.support.market import NOW
-from tests.support.portal_world import OFFICER, OPERATOR, World, key, training
+from tests.support.portal_world import OFFICER, OPERATOR, SECOND, World, key, training
 
 API = "/api/v1"
 NEW = {
@@ -27,21 +27,27 @@ async def test_an_operator_brings_a_startup_from_nothing_to_its_first_job(world:
         made = (await operator.post(f"{API}/organisations", json=NEW)).json()
         base = f"{API}/organisations/{made['id']}"
         grant = {"amount_yen": "1000.5", "reason": "採択", "expires_at": (NOW + timedelta(days=90)).isoformat()}
-        granted = await operator.post(f"{base}/grants", json=grant, headers=key("g"))
+        proposed = await operator.post(f"{base}/grants", json=grant, headers=key("g"))
         again = await operator.post(f"{base}/grants", json=grant, headers=key("g"))
+        alone = await operator.post(f"{API}/proposals/{proposed.json()['id']}/approve", json={})
+        async with world.client(SECOND) as second:
+            granted = await second.post(f"{API}/proposals/{proposed.json()['id']}/approve", json={})
         paid = await operator.post(f"{base}/payments", json={"amount_yen": "500", "reason": "振込"}, headers=key("p"))
         credit = await operator.post(f"{base}/credit", json={"amount_yen": "200", "reason": "契約"}, headers=key("c"))
         issued = await operator.post(
             f"{base}/tokens",
             json={"person_id": made["owner_id"], "label": "first", "scopes": ["jobs:read", "jobs:write", "money:read"]},
         )
-    assert [each.status_code for each in (granted, again, paid, credit, issued)] == [201] * 5
-    assert [each.json()["available_yen"] for each in (granted, again, paid, credit)] == [
-        "1000.5",
-        "1000.5",
-        "1500.5",
-        "1700.5",
+    assert [each.status_code for each in (proposed, again, granted, paid, credit, issued)] == [
+        201,
+        201,
+        200,
+        *[201] * 3,
     ]
+    assert again.json() == proposed.json()
+    assert refused(alone) == (403, "own-proposal")
+    assert granted.json()["decision"]["effect"]["available_yen"] == "1000.5"
+    assert [each.json()["available_yen"] for each in (paid, credit)] == ["1500.5", "1700.5"]
     async with world.client(issued.json()["token"]) as http:
         job = await http.post(f"{API}/jobs", json=training(), headers=key())
         balance = (await http.get(f"{API}/balance")).json()

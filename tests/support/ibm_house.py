@@ -16,6 +16,7 @@ from hpc_adapters.quantum.ibm_runtime.adapter import IbmBackend
 from hpc_adapters.quantum.ibm_runtime.checks import tag_of
 from hpc_adapters.quantum.ibm_runtime.settings import IbmSettings
 from infra.clock import new_id, utc_now
+from tests.support.forked import python_with
 from tests.support.ibm_stub import API_KEY, CRN, IbmWorld
 
 BELL = b"""OPENQASM 3.0;
@@ -41,6 +42,7 @@ class IbmHarness(FaultyHarness):
             name="ibm",
             device="ibm_kyoyo",
             credentials_file=credentials,
+            python=python_with("qiskit_ibm_runtime"),
             slots=2,
             api_url=self.world.url,
             iam_url=self.world.url,

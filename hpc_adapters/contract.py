@@ -371,6 +371,10 @@ class Capacity:
     total: Resources
     free: Resources
     online: bool = True
+    free_gpus: tuple[int, ...] = ()
+    """Of each node that works the GPUs that are free, most first; empty: it does not tell of its nodes."""
+    node_gpus: int = 0
+    """GPUs of its largest node, where it tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,6 +398,8 @@ class Capabilities:
     """Jobs run as their owner's own user of the site: a request without `identity` is `Rejected('no-identity')`."""
     look_ahead: int = 0
     """So many attempts may wait in the backend's own queue, so that it never idles between two of our cycles."""
+    domestic: bool = False
+    """It stands in Japan, as its settings say; nothing said is no. Of a quantum device its own word counts instead."""
 
 
 @dataclass(frozen=True, slots=True)

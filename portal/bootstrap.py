@@ -137,6 +137,7 @@ def _local(name: str, machine: LocalMachine, root: Path, settings: Settings) -> 
         total=Resources(gpus=machine.gpus, cpus=machine.cpus, memory_mb=machine.memory_mb),
         clock=utc_now,
         software=[folder for word in machine.software for folder in _software(word)],
+        domestic=machine.domestic,
     )
     if settings.is_production and backend.capabilities().isolation is Isolation.SINGLE_TENANT:
         raise SettingsWrong(
@@ -267,7 +268,7 @@ def _simulated(name: str, machine: SimulatedCluster, settings: Settings) -> Back
     if settings.is_production:
         raise SettingsWrong(f"backend {name}: a simulated cluster runs nothing, and production must not pretend")
     total = Resources(gpus=machine.gpus, cpus=machine.cpus, memory_mb=machine.memory_mb, qpus=machine.qpus)
-    return SimulatedBackend(name=name, total=total, seed=machine.seed, clock=utc_now)
+    return SimulatedBackend(name=name, total=total, seed=machine.seed, clock=utc_now, domestic=machine.domestic)
 
 
 @asynccontextmanager

@@ -48,6 +48,8 @@ class LocalMachine(BaseModel):
     cpus: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     memory_mb: int = Field(default_factory=lambda: psutil.virtual_memory().total // _MEGABYTE // 2, ge=64)
     software: tuple[str, ...] = ("python",)
+    domestic: bool = False
+    """It stands in Japan: it may run jobs whose data must not leave the country. So of every machine below."""
     root: Path | None = None
     """Where its jobs live; default: backends/<name> in the data folder."""
 
@@ -110,6 +112,7 @@ class SimulatedCluster(BaseModel):
     memory_mb: int = Field(default=262_144, ge=64)
     qpus: int = Field(default=0, ge=0)
     seed: int = 0
+    domestic: bool = False
 
 
 class SlurmImages(BaseModel):
@@ -135,6 +138,7 @@ class SlurmSite(BaseModel):
     folder: Path
     service_user: str = "kyoyo"
     partition: str = "main"
+    domestic: bool = False
     gpu_type: str | None = None
     gpu_types: frozenset[str] = frozenset()
     qpu_gres: str | None = None
@@ -190,6 +194,7 @@ class PbsSite(BaseModel):
     select: str = "{nodes}:ncpus={cpus}:ngpus={gpus}:mem={memory_mb}mb"
     project_option: Literal["-P", "-A"] = "-P"
     gpus_per_node: int = Field(default=0, ge=0)
+    domestic: bool = False
     chunk_label: tuple[str, str] | None = None
     look_ahead: int = Field(default=2, ge=0)
     max_walltime_s: int | None = Field(default=None, ge=1)

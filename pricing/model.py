@@ -317,6 +317,17 @@ class QuotePhase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteCandidate:
+    """What a job costs on one of the offerings on which it may run, at the price version that is frozen for that."""
+
+    offering_id: str
+    price_version_id: UUID
+    ceiling_micro_yen: int
+    expected_micro_yen: int
+    lines: tuple[QuoteLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """What is promised at submission: the job is never charged more than its ceiling, at this price version."""
 
@@ -336,6 +347,8 @@ class Quote:
     """What it costs at least if it runs to its end; None: as is expected."""
     basis: Mapping[str, object] = field(default_factory=dict)
     """What the amounts rest on, as JSON: of a circuit source, low_us, expected_us, high_us, cap_us, calibration_id."""
+    candidates: tuple[QuoteCandidate, ...] = ()
+    """Of a job that may run on one of several offerings, the cheapest first: its ceiling is that of the dearest."""
 
     @property
     def price_versions(self) -> Mapping[str, UUID]:
@@ -343,6 +356,7 @@ class Quote:
         return {
             self.offering_id: self.price_version_id,
             **{each.offering_id: each.price_version_id for each in self.phases},
+            **{each.offering_id: each.price_version_id for each in self.candidates},
         }
 
     @property

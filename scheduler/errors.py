@@ -213,6 +213,26 @@ class NotAtThisSite(Refusal):
     code: ClassVar[str] = "not-at-this-site"
 
 
+class BadPlacement(Refusal):
+    """Several offerings cannot be asked for like this. Facts: problem ('location', 'two_ways', 'too_many',
+    'session', 'qpu', 'reservation', 'phases').
+    """
+
+    code: ClassVar[str] = "bad-placement"
+
+
+class NoPlaceFits(Refusal):
+    """No offering can take it. Facts: offerings (each with the code of its refusal)."""
+
+    code: ClassVar[str] = "no-place-fits"
+
+
+class NotDomestic(Refusal):
+    """Its data must stay in Japan, and nobody knows this machine to stand there. Facts: machine (offering or backend)."""
+
+    code: ClassVar[str] = "not-domestic"
+
+
 class InteractiveTooLong(Refusal):
     """An interactive job goes before others, and so is short. Facts: requested_s, limit_s."""
 

@@ -19,7 +19,8 @@ from infra.refusal import Refusal
 from scheduler import submission
 from scheduler.core.model import MAIN, JobKind
 from scheduler.core.phases import MAX_PHASES, Asked, NoSuchPhase, Repeat, Step, count_of, unfolded
-from scheduler.errors import BadPhase, BadSession, ScriptTooLarge, TooManyPhases
+from scheduler.core.placement import JAPAN
+from scheduler.errors import BadPhase, BadPlacement, BadSession, ScriptTooLarge, TooManyPhases
 from scheduler.files import checked_files
 from scheduler.options import check_dependencies, in_range, shown
 from scheduler.submission import Submission
@@ -77,6 +78,7 @@ def checked(request: Submission) -> Submission:
         raise BadPhase(phase="", problem="array")
     if request.session is not None or request.session_job is not None or request.qpu is not None:
         raise BadSession(problem="session_kind")
+    _check_places(request)
     check_dependencies(request.dependencies)
     _check_shape(request)
     clean = replace(
@@ -114,6 +116,15 @@ def _told(each: PhaseWish) -> Mapping[str, Any]:
 
 def _asked(phases: Sequence[PhaseWish]) -> list[Asked]:
     return [Asked(each.name, each.takes) for each in phases]
+
+
+def _check_places(request: Hybrid) -> None:
+    """Each phase has one offering: what is promised of it would else be of two machines at once."""
+    if request.data_location not in {None, JAPAN}:
+        raise BadPlacement(problem="location")
+    every = (request, *(each.request for each in request.phases))
+    if any(each.alternatives or each.anywhere for each in every):
+        raise BadPlacement(problem="phases")
 
 
 def _check_shape(request: Hybrid) -> None:

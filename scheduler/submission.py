@@ -16,10 +16,12 @@ from hpc_adapters.programs import Format, ProgramRefused, format_of, work_of
 from pricing.model import ServiceClass
 from pricing.units import yen_text
 from scheduler.core.model import JobKind
+from scheduler.core.placement import JAPAN
 from scheduler.errors import (
     ArgumentsNotOffered,
     AttemptsOutOfRange,
     BadArgument,
+    BadPlacement,
     BadSession,
     BadVariable,
     CostCapNotPositive,
@@ -59,6 +61,8 @@ MAX_VARIABLES = 256
 MAX_VALUE_CHARACTERS = 4_096
 MAX_KEY_CHARACTERS = 255
 MAX_ATTEMPTS = 10
+MAX_CANDIDATES = 8
+"""Offerings of one job."""
 MAX_SECRETS = 24
 """Each of 32 KiB at most, together within SECRETS_BYTES: what every machine takes."""
 MAX_CALLS = 10_000
@@ -150,6 +154,12 @@ class Submission:
     """Of a batch or training job: what it may call while it runs."""
     shorten: bool = False
     """In a reservation: its walltime may be cut to what that has left."""
+    alternatives: Sequence[str] = ()
+    """Offerings on which it may run as well as on `offering_id`."""
+    anywhere: bool = False
+    """On whatever offering fits; none is named."""
+    data_location: str | None = None
+    """'jp': nothing of it leaves Japan. None: wherever its organisation's and project's rules let it run."""
 
     def features(self) -> frozenset[Feature]:
         """What its backend must offer."""
@@ -173,6 +183,7 @@ def checked(request: Submission) -> Submission:
     if clean.kind is JobKind.QUANTUM:
         _check_circuit(clean)
         clean = clean if clean.session is not None else _measured(clean)
+    clean = _with_places(clean)
     _check_arguments(clean.arguments)
     _check_environment(clean.environment, clean.secrets)
     _check_together(clean)
@@ -237,6 +248,9 @@ def options_told(request: Submission) -> dict[str, Any]:
         "elements": None if request.elements == 1 else request.elements,
         "session_job": request.session_job,
         "shorten": request.shorten or None,
+        "alternatives": sorted(request.alternatives),
+        "anywhere": request.anywhere or None,
+        "data_location": request.data_location,
         "qpu": None if request.qpu is None else _told_of(request.qpu),
         "array": None if request.array is None else [sorted(request.array.indices), request.array.max_running],
     }
@@ -327,6 +341,27 @@ def _check_qpu(request: Submission) -> None:
     in_range("qpu.call_s", wish.call_s, 1, MAX_CALL_S)
     in_range("qpu.elements", wish.elements, 1, MAX_ELEMENTS)
     in_range("qpu.wait_s", wish.wait_s, 1, MAX_IDLE_S)
+
+
+def _with_places(request: Submission) -> Submission:
+    """Each offering once. BadPlacement."""
+    if request.data_location not in {None, JAPAN}:
+        raise BadPlacement(problem="location")
+    named = tuple(dict.fromkeys(each for each in request.alternatives if each != request.offering_id))
+    problems = {
+        "two_ways": request.anywhere and bool(request.offering_id or named),
+        "too_many": len(named) >= MAX_CANDIDATES,
+    }
+    if request.anywhere or named:
+        problems |= {
+            "session": request.session is not None or request.session_job is not None,
+            "qpu": request.qpu is not None,
+            "reservation": request.placement.reservation is not None,
+        }
+    for problem, is_so in problems.items():
+        if is_so:
+            raise BadPlacement(problem=problem)
+    return replace(request, alternatives=named)
 
 
 def _measured(request: Submission) -> Submission:

@@ -110,6 +110,8 @@ class JobView:
     reason: str | None
     cancel_requested_at: datetime | None
     waiting: WaitingView | None
+    data_location: str | None = None
+    """'jp': nothing of it leaves Japan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,7 @@ class LocalBackend(LocalFiles):
         software: Sequence[Path] = (),
         limits: Limits | None = None,
         sandbox: str | None = None,
+        domestic: bool = False,
     ) -> None:
         """`software`: what jobs may read besides the system's /usr; its `bin` folders lead their PATH.
 
@@ -68,7 +69,7 @@ class LocalBackend(LocalFiles):
         missing = [path for path in software if not path.is_dir()]
         if missing:
             raise ValueError(f"no such folder: {missing}")
-        self._name, self._total, self._clock = name, total, clock
+        self._name, self._total, self._clock, self._domestic = name, total, clock, domestic
         self._software = tuple(software)
         self._limits = limits or Limits()
         self._runs = ConfinedRuns(root, clock=clock, kind=sandbox)
@@ -84,6 +85,7 @@ class LocalBackend(LocalFiles):
             settle_window_s=5.0,
             accounting_lag_s=1.0,
             features=frozenset({Feature.SECRETS, Feature.TORCHRUN, Feature.SIGNAL, Feature.FILES, Feature.CALLS}),
+            domestic=self._domestic,
         )
 
     async def capacity(self) -> Capacity:

@@ -77,6 +77,7 @@ class PbsBackend:
             features=frozenset({Feature.NODES, Feature.SECRETS, Feature.TORCHRUN}),
             needs_identity=True,
             look_ahead=self._settings.look_ahead,
+            domestic=self._settings.domestic,
         )
 
     async def capacity(self) -> Capacity:

@@ -33,6 +33,8 @@ class PbsSettings:
     project_option: str = "-P"
     """The option that takes the account; ABCI 3.0 and PBS Professional: -P, others -A."""
     gpus_per_node: int = 0
+    domestic: bool = False
+    """Its machines and file systems stand in Japan."""
     chunk_label: tuple[str, str] | None = None
     """Resource and value that mark this queue's nodes; None: every node serves it."""
     look_ahead: int = 2

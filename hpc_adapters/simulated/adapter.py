@@ -56,9 +56,10 @@ class SimulatedBackend:
         behave: Callable[[JobRequest], Behaviour] = declared,
         cluster: Cluster | None = None,
         features: frozenset[Feature] = frozenset(),
+        domestic: bool = False,
     ) -> None:
-        """`features`: what it says that it offers; a simulated job is not changed by any."""
-        self.name = name
+        """`features`: what it says that it offers; a simulated job is not changed by any. `domestic` may be changed."""
+        self.name, self.domestic = name, domestic
         self._features = features
         self.cluster = cluster or Cluster(total=total, seed=seed, faults=faults, delays=delays, behave=behave)
         self._clock = clock
@@ -73,6 +74,7 @@ class SimulatedBackend:
             isolation=self._isolation,
             cluster=self.cluster,
             features=self._features,
+            domestic=self.domestic,
         )
 
     def capabilities(self) -> Capabilities:
@@ -85,6 +87,7 @@ class SimulatedBackend:
             settle_window_s=self.cluster.delays.settle_s,
             accounting_lag_s=self.cluster.delays.accounting_lag_s,
             features=self._features,
+            domestic=self.domestic,
         )
 
     async def capacity(self) -> Capacity:

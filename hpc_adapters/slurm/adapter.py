@@ -124,6 +124,7 @@ class SlurmBackend(SlurmFiles):
             },
             needs_identity=True,
             look_ahead=self._settings.look_ahead,
+            domestic=self._settings.domestic,
         )
 
     async def capacity(self) -> Capacity:

@@ -61,6 +61,8 @@ def capacity(found: Sequence[Machine], partitions: Iterable[Partition], *, parti
         total=_sum(machine.total for machine in found),
         free=_sum(machine.free for machine in found) if is_up else Resources(),
         online=is_up and bool(found),
+        free_gpus=tuple(sorted((machine.free.gpus for machine in found if machine.total.gpus), reverse=True)),
+        node_gpus=max((machine.total.gpus for machine in found), default=0),
     )
 
 

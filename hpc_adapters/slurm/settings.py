@@ -56,6 +56,8 @@ class SlurmSettings:
     service_user: str = "kyoyo"
     """The Slurm user that reads: AdminLevel=Operator, an ordinary user of the system."""
     partition: str = "main"
+    domestic: bool = False
+    """Its machines and file systems stand in Japan."""
     gpu_type: str | None = None
     """Ask for GPUs of this type (`gres/gpu:<type>`) unless the job names one; None: of any type."""
     gpu_types: frozenset[str] = frozenset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from hpc_adapters.contract import Circuit
 from hpc_adapters.devices import Devices
@@ -11,28 +12,42 @@ from hpc_adapters.workloads.circuit_refusals import DEVICE_CODES
 from portal.auth.caller import Caller
 from pricing import service as pricing
 from pricing.errors import UnknownOffering
-from pricing.model import ServiceTime
+from pricing.model import OfferingKind, ServiceTime
 from scheduler import service as scheduler
 from scheduler.core.model import JobKind
 from scheduler.errors import DeviceNotFound, RefusedByDevice
-from scheduler.service.submitting import Foreseen
+from scheduler.service.placing import Foreseen, Services
 from scheduler.submission import Submission, checked
 
 _OUR_FAULT = DEVICE_CODES | {"check-failed"}
 """What says nothing of the program."""
 
 
-async def expected(caller: Caller, request: Submission, *, binding: bool) -> Foreseen:
-    """None: as the offering's model says, for nobody told better in time. A refusal is for the caller to raise.
+async def expected(caller: Caller, request: Submission, *, binding: bool) -> Services:
+    """By offering; of one that is not there the offering's model says, for nobody told better in time.
 
     binding: for a submission. There a simulator is not asked, for it follows its model exactly and costs nothing where
     it refuses, and a translation takes seconds; whoever wants to know before asks for an estimate. The refusals of
     `checked()`.
     """
     if request.kind is not JobKind.QUANTUM:
-        return None
+        return {}
     clean = checked(request)
-    name = None if clean.session is not None else await _device(caller, clean.offering_id, real=binding)
+    if clean.session is not None:
+        return {}
+    names = await _sold(caller) if clean.anywhere else (clean.offering_id, *clean.alternatives)
+    told = await asyncio.gather(*(_expected(caller, clean, name, binding=binding) for name in names))
+    return {name: each for name, each in zip(names, told, strict=True) if each is not None}
+
+
+async def _sold(caller: Caller) -> Sequence[str]:
+    """Every offering of quantum devices."""
+    async with caller.transaction() as conn:
+        return [each.id for each in await pricing.sold(conn) if each.kind is OfferingKind.QUANTUM]
+
+
+async def _expected(caller: Caller, clean: Submission, offering_id: str, *, binding: bool) -> Foreseen | None:
+    name = await _device(caller, offering_id, real=binding)
     backend = None if name is None else caller.deps.backends.get(name)
     if name is None or not isinstance(backend, Devices):
         return None

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import Field
 
 from portal.api.callrecord import QpuCallsOut
+from portal.api.candidates import CandidateOut
 from portal.api.wire import Out, Yen, number_text
 from portal.jobphases import PhaseTold, Rest
 from portal.language import Language
@@ -209,6 +210,11 @@ class RestOut(Out):
 class JobDetail(JobOut):
     """A job with its attempts and everything that happened to it, oldest first. `phases`: of a hybrid job."""
 
+    data_location: Annotated[str | None, Field(description="'jp': nothing of it leaves Japan.")]
+    candidates: Annotated[
+        list[CandidateOut],
+        Field(description="Of a job that may run on several, the cheapest first."),
+    ]
     phases: list[PhaseOut]
     rest: RestOut | None
     qpu: Annotated[QpuCallsOut | None, Field(description="Of a job that may call a QPU while it runs.")]

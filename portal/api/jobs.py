@@ -14,6 +14,7 @@ from pydantic import Field
 from hpc_adapters.contract import Capabilities
 from infra.db.connection import Conn
 from portal.api.callrecord import attempts_in, qpu_out
+from portal.api.candidates import candidate_out
 from portal.api.expected import expected
 from portal.api.jobrecord import (
     InputOut,
@@ -38,11 +39,10 @@ from portal.auth.idempotency import IdempotencyKey
 from portal.data import service as data
 from portal.jobphases import phases_of
 from pricing import service as pricing
-from pricing.model import Component, PriceVersion, Quote, QuotePhase
+from pricing.model import Component, PriceVersion, Quote, QuoteCandidate, QuotePhase
 from pricing.units import amount_down, micro, yen_text
 from scheduler import service as scheduler
 from scheduler.core.model import MAIN, State
-from scheduler.errors import RefusedByDevice
 
 router = APIRouter(tags=["jobs"])
 _PAGE = 50
@@ -90,6 +90,15 @@ class EstimatePhase(Out):
     reserved: bool
 
 
+class EstimateCandidate(Out):
+    """One of the offerings on which a job may run, and what it would cost there, without tax."""
+
+    offering: str
+    price_version_id: UUID
+    ceiling_yen: Yen
+    expected_yen: Yen
+
+
 class EstimateOut(Out):
     """`ceiling_yen` is never exceeded. `admissible`: the wallet covers it at this moment. An array: all its tasks."""
 
@@ -105,6 +114,11 @@ class EstimateOut(Out):
     phases: Annotated[
         list[EstimatePhase], Field(description="Of a hybrid job, or of one that calls a QPU; the ceiling is their sum.")
     ]
+    candidates: Annotated[
+        list[EstimateCandidate],
+        Field(description="Of a job that may run on several, the cheapest first; the ceiling is the dearest's."),
+    ]
+    left_out: Annotated[dict[str, str], Field(description="Offerings that cannot take it, and why: a refusal's code.")]
     needed_yen: Annotated[str, Field(description="What would be held: grants without tax, the rest with it.")]
     available_yen: Annotated[str, Field(description="What the wallet could hold now, counted in the same way.")]
     admissible: bool
@@ -118,21 +132,20 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
     Of a circuit its device is asked what it needs; where it does not answer in time, the offering's model is quoted.
     """
     request = spec.submission()
-    service = await expected(caller, request, binding=False)
-    if isinstance(service, RefusedByDevice):
-        raise service
+    services = await expected(caller, request, binding=False)
     async with caller.transaction() as conn:
-        quote, jobs = await scheduler.estimate(
+        estimated = await scheduler.estimate(
             conn,
             principal=caller.principal,
             request=request,
             capabilities=_capabilities(caller),
             ids=(caller.new_id(), caller.new_id()),
             now=caller.now,
-            service=service,
+            services=services,
         )
+        quote, jobs = estimated.quote, estimated.jobs
         admission = await pricing.admission(conn, quote=quote, now=caller.now, jobs=jobs)
-        ids = dict.fromkeys((quote.price_version_id, *(each.price_version_id for each in quote.phases)))
+        ids = dict.fromkeys((quote.price_version_id, *quote.price_versions.values()))
         versions = [await pricing.price_version(conn, each) for each in ids]
     return EstimateOut(
         offering=quote.offering_id,
@@ -153,6 +166,8 @@ async def estimate(caller: JobsWriter, spec: JobSpec) -> EstimateOut:
             for line in quote.lines
         ],
         phases=[_estimate_phase(each) for each in quote.phases],
+        candidates=[_estimate_candidate(each, jobs) for each in quote.candidates],
+        left_out=dict(estimated.left_out),
         needed_yen=yen_text(admission.needed_micro_yen),
         available_yen=yen_text(admission.available_micro_yen),
         admissible=admission.admissible,
@@ -186,6 +201,15 @@ def _worth(qpu_us: int, version: PriceVersion) -> int:
     return amount_down(qpu_us, price_micro_yen=price.price_micro_yen, per_micro=micro(price.per))
 
 
+def _estimate_candidate(quoted: QuoteCandidate, jobs: int) -> EstimateCandidate:
+    return EstimateCandidate(
+        offering=quoted.offering_id,
+        price_version_id=quoted.price_version_id,
+        ceiling_yen=yen_text(jobs * quoted.ceiling_micro_yen),
+        expected_yen=yen_text(jobs * quoted.expected_micro_yen),
+    )
+
+
 def _estimate_phase(quoted: QuotePhase) -> EstimatePhase:
     return EstimatePhase(
         phase=quoted.phase,
@@ -206,7 +230,7 @@ async def submit_job(caller: JobsWriter, spec: JobSpec, key: IdempotencyKey, res
     An array is all of its tasks or none; the answer is the first one's record.
     """
     request = spec.submission()
-    service = await expected(caller, request, binding=True)
+    services = await expected(caller, request, binding=True)
     async with caller.transaction() as conn:
         job, created = await scheduler.submit(
             conn,
@@ -219,7 +243,7 @@ async def submit_job(caller: JobsWriter, spec: JobSpec, key: IdempotencyKey, res
             now=caller.now,
             capabilities=_capabilities(caller),
             freeze=None if caller.deps.data is None else data.freeze,
-            service=service,
+            services=services,
         )
         money = await pricing.charges_by_job(conn, [job.id])
     response.status_code = HTTPStatus.CREATED if created else HTTPStatus.OK
@@ -289,6 +313,8 @@ async def job_detail(conn: Conn, caller: Caller, job_id: UUID) -> JobDetail:
     phases = await phases_of(conn, job_id, by_attempt)
     return JobDetail(
         **job_facts(job, money.get(job_id)),
+        data_location=job.data_location,
+        candidates=[candidate_out(each, job.offering_id) for each in await scheduler.candidates(conn, job_id)],
         phases=[phase_out(each) for each in phases.rows],
         rest=rest_out(phases.rest, caller.language),
         qpu=qpu_out(qpu, by_attempt, caller.language),

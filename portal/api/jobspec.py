@@ -67,7 +67,14 @@ class WorkSpec(In):
 
     name: Annotated[str, Field(max_length=1000, examples=["digits"])]
     kind: JobKind
-    offering: Annotated[Word, Field(examples=["gpu-demo"])]
+    offering: Annotated[
+        Word | Annotated[list[Word], Field(max_length=_MAX_ITEMS)],
+        Field(
+            description="Several: it runs on the one where it starts first, and costs what that costs; the ceiling is "
+            "the dearest one's. At most 8, of a job by itself.",
+            examples=["gpu-demo"],
+        ),
+    ]
     gpus: Annotated[Count, Field(description="Over all nodes.")] = 0
     walltime_s: Annotated[Count, Field(examples=[600])]
     shots: Count = 0
@@ -129,7 +136,8 @@ class WorkSpec(In):
         return Submission(
             name=self.name,
             kind=self.kind,
-            offering_id=self.offering,
+            offering_id="" if not self._offerings() else self._offerings()[0],
+            alternatives=tuple(self._offerings()[1:]),
             body=(text or "").encode("utf-8", "surrogatepass"),
             walltime_s=self.walltime_s,
             max_cost_micro_yen=None if self.max_cost_yen is None else micro(self.max_cost_yen),
@@ -151,6 +159,9 @@ class WorkSpec(In):
             launch=None if self.launch is None else Torchrun(processes_per_node=self.launch.processes_per_node),
             outputs=tuple(self.outputs),
         )
+
+    def _offerings(self) -> list[str]:
+        return [self.offering] if isinstance(self.offering, str) else list(self.offering)
 
     def _placement(self) -> Placement:
         return Placement(
@@ -242,6 +253,14 @@ class JobSpec(WorkSpec):
     """A job to run. A hybrid one has `phases`, one after the other; its own offering and walltime are ignored."""
 
     project: Word = "default"
+    anywhere: Annotated[bool, Field(description="On whatever offering fits; `offering` is then not said.")] = False
+    data_location: Annotated[
+        Word | None,
+        Field(
+            description="'jp': nothing of it leaves Japan. A rule of your organisation or project holds in any case.",
+            examples=["jp"],
+        ),
+    ] = None
     service_class: ServiceClass = ServiceClass.STANDARD
     begin_at: AwareDatetime | None = None
     dependencies: Annotated[list[DependencySpec], Field(max_length=_MAX_ITEMS)] = Field(default_factory=list)
@@ -256,6 +275,8 @@ class JobSpec(WorkSpec):
         """What its phases say need not be said of a hybrid job."""
         if isinstance(told, dict) and told.get("kind") == JobKind.HYBRID.value:
             return {"offering": "", "walltime_s": 1, **told}
+        if isinstance(told, dict) and told.get("anywhere") is True:
+            return {"offering": "", **told}
         return told
 
     def submission(self) -> Submission:
@@ -263,6 +284,8 @@ class JobSpec(WorkSpec):
         whole = replace(
             self.work(),
             project=self.project,
+            anywhere=self.anywhere,
+            data_location=self.data_location,
             service_class=self.service_class,
             begin_at=self.begin_at,
             dependencies=tuple(Dependency(kind=each.kind, job=str(each.job)) for each in self.dependencies),

@@ -18,6 +18,7 @@ from portal.api import (
     operations,
     organisations,
     output,
+    placement,
     proposals,
     reservations,
     secrets,
@@ -35,7 +36,7 @@ def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
     work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
-    own = (me, *work, money, wallets, tokens, secrets, shares)
+    own = (me, *work, money, wallets, tokens, secrets, shares, placement)
     for part in (*own, members, organisations, operations, proposals, elastic, kpi):
         router.include_router(part.router)
     return router

@@ -67,6 +67,7 @@ async def show_job(
         by_attempt = await pricing.charges_by_attempt(conn, shown)
         left = await scheduler.result(conn, job_id)
         phases = await phases_of(conn, job_id, by_attempt)
+        candidates = await scheduler.candidates(conn, job_id)
     result = _result(left)
     return visitor.show(
         "job.html",
@@ -78,6 +79,7 @@ async def show_job(
         attempts=attempts,
         by_attempt=by_attempt,
         phases=phases,
+        candidates=candidates,
         qpu=qpu_out(qpu, by_attempt, caller.language),
         result=result,
         counts=_counts(result),

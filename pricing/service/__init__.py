@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pricing.service.approvals import approve, proposal, proposals, propose, reject
+from pricing.service.budgets import budgets_of, set_budget
 from pricing.service.catalogue import (
     backends,
     converted_prices,
@@ -17,6 +18,7 @@ from pricing.service.catalogue import (
     require_within,
     resource_types,
     retire_offering,
+    sold,
 )
 from pricing.service.closing import (
     begin_close,
@@ -29,7 +31,6 @@ from pricing.service.closing import (
     preview,
     state_of,
 )
-from pricing.service.budgets import budgets_of, set_budget
 from pricing.service.documents import (
     books,
     charges_by_attempt,
@@ -40,16 +41,18 @@ from pricing.service.documents import (
     usage_by_job,
     waiting,
 )
-from pricing.service.issued import annex, document, documents, issue_receipt
 from pricing.service.granting import propose_grant
+from pricing.service.issued import annex, document, documents, issue_receipt
 from pricing.service.jobs import (
     admission,
     billing_of,
+    move_attempt,
     open_attempt,
     open_attempts,
     place_hold,
     place_holds,
     purse_looks,
+    quote_of,
     quote_phases,
     settled_among,
     wallet_lock,
@@ -115,6 +118,7 @@ __all__ = [
     "market_references",
     "may_issue",
     "months",
+    "move_attempt",
     "notices",
     "offering",
     "offerings",
@@ -144,6 +148,7 @@ __all__ = [
     "propose_promotion",
     "purse_looks",
     "quote",
+    "quote_of",
     "quote_phases",
     "receive_payment",
     "record_market_reference",
@@ -158,6 +163,7 @@ __all__ = [
     "set_budget",
     "set_deliverable",
     "settled_among",
+    "sold",
     "state_of",
     "statement",
     "usage_by_job",

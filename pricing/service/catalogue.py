@@ -43,6 +43,11 @@ async def offerings(conn: Conn, *, customer_class: CustomerClass, now: datetime)
     ]
 
 
+async def sold(conn: Conn) -> list[Offering]:
+    """What is on sale, by id, whoever may buy it."""
+    return await store.offerings(conn)
+
+
 async def backends(conn: Conn) -> frozenset[str]:
     """On which machines something is or was sold."""
     return frozenset(each.backend for each in await store.offerings(conn))

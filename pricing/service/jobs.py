@@ -153,6 +153,24 @@ async def _require_open(
             raise LedgerConflict(f"attempt {new.attempt_id} belongs to another job")
 
 
+async def move_attempt(conn: Conn, *, attempt_id: UUID, offering_id: str) -> None:
+    """It will run on another of the offerings that its job was quoted; nothing of it has run. Again: nothing happens.
+
+    LedgerConflict: its job was quoted no such offering, or usage of it is known already: a fault of ours.
+    """
+    known = await store.attempt(conn, attempt_id)
+    quote = None if known is None else await store.quote_of(conn, known.job_id)
+    if known is None or quote is None or offering_id not in quote.price_versions:
+        raise LedgerConflict(f"attempt {attempt_id} was quoted nothing on {offering_id}")
+    if not await store.move_attempt(conn, attempt_id, offering_id):
+        raise LedgerConflict(f"attempt {attempt_id} has ended or run already")
+
+
+async def quote_of(conn: Conn, job_id: UUID) -> Quote | None:
+    """What was promised to a job; None: there is no such job."""
+    return await store.quote_of(conn, job_id)
+
+
 async def quote_phases(conn: Conn, job_id: UUID) -> Sequence[QuotePhase]:
     """The parts of a job's quote, in the order of its phases; none of a job that has none."""
     quote = await store.quote_of(conn, job_id)

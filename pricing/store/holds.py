@@ -13,14 +13,15 @@ from pricing.store import jobs, ledger
 
 _OPENED = f"""WITH {ledger.POSTED}, quote AS (
         INSERT INTO pricing.quote (id, organisation_id, job_id, offering_id, price_version_id, ceiling_micro_yen,
-            expected_micro_yen, tax_rate_bp, lines, quoted_at, low_micro_yen, basis)
+            expected_micro_yen, tax_rate_bp, lines, quoted_at, low_micro_yen, basis, candidates)
         SELECT * FROM unnest($15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::uuid[], $20::bigint[],
-            $21::bigint[], $22::integer[], $23::jsonb[], $24::timestamptz[], $25::bigint[], $26::jsonb[])
+            $21::bigint[], $22::integer[], $23::jsonb[], $24::timestamptz[], $25::bigint[], $26::jsonb[],
+            $27::jsonb[])
     ), hold AS (
         INSERT INTO pricing.hold (job_id, organisation_id, ceiling_micro_yen, opened_at)
         SELECT job, organisation, ceiling, $7
         FROM unnest($17::uuid[], $16::uuid[], $20::bigint[]) AS t (job, organisation, ceiling)
-    ), opened AS ({jobs.add_attempts_sql(27)})
+    ), opened AS ({jobs.add_attempts_sql(28)})
     SELECT ARRAY(SELECT id FROM added) AS posted, ARRAY(SELECT attempt_id FROM opened) AS opened"""  # noqa: S608  ours
 
 
@@ -51,6 +52,7 @@ async def open_jobs(
         [quote.quoted_at for quote in quotes],
         [quote.low_micro_yen for quote in quotes],
         [dict(quote.basis) or None for quote in quotes],
+        [jobs.candidates_told(quote) for quote in quotes],
         *jobs.add_attempts_args(attempts),
     )
     assert row is not None  # of one row

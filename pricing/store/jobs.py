@@ -14,7 +14,7 @@ from infra.db.ahead import Look, Row, rows_of
 from infra.db.connection import Conn
 from pricing.ledger.balances import Part
 from pricing.ledger.templates import Template, transaction_id
-from pricing.model import BillableAttempt, Component, Ending, LotKind, Quote, QuoteLine, QuotePhase
+from pricing.model import BillableAttempt, Component, Ending, LotKind, Quote, QuoteCandidate, QuoteLine, QuotePhase
 
 _ATTEMPT = """SELECT attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at, phase,
     ending::text AS ending, closed_at, last, accounting_final_at, settled_at FROM pricing.billable_attempt"""
@@ -28,7 +28,8 @@ def quotes_look(job_ids: Sequence[UUID]) -> Look:
     """What quotes_of() asks first."""
     return Look(
         """SELECT id, job_id, organisation_id, offering_id, price_version_id, ceiling_micro_yen, expected_micro_yen,
-                  tax_rate_bp, lines, quoted_at, low_micro_yen, basis FROM pricing.quote WHERE job_id = ANY($1)""",
+                  tax_rate_bp, lines, quoted_at, low_micro_yen, basis, candidates
+           FROM pricing.quote WHERE job_id = ANY($1)""",
         (tuple(job_ids),),
     )
 
@@ -55,7 +56,38 @@ async def _phases_of(conn: Conn, job_ids: Sequence[UUID]) -> Mapping[UUID, Seque
 
 
 def _quote(row: Row, phases: Sequence[QuotePhase]) -> Quote:
-    return Quote(**{**row, "lines": _lines(row["lines"]), "basis": row["basis"] or {}, "phases": tuple(phases)})
+    told = {"lines": _lines(row["lines"]), "basis": row["basis"] or {}, "candidates": _candidates(row["candidates"])}
+    return Quote(**{**row, **told, "phases": tuple(phases)})
+
+
+def _candidates(told: Mapping[str, Any] | None) -> tuple[QuoteCandidate, ...]:
+    """The cheapest first."""
+    found = [
+        QuoteCandidate(
+            offering_id=name,
+            price_version_id=UUID(each["price_version_id"]),
+            ceiling_micro_yen=each["ceiling_micro_yen"],
+            expected_micro_yen=each["expected_micro_yen"],
+            lines=_lines(each["lines"]),
+        )
+        for name, each in (told or {}).items()
+    ]
+    return tuple(sorted(found, key=lambda each: (each.ceiling_micro_yen, each.offering_id)))
+
+
+def candidates_told(quote: Quote) -> dict[str, Any] | None:
+    """As they are stored; None: there are none."""
+    if not quote.candidates:
+        return None
+    return {
+        each.offering_id: {
+            "price_version_id": str(each.price_version_id),
+            "ceiling_micro_yen": each.ceiling_micro_yen,
+            "expected_micro_yen": each.expected_micro_yen,
+            "lines": lines_told(each.lines),
+        }
+        for each in quote.candidates
+    }
 
 
 _ORDER = list(Component)
@@ -188,3 +220,15 @@ async def held_parts(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, list[Par
 
 def _attempt(row: Record) -> BillableAttempt:
     return BillableAttempt(**{**row, "ending": Ending(row["ending"]) if row["ending"] else None})
+
+
+async def move_attempt(conn: Conn, attempt_id: UUID, offering_id: str) -> bool:
+    """False: it has ended, or usage of it is known."""
+    done = await conn.execute(
+        """UPDATE pricing.billable_attempt SET offering_id = $2
+           WHERE attempt_id = $1 AND ending IS NULL AND accounting_final_at IS NULL AND NOT EXISTS (
+               SELECT FROM pricing.billable_usage u WHERE u.attempt_id = billable_attempt.attempt_id)""",
+        attempt_id,
+        offering_id,
+    )
+    return str(done) == "UPDATE 1"

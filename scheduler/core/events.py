@@ -21,6 +21,22 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """It waits for another of the offerings on which its job may run. nu: its full size there.
+
+    rule: a word of core.placement.Rule; others: so many more could have taken it; instead_of: where it waited before.
+    """
+
+    at: datetime
+    offering: str
+    backend: str
+    nu: float
+    rule: str
+    others: int = 0
+    instead_of: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatched:
     """We are about to hand it to the backend."""
 
@@ -148,6 +164,7 @@ class SeenMissing:
 
 Event: TypeAlias = (
     Queued
+    | Placed
     | Dispatched
     | Accepted
     | NotSubmitted

@@ -32,6 +32,10 @@ class Sentence:
 
 def why_it_waits(why: Why, facts: Mapping[str, object]) -> Sentence:
     """Why an attempt waits, how far it is from the head of its line, and how long the vendor's own line is."""
+    return _with_others(_here(why, facts), facts.get("elsewhere"))
+
+
+def _here(why: Why, facts: Mapping[str, object]) -> Sentence:
     sentence = _filled(WAITS[why], facts)
     position, more_ja, more_en = facts.get("position"), [], []
     if position is not None:
@@ -49,6 +53,16 @@ def why_it_waits(why: Why, facts: Mapping[str, object]) -> Sentence:
 def what_helps(remedy: Remedy) -> Sentence:
     """What its owner may do so that a waiting job starts earlier, or what brings that about by itself."""
     return _filled(REMEDIES[remedy.code], remedy.facts)
+
+
+def _with_others(here: Sentence, elsewhere: object) -> Sentence:
+    """Why it does not start on the other offerings of its job either, where that is known."""
+    told = here
+    for name, facts in elsewhere.items() if isinstance(elsewhere, Mapping) else ():
+        if isinstance(facts, Mapping) and str(facts.get("why")) in Why.__members__:
+            there = _filled(WAITS[Why(str(facts["why"]))], facts)
+            told = Sentence(f"{told.ja} {name}でも: {there.ja}", f"{told.en} On {name}: {there.en}")
+    return told
 
 
 def what_happened(kind: str, state: State, facts: Mapping[str, object], reason: str | None = None) -> Sentence:

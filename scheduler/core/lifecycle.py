@@ -37,6 +37,7 @@ from scheduler.core.events import (
     NeverReady,
     NotStaged,
     NotSubmitted,
+    Placed,
     PreemptRequested,
     Queued,
     Refused,
@@ -55,7 +56,7 @@ _LATE = _NARRATED | _ANSWERS | {CancelRequested, DeviceAway, PreemptRequested}
 
 LEGAL: Mapping[State, frozenset[type[Event]]] = {
     State.QUEUED: frozenset(
-        {Dispatched, Accepted, CancelRequested, NeverReady, ReservationOver, NotStaged, DeviceAway, DoneEarly}
+        {Placed, Dispatched, Accepted, CancelRequested, NeverReady, ReservationOver, NotStaged, DeviceAway, DoneEarly}
     ),
     State.DISPATCHING: _NARRATED | _ANSWERS | {CancelRequested, DeviceAway},
     State.RUNNING: _NARRATED | {Accepted, CancelRequested, PreemptRequested},
@@ -141,6 +142,8 @@ def _applied(  # noqa: C901, PLR0911, PLR0912  one case for each event is the po
     match event:
         case Queued():
             raise InvalidTransition(attempt, event)
+        case Placed():
+            return _place(attempt, event), ()
         case Dispatched(at=at):
             moved = replace(attempt, state=State.DISPATCHING, dispatched_at=at, not_before=None)
             return _noted(moved, event), (SubmitToBackend(),)
@@ -186,6 +189,14 @@ def _stray(attempt: Attempt, event: Event) -> tuple[Effect, ...]:
     if attempt.state.is_terminal and isinstance(event, Accepted):
         return (CancelOnBackend(event.native_id),)
     return ()
+
+
+def _place(attempt: Attempt, event: Placed) -> Attempt:
+    """What was handed over once stays where it is: a lost hand-over may still start it there."""
+    if Dispatched.__name__ in attempt.trail or attempt.offering_id == event.offering:
+        return attempt
+    moved = replace(attempt, offering_id=event.offering, backend=event.backend, nu=event.nu, not_before=None)
+    return _noted(moved, event)
 
 
 def _accept(attempt: Attempt, event: Accepted, native_id: str) -> tuple[Attempt, tuple[Effect, ...]]:

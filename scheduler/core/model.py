@@ -123,6 +123,8 @@ class Attempt:
     queued_at: datetime
     trail: tuple[str, ...]
     """Kinds of its events so far, oldest first."""
+    offering_id: str | None = None
+    """What it is charged as. None: of one that is not stored yet, its job's or its phase's."""
     phase: str = MAIN
     earlier: int = 0
     """So many attempts of its job were made in earlier phases: attempts of a job are numbered through."""

@@ -34,6 +34,10 @@ class Pool:
     """Of a quantum device: 'online', 'calibrating' …"""
     vendor_queue: int | None = None
     """Jobs that wait at its vendor, everybody's; None: not told."""
+    free_gpus: tuple[int, ...] = ()
+    """Of each node that works the GPUs that are free; empty: it does not tell of its nodes."""
+    node_gpus: int = 0
+    """GPUs of its largest node, where it tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,14 @@ WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "user": ("利用者", "user"),
     },
     "on": {"*": ("全計算機", "all machines together")},
+    "rule": {
+        "only": ("ほかでは実行できないため", "no other can take it now"),
+        "starts_now": ("すぐに開始できるため", "it starts there at once"),
+        "starts_earlier": ("より早く開始できる見込みのため", "it should start earlier there"),
+        "cheaper": ("より安いため", "it is cheaper"),
+        "fewer_broken": ("空きノードを崩さないため", "it breaks no node that is whole"),
+        "by_name": ("条件が等しいため名前順", "alike otherwise, by name"),
+    },
     "for_class": {
         "reserved": ("予約", "reserved"),
         "interactive": ("対話型", "interactive"),
@@ -157,6 +165,10 @@ WAITS: Mapping[Why, tuple[str, str]] = {
 
 EVENTS: Mapping[tuple[str, State | None], tuple[str, str]] = {
     ("Queued", None): ("待ち行列に入りました。", "It joined the queue."),
+    ("Placed", None): (
+        "{instead_of}ではなく{offering}で実行することにしました({rule})。順番は変わりません。",
+        "It is to run on {offering} instead of {instead_of} ({rule}), and keeps its place.",
+    ),
     ("Dispatched", None): ("計算機への引き渡しを始めました。", "Handing it to the machine."),
     ("Accepted", None): ("計算機が受け付けました。", "The machine accepted it."),
     ("Accepted", State.CANCELLING): (

@@ -15,7 +15,7 @@ from scheduler.core.events import NeverReady, ReservationOver
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Never, Plan
-from scheduler.loops import items, look, metrics, preempt
+from scheduler.loops import items, look, metrics, placing, preempt
 from scheduler.loops.apply import apply_to
 from scheduler.loops.deps import Deps
 from scheduler.loops.handover import HandedOver, hand_over_all
@@ -29,12 +29,13 @@ async def tick(deps: Deps, now: datetime) -> int:
     moved = 0
     while True:
         with metrics.CYCLE.time():
-            decided = await _cycle(deps, now)
+            decided, placed = await _cycle(deps, now)
         rounds = await _hand_over(deps, decided, now, deadline)
         answered = sum(each.answered for each in rounds)
         moved += answered
         stuck = answered == 0 or any(each.silent for each in rounds)
-        if stuck or not decided.more or asyncio.get_running_loop().time() > deadline:
+        goes_on = placed or (decided.more and not stuck)
+        if not goes_on or asyncio.get_running_loop().time() > deadline:
             return moved
 
 
@@ -53,21 +54,25 @@ async def _hand_over(deps: Deps, decided: Plan, now: datetime, deadline: float) 
 # -- plan --------------------------------------------------------------------------------------------------------------
 
 
-async def _cycle(deps: Deps, now: datetime) -> Plan:
+async def _cycle(deps: Deps, now: datetime) -> tuple[Plan, int]:
     """Our books first, the backends after: what has started or ended in between only makes a plan more careful.
+
+    Also how many were placed anew, where nothing else is left to start: the next cycle starts them.
 
     What is in memory is believed only as long as each step after it has gone well.
     """
     try:
         kept = await look.up_to_date(deps, now)
         decided = kept.book.decide(kept.now, preempted=await _preempted(deps, kept.book, now))
+        await placing.look(deps, kept)
         news = kept.news(kept.asked.told(kept.book, decided.waits, kept.now), now)
         if news:
             async with transaction(deps.pool, lease=deps.lease) as conn:
-                await store.write_reasons(conn, news)
+                await store.write_reasons(conn, placing.told(deps, kept, news))
             kept.wrote(news, now)
         if await preempt.carry_out(deps, decided.preempts, now) < len(decided.preempts):
             deps.memory.forget()  # it believes that they leave
+        placed = 0 if decided.more else await placing.carry_out(deps, kept, kept.now)
     except BaseException:
         deps.memory.forget()
         raise
@@ -75,7 +80,7 @@ async def _cycle(deps: Deps, now: datetime) -> Plan:
     _show_shares(kept.figures(now))
     nevers = decided.nevers[: deps.settings.item_limit]
     await items.each("dispatch", nevers, lambda never: _end(deps, never, now))
-    return decided
+    return decided, placed
 
 
 async def _preempted(deps: Deps, book: Book, now: datetime) -> Mapping[UUID, int]:

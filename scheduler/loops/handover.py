@@ -28,9 +28,10 @@ from scheduler.loops.apply import apply_to, note
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
 from scheduler.loops.identities import runner_of
+from scheduler.loops.placing import require_location, why_here
 from scheduler.store import attempts as attempt_store
 from scheduler.store import decisions
-from scheduler.store.requests import request_of
+from scheduler.store.requests import Asked, request_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +119,7 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | No
     """Notes 'Dispatched' if it still may start: neither cancelled nor moved, and its organisation is still eligible."""
     try:
         async with transaction(deps.pool, lease=deps.lease) as conn:
-            attempt = await attempt_store.locked(conn, start.attempt_id)
-            if attempt is None or attempt.state is not State.QUEUED or attempt.cancel_wanted:
-                return None
-            request = await _prepared(conn, deps, attempt, now)
-            if request is None:
-                return None
-            if start.limit_s is not None:  # it ends with its reservation
-                request = replace(request, walltime_s=min(request.walltime_s, start.limit_s))
-            applied = await apply_to(conn, deps, attempt, Dispatched(at=now), now=now)
-            if not applied.changed:
-                return None
-            await decisions.started(conn, start, attempt, now=now)
-            return _Announced(start, request)
+            return await _noted(conn, deps, start, now)
     except Refusal as refusal:
         await _set_aside(deps, start, Why.NOT_ELIGIBLE, {"code": refusal.code}, now)
     except Exception as problem:
@@ -142,13 +131,33 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | No
     return None
 
 
-async def _prepared(conn: Conn, deps: Deps, attempt: Attempt, now: datetime) -> JobRequest | None:
+async def _noted(conn: Conn, deps: Deps, start: Start, now: datetime) -> _Announced | None:
+    """With the record of the decision. NotDomestic, and the refusals of _prepared()."""
+    attempt = await attempt_store.locked(conn, start.attempt_id)
+    if attempt is None or attempt.state is not State.QUEUED or attempt.cancel_wanted:
+        return None
+    if attempt.backend != start.backend:
+        return None
+    asked = await request_of(conn, attempt)
+    await require_location(conn, deps, asked.data_location, attempt.backend)
+    request = await _prepared(conn, deps, attempt, asked, now)
+    if request is None:
+        return None
+    if start.limit_s is not None:  # it ends with its reservation
+        request = replace(request, walltime_s=min(request.walltime_s, start.limit_s))
+    placed = await why_here(conn, attempt) if asked.is_flexible else None
+    if not (await apply_to(conn, deps, attempt, Dispatched(at=now), now=now)).changed:
+        return None
+    await decisions.started(conn, start, attempt, placed=placed, now=now)
+    return _Announced(start, request)
+
+
+async def _prepared(conn: Conn, deps: Deps, attempt: Attempt, asked: Asked, now: datetime) -> JobRequest | None:
     """All that the backend is told. Who it runs as, and its secrets, are as they are now.
 
     None: its organisation may start nothing now. SiteUserMissing, SecretUnknown: its member has left, or has removed
     what the job needs.
     """
-    asked = await request_of(conn, attempt)
     runner = await runner_of(
         conn,
         deps,

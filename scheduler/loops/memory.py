@@ -17,6 +17,7 @@ from scheduler.core.book.terms import Terms
 from scheduler.core.snapshot import Wait
 from scheduler.devices import Condition
 from scheduler.loops.capacities import Capacities
+from scheduler.loops.places import Places
 from scheduler.store import planning
 from scheduler.store.reservations import Ahead
 
@@ -86,6 +87,7 @@ class Memory:
     def __init__(self) -> None:
         self.kept: Kept | None = None
         self.capacities = Capacities()
+        self.places = Places()
 
     def of(self, lease: Lease | None) -> Kept | None:
         """What may still be believed: what was read under this very lease. Without one nobody knows who else reads."""

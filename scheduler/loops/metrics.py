@@ -16,6 +16,9 @@ STRAYS = Counter("kyoyo_scheduler_strays", "Attempts that a backend had and we h
 PREEMPTIONS = Counter(
     "kyoyo_scheduler_preemptions", "Running attempts that were asked to make room, by whose class.", ["backend", "by"]
 )
+PLACED = Counter(
+    "kyoyo_scheduler_placed_anew", "Waiting attempts that went to another machine, by the rule.", ["backend", "rule"]
+)
 TRANSITIONS = Counter("kyoyo_scheduler_transitions", "Attempts that came into a state.", ["backend", "state"])
 STAGED_BYTES = Counter("kyoyo_scheduler_staged_bytes", "Bytes of input and output files moved.", ["direction"])
 FORGOTTEN = Counter("kyoyo_scheduler_forgotten_attempts", "Ended attempts whose folders were removed.", ["backend"])

@@ -67,6 +67,8 @@ async def _pool(deps: Deps, name: str, backend: Backend, now: datetime, for_s: f
         online=capacity.online,
         look_ahead=backend.capabilities().look_ahead,
         asked_at=now,
+        free_gpus=capacity.free_gpus,
+        node_gpus=capacity.node_gpus,
     )
     capacities.keep(pool, asked_s=asked_s)
     return pool

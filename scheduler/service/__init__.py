@@ -28,6 +28,7 @@ from scheduler.service.exchange import exchange_table, publish_exchange_rate
 from scheduler.service.filing import inputs, inputs_in_use, outputs
 from scheduler.service.operating import queue_view
 from scheduler.service.phasing import estimate, phases
+from scheduler.service.placing import candidates, data_rules, set_data_rule
 from scheduler.service.reading import attempts, dependencies, job, job_id_of, jobs, native_ids, result, story
 from scheduler.service.remedying import what_would_help
 from scheduler.service.reserving import book, calendar, cancel_reservation, reservation, reservations
@@ -45,8 +46,10 @@ __all__ = [
     "calls",
     "cancel_reservation",
     "cancel_waiting_of",
+    "candidates",
     "close_backend",
     "closures",
+    "data_rules",
     "declare_disruption",
     "dependencies",
     "device",
@@ -78,6 +81,7 @@ __all__ = [
     "resources_of",
     "result",
     "set_branch",
+    "set_data_rule",
     "set_elastic_rule",
     "set_reservable",
     "set_reservation_quota",

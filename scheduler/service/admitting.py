@@ -24,6 +24,7 @@ from scheduler.errors import (
     JobNotFound,
     KindMismatch,
     NotAtThisSite,
+    NotDomestic,
     ReservedWithoutReservation,
     UnsupportedFeature,
 )
@@ -32,7 +33,8 @@ from scheduler.reservations.model import number_of
 from scheduler.service.expecting import expect_sold
 from scheduler.store import devices as device_store
 from scheduler.store import exchange
-from scheduler.submission import Submission, checked
+from scheduler.store import placing as placing_store
+from scheduler.submission import Submission
 
 _MICRO_S = 1_000_000
 
@@ -61,27 +63,6 @@ class Admitted:
     offering: Offering
     size: JobSize
     resources: Resources
-
-
-async def estimate(
-    conn: Conn,
-    *,
-    principal: Principal,
-    request: Submission,
-    capabilities: Mapping[str, Capabilities],
-    ids: tuple[UUID, UUID],
-    now: datetime,
-    service: ServiceTime | None = None,
-) -> tuple[Quote, int]:
-    """The quote of one job of the request, and how many jobs it would be. Keeps nothing. ids: of the job, of the quote.
-
-    service: what its device expects of a circuit; None: as its offering's model says.
-    Refusals as those of submitting, but for what depends on the place in the queue.
-    """
-    clean = checked(request)
-    who = await asker(conn, principal, capabilities, now=now)
-    admitted = await admit(conn, who, clean, ids=ids, service=service)
-    return admitted.quote, count_of(clean)
 
 
 def count_of(request: Submission) -> int:
@@ -126,6 +107,7 @@ async def admit(
         cpus=request.cpus,
         memory_mb=request.memory_mb,
     )
+    await _require_location(conn, who, request, offering)
     await _require_offered(conn, who.principal, request, offering, who.capabilities.get(offering.backend))
     if request.kind is JobKind.QUANTUM:
         await _require_device(conn, request, offering.backend)
@@ -147,6 +129,16 @@ def _without_ours(request: Submission) -> Submission:
     if number_of(request.placement.reservation) is None:
         return request
     return replace(request, placement=replace(request.placement, reservation=None))
+
+
+async def _require_location(conn: Conn, who: Asker, request: Submission, offering: Offering) -> None:
+    """Of a machine of which nobody knows where it stands, it is not known to stand in Japan. NotDomestic."""
+    if request.data_location is None:
+        return
+    backend = who.capabilities.get(offering.backend)
+    told = await placing_store.told_domestic(conn, [offering.backend])
+    if not told.get(offering.backend, backend is not None and backend.domestic):
+        raise NotDomestic(machine=offering.id)
 
 
 async def _require_offered(

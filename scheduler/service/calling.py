@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from uuid import UUID
 
-from accounts.model import Principal
-from hpc_adapters.contract import Capabilities, Placement
+from hpc_adapters.contract import Placement
 from infra.db.connection import Conn
 from infra.refusal import Refusal
 from pricing import service as pricing
@@ -18,31 +15,15 @@ from pricing.quoting import price_job
 from scheduler import policy
 from scheduler.core.calls import Allowance, all_qpu_time_us
 from scheduler.core.model import MAIN, JobKind
-from scheduler.service.admitting import Admitted, Asker, admit, asker
+from scheduler.service.admitting import Admitted, Asker, admit
 from scheduler.store import exchange
 from scheduler.store.calls import NewQpu
-from scheduler.submission import QpuWish, Submission, checked
+from scheduler.submission import QpuWish, Submission
 
 CALLS = "calls"
 """The part of a quote that is for the calls."""
 _STAND_IN = b"OPENQASM 3.0;\n"
 """For the programs of calls: each is checked when it comes."""
-
-
-async def estimate_calling(
-    conn: Conn,
-    *,
-    principal: Principal,
-    request: Submission,
-    capabilities: Mapping[str, Capabilities],
-    ids: tuple[UUID, UUID],
-    now: datetime,
-) -> tuple[Quote, int]:
-    """phasing.estimate() of a job that has a QPU."""
-    clean = checked(request)
-    who = await asker(conn, principal, capabilities, now=now)
-    quote, _ = await admit_calls(conn, who, clean, own=await admit(conn, who, clean, ids=ids))
-    return quote, 1
 
 
 async def admit_calls(conn: Conn, who: Asker, request: Submission, *, own: Admitted) -> tuple[Quote, NewQpu]:

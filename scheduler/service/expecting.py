@@ -18,7 +18,7 @@ from infra.db.connection import Conn
 from pricing import service as pricing
 from pricing.model import Offering
 from scheduler.hybrid import Hybrid
-from scheduler.store import exchange, tree
+from scheduler.store import exchange, placing, tree
 from scheduler.store import jobs as job_store
 from scheduler.store.jobs import Queue
 from scheduler.submission import Submission
@@ -84,6 +84,7 @@ async def entered(
         job_store.queue_look(organisation_id, person_id=person_id, key=key, at=now),
         accounts.submitter_look(organisation_id, project=request.project, now=now),
         *pricing.purse_looks(organisation_id, job_id),
+        placing.data_location_look(organisation_id, request.project),
         *_EXPECTATIONS.looks(organisation_id, person_id, request, now),
     )
     return conn, await job_store.queue_of(conn, organisation_id, person_id=person_id, key=key, at=now)
@@ -92,7 +93,7 @@ async def entered(
 def _offerings(request: Submission) -> Sequence[str]:
     if isinstance(request, Hybrid):
         return sorted({phase.request.offering_id for phase in request.phases})
-    return (request.offering_id,)
+    return (request.offering_id, *request.alternatives)
 
 
 def _keep(known: dict[_K, _V], key: _K, value: _V) -> None:

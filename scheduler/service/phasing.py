@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from hpc_adapters.contract import Capabilities, Feature, Resources
 from infra.db.connection import Conn
 from infra.refusal import Refusal
 from pricing import service as pricing
-from pricing.model import Quote, ServiceTime
+from pricing.model import Quote
 from pricing.phases import joined
 from pricing.quoting import cap_of
 from scheduler.core.model import JobKind
@@ -20,7 +20,8 @@ from scheduler.errors import UnsupportedFeature
 from scheduler.hybrid import Hybrid, PhaseWish, checked
 from scheduler.service import admitting
 from scheduler.service.admitting import Admitted, Asker, admit, nu_of
-from scheduler.service.calling import estimate_calling
+from scheduler.service.calling import admit_calls
+from scheduler.service.placing import Services, admit_somewhere, within_rules
 from scheduler.store import jobs as job_store
 from scheduler.store import phases as phase_store
 from scheduler.store.phases import NewPhase
@@ -52,6 +53,15 @@ class AdmittedPhases:
         return sum(each.nu for each in self.phases)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """The quote of one job of a request, and how many jobs it would be. left_out: as of placing.Placed."""
+
+    quote: Quote
+    jobs: int = 1
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
 async def estimate(
     conn: Conn,
     *,
@@ -60,28 +70,23 @@ async def estimate(
     capabilities: Mapping[str, Capabilities],
     ids: tuple[UUID, UUID],
     now: datetime,
-    service: ServiceTime | None = None,
-) -> tuple[Quote, int]:
-    """admitting.estimate() of any request: the quote, and how many jobs it would be. Keeps nothing."""
-    if not isinstance(request, Hybrid) and request.qpu is not None:
-        return await estimate_calling(
-            conn, principal=principal, request=request, capabilities=capabilities, ids=ids, now=now
-        )
-    if not isinstance(request, Hybrid):
-        return await admitting.estimate(
-            conn,
-            principal=principal,
-            request=request,
-            capabilities=capabilities,
-            ids=ids,
-            now=now,
-            service=service,
-        )
+    services: Services | None = None,
+) -> Estimated:
+    """Of any request; keeps nothing. ids: of the job, of the quote.
+
+    services: what the devices of its offerings expect of a circuit; else as the offering's model says.
+    Refusals as those of submitting, but for what depends on the place in the queue.
+    """
     clean = checked(request)
-    assert isinstance(clean, Hybrid)
     who = await admitting.asker(conn, principal, capabilities, now=now)
-    found = await admit_phases(conn, who, clean, ids=ids)
-    return found.quote, 1
+    clean = await within_rules(conn, who.customer.organisation_id, clean)
+    if isinstance(clean, Hybrid):
+        return Estimated(quote=(await admit_phases(conn, who, clean, ids=ids)).quote)
+    placed = await admit_somewhere(conn, who, clean, ids=ids, services=services)
+    if clean.qpu is not None:
+        quote, _ = await admit_calls(conn, who, clean, own=placed.first)
+        return Estimated(quote=quote)
+    return Estimated(quote=placed.quote, jobs=admitting.count_of(clean), left_out=placed.left_out)
 
 
 async def admit_phases(conn: Conn, who: Asker, request: Hybrid, *, ids: tuple[UUID, UUID]) -> AdmittedPhases:
@@ -119,7 +124,12 @@ async def admit_phases(conn: Conn, who: Asker, request: Hybrid, *, ids: tuple[UU
 
 def _of_job(wish: PhaseWish, request: Hybrid) -> Submission:
     """What the whole job is asked for holds for each phase."""
-    return replace(wish.request, service_class=request.service_class, begin_at=request.begin_at)
+    return replace(
+        wish.request,
+        service_class=request.service_class,
+        begin_at=request.begin_at,
+        data_location=request.data_location,
+    )
 
 
 def _require_files(request: Hybrid, wish: PhaseWish, one: Admitted, capabilities: Mapping[str, Capabilities]) -> None:

@@ -12,7 +12,7 @@ from accounts.model import Principal, Scope
 from hpc_adapters.contract import Capabilities, Feature, Resources
 from infra.db.connection import Conn, notify
 from pricing import service as pricing
-from pricing.model import BillableAttempt, Quote, ServiceTime
+from pricing.model import BillableAttempt, Quote
 from pricing.quoting import cap_of
 from scheduler.core.calls import all_calls_nu
 from scheduler.core.events import Queued
@@ -21,7 +21,6 @@ from scheduler.errors import (
     ArrayNotFound,
     DependencyNotFound,
     IdempotencyKeyReused,
-    RefusedByDevice,
     SessionNotFound,
     SessionOver,
     TooManyDependencies,
@@ -32,10 +31,11 @@ from scheduler.hybrid import Hybrid, checked, request_sha256
 from scheduler.options import Dependency, shown
 from scheduler.reservations.model import Reservation
 from scheduler.service import expecting
-from scheduler.service.admitting import Asker, admit, count_of, nu_of, organisation_of
+from scheduler.service.admitting import Asker, count_of, organisation_of
 from scheduler.service.calling import admit_calls
 from scheduler.service.limiting import Size, require_place, require_within_limits
 from scheduler.service.phasing import admit_phases
+from scheduler.service.placing import Services, admit_somewhere, within_rules
 from scheduler.service.reading import job, job_ids_of
 from scheduler.service.reserving import placed
 from scheduler.service.viewing import as_new
@@ -44,19 +44,19 @@ from scheduler.store import calls as call_store
 from scheduler.store import files as file_store
 from scheduler.store import jobs as job_store
 from scheduler.store import phases as phase_store
+from scheduler.store import placing as placing_store
 from scheduler.store import reads
 from scheduler.store import reservations as reservation_store
 from scheduler.store.calls import NewQpu
 from scheduler.store.jobs import NewArray, NewJob
 from scheduler.store.phases import NewPhase
+from scheduler.store.placing import Candidate
 from scheduler.submission import Submission, checked_key
 from scheduler.views import JobView
 
 MAX_PREREQUISITES = 2_000
 """Jobs that one job may wait for, when the tasks of arrays are counted."""
 NO_CAPABILITIES: Mapping[str, Capabilities] = {}
-Foreseen = ServiceTime | RefusedByDevice | None
-"""What its device expects of a circuit; None: nobody asked it, or it did not answer in time."""
 
 
 async def submit(
@@ -71,13 +71,14 @@ async def submit(
     now: datetime,
     capabilities: Mapping[str, Capabilities] = NO_CAPABILITIES,
     freeze: Freeze | None = None,
-    service: Foreseen = None,
+    services: Services | None = None,
 ) -> tuple[JobView, bool]:
     """Steps 1–3 of the life of a job, in one transaction: job, quote, hold, attempt QUEUED. Wakes the dispatcher.
 
     An array is as many jobs, all or none of them, and its first task stands for it. capabilities: of the configured
-    backends. freeze: looks up its input files; None: there are no files here. service: None: as its offering's model
-    says; a refusal is raised, unless the job was taken before. The same key with the same request again: the earlier
+    backends. freeze: looks up its input files; None: there are no files here. services: what the devices of its
+    offerings expect of a circuit, else the model counts; a refusal is raised, unless the job was taken before. The same
+    key with the same request again: the earlier
     job, and False. Refusals: those of submission.checked(); IdempotencyKeyReused, KindMismatch, QueueFull,
     OverQuota, UnsupportedFeature, RefusedByDevice, DependencyNotFound …; those of reserving.placed(); accounts'
     (ProjectNotFound, OrganisationSuspended, SiteUserMissing, SecretUnknown …); pricing's (UnknownOffering, NoPrice,
@@ -92,17 +93,17 @@ async def submit(
         if queue.earlier.request_sha256 != digest:
             raise IdempotencyKeyReused(job_id=str(queue.earlier.job_id))
         return await job(conn, queue.earlier.job_id), False
-    if isinstance(service, RefusedByDevice):
-        raise service
     project, customer = await accounts.require_submitter(conn, organisation_id, project=clean.project, now=now)
     expecting.expect_owner(project, customer.customer_class)
     require_place(queue, asked=count_of(clean))
     clean, inside = await placed(conn, organisation_id, clean, now=now)
+    clean = await within_rules(conn, organisation_id, clean)
     who = Asker(principal=principal, customer=customer, capabilities=capabilities, now=now)
-    admitted = await _admitted(conn, who, clean, (job_id, quote_id), service)
+    admitted = await _admitted(conn, who, clean, (job_id, quote_id), services)
     leaf = organisation_id, project.id, principal.person_id
     await require_within_limits(conn, leaf, admitted.sizes, asked=count_of(clean), now=now)
     waits_for = await _prerequisites(conn, organisation_id, clean.dependencies)
+    clean = replace(clean, offering_id=admitted.offering_id)
     first = NewJob(
         id=job_id,
         number=queue.next_number,
@@ -114,7 +115,7 @@ async def submit(
         resources=admitted.resources,
         nu=admitted.nu,
         session_job_id=await _session(conn, organisation_id, clean),
-        max_qpu_us=None if admitted.phases or admitted.qpu else cap_of(admitted.quote),
+        max_qpu_us=admitted.max_qpu_us,
         idempotency_key=key,
         request_sha256=digest,
         submitted_at=now,
@@ -138,11 +139,13 @@ async def _store(
     attempts = _first_attempts(jobs, admitted.phases, attempt_id, now)
     billable = [_billable(new, attempt, admitted.phases) for new, attempt in zip(jobs, attempts, strict=True)]
     await pricing.place_holds(conn, quotes=_quotes(admitted.quote, jobs), attempts=billable, now=now)
-    at_once = not (admitted.phases or admitted.qpu)  # what an attempt asks is copied from its phase or its calls
+    at_once = not (admitted.phases or admitted.qpu or admitted.candidates)  # of which is copied what an attempt asks
     await job_store.insert(conn, jobs, waits_for, attempts if at_once else ())
     if admitted.inside is not None:
         tasks = [each.id for each in jobs]
         await reservation_store.add_jobs(conn, admitted.inside, tasks, shorten=first.request.shorten)
+    if admitted.candidates:
+        await placing_store.insert(conn, first.id, first.organisation_id, admitted.candidates)
     if admitted.phases:
         await phase_store.insert(conn, first.id, first.organisation_id, admitted.phases)
     if admitted.qpu is not None:
@@ -159,9 +162,12 @@ class _Admitted:
     """
 
     quote: Quote
+    offering_id: str
     backend: str
     resources: Resources
     nu: float
+    max_qpu_us: int | None = None
+    candidates: Sequence[Candidate] = ()
     phases: Sequence[NewPhase] = ()
     qpu: NewQpu | None = None
     inside: Reservation | None = None
@@ -178,18 +184,32 @@ class _Admitted:
 
 
 async def _admitted(
-    conn: Conn, who: Asker, request: Submission, ids: tuple[UUID, UUID], service: ServiceTime | None
+    conn: Conn, who: Asker, request: Submission, ids: tuple[UUID, UUID], services: Services | None
 ) -> _Admitted:
     if isinstance(request, Hybrid):
         all_ = await admit_phases(conn, who, request, ids=ids)
-        backend = all_.phases[0].backend
-        return _Admitted(quote=all_.quote, backend=backend, resources=all_.resources, nu=all_.nu, phases=all_.phases)
-    one = await admit(conn, who, request, ids=ids, service=service)
-    nu = await nu_of(conn, one, now=who.now)
-    quote, qpu = one.quote, None
+        return _Admitted(
+            quote=all_.quote,
+            offering_id=request.offering_id,
+            backend=all_.phases[0].backend,
+            resources=all_.resources,
+            nu=all_.nu,
+            phases=all_.phases,
+        )
+    placed = await admit_somewhere(conn, who, request, ids=ids, services=services)
+    one, quote, qpu = placed.first, placed.quote, None
     if request.qpu is not None:
         quote, qpu = await admit_calls(conn, who, request, own=one)
-    return _Admitted(quote=quote, backend=one.offering.backend, resources=one.resources, nu=nu, qpu=qpu)
+    return _Admitted(
+        quote=quote,
+        offering_id=one.offering.id,
+        backend=one.offering.backend,
+        resources=one.resources,
+        nu=placed.nu,
+        max_qpu_us=None if qpu else cap_of(one.quote),
+        candidates=placed.candidates,
+        qpu=qpu,
+    )
 
 
 async def _keep_inputs(conn: Conn, first: NewJob, freeze: Freeze | None) -> None:

@@ -49,4 +49,5 @@ def as_new(new: NewJob, attempt: Attempt) -> JobView:
         reason=None,
         cancel_requested_at=None,
         waiting=WaitingView(reason=why, facts={}, sentence=why_it_waits(why, {})),
+        data_location=asked.data_location,
     )

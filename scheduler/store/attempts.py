@@ -142,17 +142,18 @@ async def insert(conn: Conn, attempts: Sequence[Attempt]) -> None:
 
 
 def queued_sql(first: int, *, of: str) -> str:
-    """What insert() writes, after the WITH of a statement: its ten parameters are counted from `first`.
+    """What insert() writes, after the WITH of a statement: its eleven parameters are counted from `first`.
 
     of: a SELECT of its job's id, which it waits for: a trigger copies from that job's row what is asked.
     """
-    id_, job_id, organisation_id, phase, ordinal, backend, queued_at, version, kind, channel = (
-        f"${number}" for number in range(first, first + 10)
+    id_, job_id, organisation_id, phase, ordinal, backend, queued_at, version, kind, channel, offering_id = (
+        f"${number}" for number in range(first, first + 11)
     )
     return f"""attempt AS (INSERT INTO scheduler.attempt
-            (id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version)
+            (id, job_id, organisation_id, phase, ordinal, backend, state, queued_at, version, offering_id)
             SELECT {id_}::uuid, of.id, {organisation_id}::uuid, {phase}, {ordinal}::integer, {backend}, 'QUEUED',
-                {queued_at}::timestamptz, {version}::integer FROM ({of}) of WHERE of.id = {job_id}),
+                {queued_at}::timestamptz, {version}::integer, {offering_id}::text
+                FROM ({of}) of WHERE of.id = {job_id}),
         event AS (INSERT INTO scheduler.attempt_event
             (attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at)
             VALUES ({id_}, {version}, {organisation_id}, {kind}, 'QUEUED', '{{}}', {queued_at}, {queued_at}))
@@ -172,6 +173,7 @@ def queued_args(attempt: Attempt) -> tuple[object, ...]:
         attempt.version,
         Queued.__name__,
         WAKE_CHANNEL,
+        attempt.offering_id,
     )
 
 
@@ -186,7 +188,7 @@ async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now
     done = await conn.execute(
         "WITH noted AS (INSERT INTO scheduler.attempt_event "
         "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
-        "VALUES ($1, $13, $18, $19, $2, $20, $21, $22) "
+        "VALUES ($1, $13, $19, $20, $2, $21, $22, $23) "
         "ON CONFLICT (attempt_id, kind, effective_at) DO NOTHING RETURNING seq) "
         + _UPDATE  # one round trip for both
         + " AND EXISTS (SELECT FROM noted)",
@@ -204,7 +206,7 @@ _UPDATE = (
     "UPDATE scheduler.attempt SET state = $2, backend_ref = $3, dispatched_at = $4, started_at = $5, "
     "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, "
     "unknown_count = $12, version = $13, wait_reason = $14, wait_facts = $15, preempt_wanted_at = $16, "
-    "preempt_for = $17 WHERE id = $1"
+    "preempt_for = $17, offering_id = coalesce($18, offering_id) WHERE id = $1"
 )
 
 
@@ -228,6 +230,7 @@ def _changed(after: Attempt) -> tuple[object, ...]:
         {} if waits is None else {"until": waits.isoformat()},
         after.preempt_wanted_at,
         None if after.preempt_for is None else after.preempt_for.value,
+        after.offering_id,
     )
 
 
@@ -292,6 +295,7 @@ def _attempt(row: asyncpg.Record) -> Attempt:
         job_id=row["job_id"],
         organisation_id=row["organisation_id"],
         backend=row["backend"],
+        offering_id=row["offering_id"],
         phase=row["phase"],
         earlier=row["earlier"],
         next_phase=row["next_phase"],

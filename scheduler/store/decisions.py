@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from infra.db.connection import Conn
@@ -12,9 +13,16 @@ from scheduler.core.snapshot import Preempt, Start
 _INSERT = "INSERT INTO scheduler.decision (attempt_id, organisation_id, at, kind, facts) VALUES ($1, $2, $3, $4, $5)"
 
 
-async def started(conn: Conn, start: Start, attempt: Attempt, *, now: datetime) -> None:
-    """In the transaction that notes its hand-over: there is one exactly where there is the other."""
+async def started(
+    conn: Conn, start: Start, attempt: Attempt, *, placed: Mapping[str, object] | None = None, now: datetime
+) -> None:
+    """In the transaction that notes its hand-over: there is one exactly where there is the other.
+
+    placed: why on this machine, of one that could run on several.
+    """
     facts = {"rule": Way.SEAT.value if start.ahead else start.way, **start.facts}
+    if placed is not None:
+        facts["placed"] = dict(placed)
     await conn.execute(_INSERT, attempt.id, attempt.organisation_id, now, "start", facts)
 
 

@@ -166,13 +166,13 @@ _JOB = """job AS (INSERT INTO scheduler.job (
         id, organisation_id, project_id, person_id, name, kind, offering_id, backend,
         service_class, gpus, cpus, memory_mb, qpus, shots, walltime_s, max_attempts, nu, options, idempotency_key,
         request_sha256, submitted_at, number, nodes, max_timeouts, begin_at, array_id, array_index, max_qpu_us,
-        session_idle_s, session_dedicated, session_job_id)
+        session_idle_s, session_dedicated, session_job_id, data_location)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-        $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) RETURNING id)"""
+        $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) RETURNING id)"""
 _PAYLOAD = """INSERT INTO scheduler.job_payload (job_id, organisation_id, body, sha256)
-        SELECT $1, $2, $32::bytea, $33 WHERE $32 IS NOT NULL"""
+        SELECT $1, $2, $33::bytea, $34 WHERE $33 IS NOT NULL"""
 _INSERT = f"WITH {_JOB} {_PAYLOAD}"
-_QUEUED = attempt_store.queued_sql(34, of="SELECT id FROM job")
+_QUEUED = attempt_store.queued_sql(35, of="SELECT id FROM job")
 _INSERT_QUEUED = f"WITH {_JOB}, payload AS ({_PAYLOAD}), {_QUEUED}"
 
 
@@ -226,6 +226,7 @@ def _row(job: NewJob, options: Mapping[str, object]) -> tuple[object, ...]:
         None if asked.session is None else asked.session.idle_s,
         None if asked.session is None else asked.session.dedicated,
         job.session_job_id,
+        asked.data_location,
     )
 
 

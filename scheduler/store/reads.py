@@ -29,7 +29,9 @@ from scheduler.views import (
 )
 
 _JOB = """
-    SELECT j.*, a.id AS attempt_id, a.ordinal, a.phase, a.state, a.ended_at, a.exit_code, a.reason,
+    SELECT j.*, a.id AS attempt_id, a.flexible, a.offering_id AS placed_on, a.backend AS placed_at,
+           a.gpus AS placed_gpus, a.cpus AS placed_cpus, a.memory_mb AS placed_memory_mb,
+           a.ordinal, a.phase, a.state, a.ended_at, a.exit_code, a.reason,
            CASE WHEN a.phase = 'main' THEN a.started_at ELSE (
                SELECT min(s.started_at) FROM scheduler.attempt s WHERE s.job_id = j.id) END AS started_at,
            a.wait_reason, a.wait_facts, f.as_of, f.position, f.p50_at, f.p90_at, f.ahead,
@@ -204,12 +206,13 @@ def _job(row: asyncpg.Record) -> JobView:
         person_id=row["person_id"],
         name=row["name"],
         kind=JobKind(row["kind"]),
-        offering_id=row["offering_id"],
-        backend=row["backend"],
+        offering_id=row["placed_on"] if row["flexible"] else row["offering_id"],
+        backend=row["placed_at"] if row["flexible"] else row["backend"],
         service_class=ServiceClass(row["service_class"]),
-        gpus=row["gpus"],
-        cpus=row["cpus"],
-        memory_mb=row["memory_mb"],
+        gpus=row["placed_gpus"] if row["flexible"] else row["gpus"],
+        cpus=row["placed_cpus"] if row["flexible"] else row["cpus"],
+        memory_mb=row["placed_memory_mb"] if row["flexible"] else row["memory_mb"],
+        data_location=row["data_location"],
         nodes=row["nodes"],
         shots=row["shots"],
         walltime_s=row["walltime_s"],

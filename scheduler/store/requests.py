@@ -18,7 +18,7 @@ from scheduler.store.phases import HAS_INPUTS
 
 _REQUEST = f"""
     SELECT j.person_id, j.number, j.service_class, j.array_index, a.gpus, a.cpus, a.memory_mb, a.qpus, a.walltime_s,
-           a.max_qpu_us, j.session_idle_s, j.session_dedicated, j.session_job_id,
+           a.max_qpu_us, a.flexible, j.data_location, j.session_idle_s, j.session_dedicated, j.session_job_id,
            (SELECT e.id FROM scheduler.attempt e WHERE e.job_id = j.session_job_id ORDER BY e.ordinal DESC LIMIT 1)
                AS session, coalesce(s.shots, a.shots) AS shots, a.phase_ordinal IS NOT NULL AS is_phase,
            CASE WHEN a.caller_id IS NULL THEN coalesce(f.options, h.options) ELSE '{{}}' END AS asked,
@@ -44,6 +44,9 @@ class Asked:
     request: JobRequest
     person_id: UUID
     secrets: Sequence[str]
+    data_location: str | None = None
+    is_flexible: bool = False
+    """Its job may run on one of several offerings."""
 
 
 async def request_of(conn: Conn, attempt: Attempt) -> Asked:
@@ -67,7 +70,13 @@ async def request_of(conn: Conn, attempt: Attempt) -> Asked:
         has_calls=row["has_calls"],
         session=row["session"],
     )
-    return Asked(request, row["person_id"], tuple(row["asked"].get("secrets", ())))
+    return Asked(
+        request,
+        row["person_id"],
+        tuple(row["asked"].get("secrets", ())),
+        data_location=row["data_location"],
+        is_flexible=row["flexible"],
+    )
 
 
 def _payload(row: asyncpg.Record, kind: JobKind) -> Script | Circuit | SessionHold:

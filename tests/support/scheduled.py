@@ -27,7 +27,7 @@ from scheduler.core.model import JobKind, State
 from scheduler.loops import cancel, dispatch, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps, Settings
 from scheduler.loops.memory import Memory
-from scheduler.service.submitting import Foreseen
+from scheduler.service.placing import Foreseen
 from scheduler.submission import Submission
 from scheduler.views import JobView
 from tests.support import market
@@ -126,14 +126,14 @@ class World:
         request: Submission | None = None,
         *,
         key: str | None = None,
-        foreseen: Foreseen = None,
+        foreseen: Foreseen | None = None,
     ) -> JobView:
         told = request or a_submission()
         view, _ = await self.submit_again(who, told, key=key or f"key {next(self.numbers)}", foreseen=foreseen)
         return view
 
     async def submit_again(
-        self, who: Principal, request: Submission, *, key: str, foreseen: Foreseen = None
+        self, who: Principal, request: Submission, *, key: str, foreseen: Foreseen | None = None
     ) -> tuple[JobView, bool]:
         """What is answered is what is stored."""
         async with self.as_tenant(who) as conn:
@@ -147,7 +147,7 @@ class World:
                 quote_id=self.new_id(),
                 now=self.now,
                 capabilities={name: backend.capabilities() for name, backend in self.backends.items()},
-                service=foreseen,
+                services={} if foreseen is None else {request.offering_id: foreseen},
             )
             assert await service.job(conn, view.id) == view
             return view, is_new

@@ -122,16 +122,20 @@ QUESTIONS: Sequence[Question] = (
         sql="""
             SELECT 'attempt:' || coalesce(a.id, b.attempt_id) AS subject,
                    format('%s/%s/%s/%s/%s/%s', j.id, j.organisation_id, j.project_id, j.person_id,
-                          coalesce(u.offering_id, p.offering_id, j.offering_id), a.phase) AS expected,
+                          coalesce(u.offering_id, p.offering_id, placed.offering_id, j.offering_id),
+                          a.phase) AS expected,
                    format('%s/%s/%s/%s/%s/%s', b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id,
                           b.phase) AS found
             FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id
             LEFT JOIN scheduler.job_phase p ON p.job_id = a.job_id AND p.name = a.phase
             LEFT JOIN scheduler.qpu_call k ON k.attempt_id = a.id
             LEFT JOIN scheduler.job_qpu u ON u.job_id = k.job_id
+            LEFT JOIN LATERAL (
+                SELECT c.offering_id FROM scheduler.job_candidate c
+                WHERE c.job_id = coalesce(j.array_id, j.id) AND c.offering_id = a.offering_id) AS placed ON true
             FULL JOIN pricing.billable_attempt b ON b.attempt_id = a.id
             WHERE (j.id, j.organisation_id, j.project_id, j.person_id,
-                   coalesce(u.offering_id, p.offering_id, j.offering_id), a.phase)
+                   coalesce(u.offering_id, p.offering_id, placed.offering_id, j.offering_id), a.phase)
                   IS DISTINCT FROM
                   (b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id, b.phase)""",
     ),

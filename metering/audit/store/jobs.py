@@ -71,6 +71,29 @@ QUESTIONS: Sequence[Question] = (
               AND (q.ceiling_micro_yen, asked.phases) IS DISTINCT FROM (parts.ceiling, parts.phases)""",
     ),
     Question(
+        # A job that may run on several offerings was promised the dearest, each at the version that was in force.
+        check="candidates-differ-from-quote",
+        sql="""
+            SELECT 'job:' || q.job_id AS subject,
+                   format('%s of %s', q.ceiling_micro_yen, asked.offerings) AS expected,
+                   format('%s of %s', quoted.ceiling, quoted.offerings) AS found
+            FROM pricing.quote q JOIN scheduler.job j ON j.id = q.job_id
+            LEFT JOIN LATERAL (
+                SELECT string_agg(format('%s/%s', c.offering_id, c.ceiling_micro_yen), ' ' ORDER BY c.offering_id)
+                       AS offerings
+                FROM scheduler.job_candidate c WHERE c.job_id = coalesce(j.array_id, j.id)) AS asked ON true
+            LEFT JOIN LATERAL (
+                SELECT max((c.value ->> 'ceiling_micro_yen')::bigint) AS ceiling,
+                       string_agg(format('%s/%s', v.offering_id, c.value ->> 'ceiling_micro_yen'), ' ' ORDER BY c.key)
+                       AS offerings
+                FROM jsonb_each(q.candidates) c JOIN pricing.price_version v
+                  ON v.id = (c.value ->> 'price_version_id')::uuid AND v.offering_id = c.key
+                     AND v.valid_from <= q.quoted_at AND v.service_class = j.service_class
+                     AND v.tax_rate_bp = q.tax_rate_bp) AS quoted ON true
+            WHERE (asked.offerings IS NOT NULL OR q.candidates IS NOT NULL)
+              AND (q.ceiling_micro_yen, asked.offerings) IS DISTINCT FROM (quoted.ceiling, quoted.offerings)""",
+    ),
+    Question(
         check="tax-rate-differs",
         sql="""
             SELECT 'job:' || q.job_id AS subject, v.tax_rate_bp AS expected, q.tax_rate_bp AS found

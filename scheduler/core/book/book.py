@@ -19,6 +19,7 @@ from scheduler.core.book.ages import by_age, by_hand_over
 from scheduler.core.book.aside import Aside, aside, never
 from scheduler.core.book.charges import Charge, ran
 from scheduler.core.book.compare import differences
+from scheduler.core.book.elsewhere import Elsewhere
 from scheduler.core.book.figures import Figures
 from scheduler.core.book.leaves import Asker
 from scheduler.core.book.queued import Columns, Queued
@@ -187,6 +188,10 @@ class Book:
         """What would start this one now, of those that wait (Wait.seq); as after the last decision."""
         job = self._waiting.get(number)
         return {} if job is None or number in self._unconfirmed else self._world.would(number, job)
+
+    def elsewhere(self) -> Elsewhere:
+        """Where what waits would start besides where it waits; as after the last decision."""
+        return self._world.elsewhere(self._waiting, self._unconfirmed)
 
     def differs_from(self, waiting: Iterable[Waiting], holding: Iterable[Holding]) -> Sequence[str]:
         """What a reading of everything says otherwise, a line for each attempt; empty: nothing. A walk along all."""
@@ -384,14 +389,9 @@ class Book:
             if len(starts) < self._policy.max_starts and self._world.starts_inside(number, job, inside, limit_s, now_s):
                 del self._insides[number]
                 self._unconfirmed.add(number)
+                way, facts = Way.INSIDE.value, self._facts(job, Way.INSIDE)
                 starts.append(
-                    Start(
-                        attempt_id=job.attempt_id,
-                        backend=job.backend,
-                        limit_s=limit_s,
-                        way=Way.INSIDE.value,
-                        facts=self._facts(job, Way.INSIDE),
-                    )
+                    Start(attempt_id=job.attempt_id, backend=job.backend, limit_s=limit_s, way=way, facts=facts)
                 )
         return starts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -12,6 +12,7 @@ import numpy as np
 from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
 from scheduler.core.book.answers import Answers
+from scheduler.core.book.elsewhere import Elsewhere
 from scheduler.core.book.figures import Figures
 from scheduler.core.book.footing import footing, footing_of, tier_of
 from scheduler.core.book.gate import Gate
@@ -292,6 +293,22 @@ class World:
             clock=self._clock,
         )
         return answers.would(request, self._now_s)
+
+    def elsewhere(self, waiting: Queued, starting: Collection[int]) -> Elsewhere:
+        """Where jobs would start besides where they wait, as things stand after a decision."""
+        return Elsewhere(
+            engine=self.engine,
+            machines=self._machine,
+            halls=self.halls,
+            pools=self._pools,
+            shapes=self._shapes,
+            gate=self.gate,
+            telling=self._telling,
+            request=self._request,
+            now_s=self._now_s,
+            waiting=waiting,
+            starting=starting,
+        )
 
     def spent(self, known: Mapping[tuple[Asker, str], int]) -> None:
         """What was used of limits by the month since the terms were read, as the gate of the world before knows it."""

@@ -32,6 +32,7 @@ from scheduler.core.events import (
     NeverReady,
     NotStaged,
     NotSubmitted,
+    Placed,
     PreemptRequested,
     Queued,
     Refused,
@@ -80,6 +81,7 @@ def an_attempt(state: State = State.QUEUED, **changed: object) -> Attempt:
 
 EVENTS: dict[type[Event], Event] = {
     Queued: Queued(at=at(10)),
+    Placed: Placed(at=at(10), offering="gpu-b", backend="other", nu=2.0, rule="starts_now"),
     Dispatched: Dispatched(at=at(10)),
     Accepted: Accepted(at=at(10), native_id="18"),
     NotSubmitted: NotSubmitted(at=at(10), detail="no-room"),

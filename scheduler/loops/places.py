@@ -1,0 +1,135 @@
+"""Which waiting attempts go to another of their offerings: from what the book says, in the order of service. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from hpc_adapters.contract import Resources
+from scheduler.core.book.elsewhere import Elsewhere
+from scheduler.core.fairshare import MICRO
+from scheduler.core.placement import Choice, Option, broken, chosen
+from scheduler.core.snapshot import Waiting
+from scheduler.store.placing import Candidate, Flexible
+
+MOST: Final = 32
+"""Moves of one cycle."""
+LOOKED_AT: Final = 200
+"""So many of the oldest are looked at, and of each line so many of the first."""
+REST: Final = timedelta(seconds=60)
+"""One that was moved stays for so long; and so long must a machine take nothing before what waits for it leaves it
+for another queue."""
+NOT_DOMESTIC: Final = "not-domestic"
+_LAST: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An attempt that will wait for another offering, and why."""
+
+    row: Flexible
+    to: Candidate
+    choice: Choice
+
+    @property
+    def attempt_id(self) -> UUID:
+        return self.row.attempt_id
+
+
+@dataclass(slots=True)
+class Places:
+    """What is remembered between cycles: it only keeps attempts from being moved too often."""
+
+    moved_at: dict[UUID, datetime] = field(default_factory=dict)
+    barred_since: dict[UUID, datetime] = field(default_factory=dict)
+    rows: dict[UUID, Flexible] = field(default_factory=dict)
+    """Those that were looked at last."""
+    domestic: Mapping[str, bool] = field(default_factory=dict)
+    """Of each backend that they could go to, whether it is known to stand in Japan."""
+
+    def looked_at(self, rows: Sequence[Flexible], domestic: Mapping[str, bool]) -> None:
+        """Whatever else there was has left the queue, or is behind these."""
+        self.rows, self.domestic = {each.attempt_id: each for each in rows}, domestic
+        self.moved_at = {key: at for key, at in self.moved_at.items() if key in self.rows}
+        self.barred_since = {key: at for key, at in self.barred_since.items() if key in self.rows}
+
+    def rests(self, attempt_id: UUID, now: datetime) -> bool:
+        """It was moved a moment ago."""
+        moved_at = self.moved_at.get(attempt_id)
+        return moved_at is not None and now - moved_at < REST
+
+    def barred(self, attempt_id: UUID, now: datetime, *, is_so: bool) -> bool:
+        """Whether where it waits has barred it for long enough."""
+        if not is_so:
+            self.barred_since.pop(attempt_id, None)
+            return False
+        return now - self.barred_since.setdefault(attempt_id, now) >= REST
+
+
+def moves(elsewhere: Elsewhere, *, places: Places, now: datetime) -> Sequence[Move]:
+    """Of what was looked at, at most MOST, by placement.chosen().
+
+    Each goes where it starts at once, if it does not start where it waits. One that may not start where it waits
+    whatever is free there also goes where it has to wait. In the order in which they would be served: by their places
+    in their lines, then by age.
+    """
+    look, rows = _Look(elsewhere, places, now), places.rows.values()
+    jobs = {row.seq: job for row in rows if (job := elsewhere.job(row.seq)) is not None}
+    ranks = elsewhere.ranks({job.backend for job in jobs.values()}, LOOKED_AT)
+    found: list[Move] = []
+    for row in sorted(rows, key=lambda each: (ranks.get(each.seq, _LAST), each.seq)):
+        if len(found) < MOST and row.seq in jobs and not places.rests(row.attempt_id, now):
+            found += look.move(row, jobs[row.seq])
+    return found
+
+
+def lacks(row: Flexible, elsewhere: Elsewhere) -> dict[str, object]:
+    """Why it does not start on its other offerings either: a reason with its facts for each."""
+    job = elsewhere.job(row.seq)
+    others = [each for each in row.candidates if each.offering_id != row.offering_id]
+    told = {} if job is None else {each.offering_id: elsewhere.lacks(_there(job, each)) for each in others}
+    return {name: {"why": reason[0].value, **reason[1]} for name, reason in told.items() if reason is not None}
+
+
+class _Look:
+    """One look at all of them. What goes somewhere is counted there for those that come after."""
+
+    def __init__(self, elsewhere: Elsewhere, places: Places, now: datetime) -> None:
+        self._elsewhere, self._places, self._now = elsewhere, places, now
+        self._beside: dict[str, list[Resources]] = {}
+
+    def move(self, row: Flexible, job: Waiting) -> Iterator[Move]:
+        """One, or none."""
+        own = next(each for each in row.candidates if each.offering_id == row.offering_id)
+        here = self._option(row, job, own, code=row.code)
+        is_stuck = self._places.barred(row.attempt_id, self._now, is_so=here.barred is not None)
+        if here.starts_now:
+            return
+        choice = chosen([here, *(self._option(row, job, each) for each in row.candidates if each is not own)])
+        if choice is None or choice.option is here or not (choice.option.starts_now or is_stuck):
+            return
+        to = next(each for each in row.candidates if each.offering_id == choice.option.offering_id)
+        self._beside.setdefault(to.backend, []).append(to.needs)
+        yield Move(row, to, choice)
+
+    def _option(self, row: Flexible, job: Waiting, at: Candidate, *, code: str | None = None) -> Option:
+        there = _there(job, at)
+        if row.data_location is not None and not self._places.domestic.get(at.backend, False):
+            code = NOT_DOMESTIC
+        barred = code or self._elsewhere.bars(there)
+        free, whole = self._elsewhere.nodes(at.backend)
+        return Option(
+            offering_id=at.offering_id,
+            backend=at.backend,
+            ceiling_micro_yen=at.ceiling_micro_yen,
+            barred=barred,
+            starts_now=barred is None and self._elsewhere.starts(there, self._beside.get(at.backend, ())),
+            broken=broken(free, node_units=whole, nodes=row.nodes, units=at.needs.gpus),
+        )
+
+
+def _there(job: Waiting, at: Candidate) -> Waiting:
+    return replace(job, backend=at.backend, needs=at.needs, micro_nu=round(at.nu * MICRO))

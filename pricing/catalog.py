@@ -37,6 +37,7 @@ from pricing.units import amount_down, micro, yen_text
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MAX_SOURCE = 200
+_MOST_MICRO_YEN = 10**18
 
 
 def priced(offering: Offering) -> frozenset[Component]:
@@ -125,12 +126,15 @@ def _priced(offering: Offering, price: NewPrice, reference: MarketReference | No
             price_yen=yen_text(price.price_micro_yen),
             list_yen=yen_text(price.list_micro_yen),
         )
+    market = market_price(reference, price)
+    if market > _MOST_MICRO_YEN:
+        raise MarketReferenceUnknown(reference=str(reference.id), component=price.component.value)
     return PriceComponent(
         component=price.component,
         per=price.per,
         price_micro_yen=price.price_micro_yen,
         list_micro_yen=price.list_micro_yen,
-        market_micro_yen=market_price(reference, price),
+        market_micro_yen=market,
         market_reference_id=reference.id,
         foreign=price.foreign,
     )
@@ -138,7 +142,7 @@ def _priced(offering: Offering, price: NewPrice, reference: MarketReference | No
 
 def _require_converted(price: NewPrice, foreign: ForeignPrice) -> None:
     sound = _CURRENCY.fullmatch(foreign.currency) and foreign.exchange_rate > 0
-    sound = sound and 1 <= len(foreign.source) <= _MAX_SOURCE
+    sound = sound and 1 <= len(foreign.source) <= _MAX_SOURCE and foreign.price_micro_yen <= _MOST_MICRO_YEN
     if not sound or price.price_micro_yen != foreign.price_micro_yen:
         raise ExchangeRateWrong(
             component=price.component.value,

@@ -24,7 +24,8 @@ from pricing.errors import (
     PriceVersionExists,
     PriceVersionsOverlap,
 )
-from pricing.model import Component, ForeignPrice, NewPrice, ServiceClass
+from pricing.model import Component, ForeignPrice, NewPrice, PriceVersion, ServiceClass
+from pricing.reference import MarketReference
 from pricing.units import micro, yen_text
 
 _WHOLE_BP = 10_000
@@ -69,6 +70,36 @@ class Term:
 
     valid_from: datetime
     valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published version with the references below which it lies. valid_until None: until another is published."""
+
+    version: PriceVersion
+    valid_until: datetime | None
+    references: Mapping[UUID, MarketReference]
+
+
+def history(
+    versions: Sequence[PriceVersion],
+    references: Mapping[UUID, MarketReference],
+    retirements: Mapping[str, datetime | None],
+) -> list[Published]:
+    """When each version holds: until the next one of its offering and classes, or until the offering retires."""
+    following: dict[tuple[str, str, str], datetime | None] = {}
+    found = []
+    for each in sorted(versions, key=lambda one: one.valid_from, reverse=True):
+        key = (each.offering_id, each.customer_class.value, each.service_class.value)
+        until = following.get(key, retirements.get(each.offering_id))
+        following[key] = each.valid_from
+        found.append(Published(each, until, references))
+    return sorted(found, key=_history_order)
+
+
+def _history_order(each: Published) -> tuple[str, datetime, str, str, UUID]:
+    version = each.version
+    return version.offering_id, version.valid_from, version.customer_class, version.service_class, version.id
 
 
 def require_coefficients(new: NewVersion) -> None:

@@ -19,6 +19,7 @@ from pricing.model import Component, ForeignPrice
 _RESOURCE_TYPE = re.compile(r"[a-z0-9]+:[a-z0-9][a-z0-9._-]*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _SHA256_BYTES = 32
+_MOST_MICRO_YEN = 10**18
 _LONGEST_SOURCE, _LONGEST_TERMS, _LONGEST_NAME = 500, 1_000, 200
 
 
@@ -71,6 +72,7 @@ def _wrong(new: MarketReference, today: date) -> str | None:
         "resource_type": _RESOURCE_TYPE.fullmatch(new.resource_type),
         "source": len(new.source.strip()) >= 1 and len(new.source) <= _LONGEST_SOURCE,
         "terms": len(new.terms) <= _LONGEST_TERMS,
+        "amount": 0 < new.amount_micro_yen <= _MOST_MICRO_YEN,
         "per": new.per > 0,
         "observed_on": new.observed_on <= today,
         "currency": foreign is None

@@ -51,11 +51,17 @@ class PriceOut(Out):
 
 
 class OfferingOut(Out):
+    """`provider` empty: the house's own machine. `retires_at`: from then on nothing of it is sold."""
+
     id: str
     kind: str
     title: str
     backend: str
+    provider: str
+    site: str
     hardware: dict[str, Any]
+    software: list[str]
+    retires_at: datetime | None
     limits: OfferingLimits
     prices: list[PriceOut]
 
@@ -95,7 +101,11 @@ def offering_out(found: OfferingWithPrices, language: Language) -> OfferingOut:
         kind=each.kind.value,
         title=each.title_ja if language is Language.JA else each.title_en,
         backend=each.backend,
+        provider=each.provider,
+        site=each.site,
         hardware=dict(each.hardware),
+        software=list(each.software),
+        retires_at=each.retired_at,
         limits=OfferingLimits(
             max_gpus=each.max_gpus,
             cpus_per_gpu=each.cpus_per_gpu,

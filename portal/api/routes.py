@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from portal.api import (
     calls,
+    catalogue,
     data,
     devices,
     elastic,
@@ -18,6 +19,8 @@ from portal.api import (
     operations,
     organisations,
     output,
+    prices,
+    promotions,
     placement,
     proposals,
     reservations,
@@ -37,6 +40,6 @@ def api_router() -> APIRouter:
     router = APIRouter(prefix=API, responses=PROBLEMS)
     work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
     own = (me, *work, money, wallets, tokens, secrets, shares, placement)
-    for part in (*own, members, organisations, operations, proposals, elastic, kpi):
+    for part in (*own, members, organisations, operations, catalogue, prices, promotions, proposals, elastic, kpi):
         router.include_router(part.router)
     return router

@@ -73,7 +73,13 @@ from pricing.service.pricebook import (
     propose_promotion,
     reductions,
 )
-from pricing.service.publishing import market_references, propose_prices, record_market_reference, reference_age
+from pricing.service.publishing import (
+    market_references,
+    propose_prices,
+    published_prices,
+    record_market_reference,
+    reference_age,
+)
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.wallets import (
     balance,
@@ -146,6 +152,7 @@ __all__ = [
     "propose_policy",
     "propose_prices",
     "propose_promotion",
+    "published_prices",
     "purse_looks",
     "quote",
     "quote_of",

@@ -14,7 +14,7 @@ from pricing.approvals import Content, Proposal
 from pricing.days import day_of
 from pricing.errors import AmountNotPositive, MarketReferenceExists, PriceVersionExists, UnknownOffering
 from pricing.model import PriceComponent, PriceVersion
-from pricing.pricebook import NewVersion, Term
+from pricing.pricebook import NewVersion, Published, Term
 from pricing.reference import MarketReference, ReferenceAge, require_fresh, require_sound
 from pricing.service.approvals import Order, executes, propose
 from pricing.store import catalog as store
@@ -63,6 +63,20 @@ async def market_references(conn: Conn, *, limit: int = 200) -> list[MarketRefer
 async def reference_age(conn: Conn, *, now: datetime) -> ReferenceAge:
     """How old a reference may be now."""
     return policies.reference_age(await book_store.policy(conn, policies.MARKET_REFERENCE_AGE, now=now))
+
+
+async def published_prices(conn: Conn, *, offering_id: str | None = None) -> list[Published]:
+    """Every price that was ever published, of one offering or of all, with its reference and until when it holds.
+
+    UnknownOffering.
+    """
+    sold = {each.id: each.retired_at for each in await store.offerings(conn, retired=True)}
+    if offering_id is not None and offering_id not in sold:
+        raise UnknownOffering(offering=offering_id)
+    versions = await store.price_history(conn, offering_id)
+    needed = {component.market_reference_id for each in versions for component in each.components}
+    references = await reference_store.market_references(conn, sorted(needed))
+    return pricebook.history(versions, references, sold)
 
 
 async def propose_prices(

@@ -138,10 +138,10 @@ async def price_version(conn: Conn, version_id: UUID) -> PriceVersion | None:
     return _version(rows) if rows else None
 
 
-async def price_history(conn: Conn, offering_id: str) -> list[PriceVersion]:
-    """Every version that was ever published for an offering, oldest first."""
+async def price_history(conn: Conn, offering_id: str | None) -> list[PriceVersion]:
+    """Every version that was ever published for an offering (None: for any), oldest first."""
     rows = await conn.fetch(
-        f"""{_VERSION} WHERE v.offering_id = $1
+        f"""{_VERSION} WHERE v.offering_id = $1 OR $1 IS NULL
             ORDER BY v.valid_from, v.customer_class, v.service_class, v.id, c.component""",
         offering_id,
     )

@@ -135,13 +135,6 @@ class World:
             )
 
 
-async def staff_token(world: World, person: UUID) -> str:
-    """For somebody else who works for the house as an operator."""
-    async with transaction(world.database.owner) as conn:
-        scopes = scopes_of([StaffRole.OPERATOR])
-        return await _token(conn, (person, None), scopes, timedelta(days=30), key=("staff", person))
-
-
 PEOPLE: Mapping[str, tuple[UUID, UUID | None, OrgRole | StaffRole]] = {
     ALPHA: (an_id("person"), an_id("organisation", ALPHA), OrgRole.OWNER),
     BETA: (an_id("person", BETA), an_id("organisation", BETA), OrgRole.OWNER),

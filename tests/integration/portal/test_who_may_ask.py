@@ -53,7 +53,10 @@ async def test_a_token_does_what_its_scopes_say_and_no_more(world: World) -> Non
 
 
 CUSTOMERS_ONLY = ("/jobs", "/balance", "/statement", "/usage", "/invoices/2026-04", "/members", "/projects", "/shares")
-OPERATORS_ONLY = ("/organisations", "/queue", "/backends", "/elastic/rules", "/elastic/actions", "/disruptions")
+OPERATORS_ONLY = (
+    *("/organisations", "/queue", "/backends", "/elastic/rules", "/elastic/actions", "/disruptions"),
+    *("/proposals", "/policies", "/market-references"),
+)
 OFFICERS_ONLY = ("/kpi", "/kpi.csv")
 
 

@@ -365,12 +365,16 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """Units in service, and free at this moment. `online` False: nothing may be started now."""
+    """Units in service, and free at this moment. `online` False: nothing may be started now.
+
+    draining: what jobs, whosever, still hold on machines that are in service no more, and so in neither of the two.
+    """
 
     at: datetime
     total: Resources
     free: Resources
     online: bool = True
+    draining: Resources = field(default_factory=Resources)
     free_gpus: tuple[int, ...] = ()
     """Of each node that works the GPUs that are free, most first; empty: it does not tell of its nodes."""
     node_gpus: int = 0

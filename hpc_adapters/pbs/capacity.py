@@ -19,7 +19,9 @@ def capacity(
     nodes: Iterable[Node], *, at: datetime, chunk_label: tuple[str, str] | None, gpus_per_node: int
 ) -> Capacity:
     """What the nodes in service have. chunk_label: resource and value of this queue's nodes: ('Qlist', 'gpuq')."""
-    ours = [node for node in nodes if _serves(node, chunk_label) and not _OUT & set(node.states)]
+    every = [node for node in nodes if _serves(node, chunk_label)]
+    ours = [node for node in every if not _OUT & set(node.states)]
+    draining = _sum(_held(node, gpus_per_node) for node in every if _OUT & set(node.states))
     total = [_resources(node.available, gpus_per_node) for node in ours]
     held = [_held(node, gpus_per_node) for node in ours]
     whole, taken = _sum(total), _sum(held)
@@ -28,7 +30,7 @@ def capacity(
         cpus=max(0, whole.cpus - taken.cpus),
         memory_mb=max(0, whole.memory_mb - taken.memory_mb),
     )
-    return Capacity(at=at, total=whole, free=free, online=bool(ours))
+    return Capacity(at=at, total=whole, free=free, online=bool(ours), draining=draining)
 
 
 def _serves(node: Node, label: tuple[str, str] | None) -> bool:

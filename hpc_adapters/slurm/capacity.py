@@ -19,6 +19,7 @@ _PLANNED: Final = "PLANNED"
 """Slurm keeps what is free here for a job that waits, perhaps one of ours: in service, and nothing of it is free."""
 _GPU: Final = "gres/gpu"
 UP: Final = "UP"
+_NOTHING: Final = Resources()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,15 @@ def machines(
     nodes: Iterable[Node], *, partition: str, gpu_type: str | None = None, qpu: str | None = None
 ) -> tuple[Machine, ...]:
     """The partition's nodes in service; with `gpu_type`, only GPUs of that type count. qpu: the TRES of QPUs."""
-    return tuple(
-        _machine(node, gpu_type, qpu)
-        for node in nodes
-        if partition in node.partitions and in_service(node.state) and not node.reservation
-    )
+    return tuple(_machine(node, gpu_type, qpu) for node in nodes if partition in node.partitions and _serves(node))
+
+
+def draining(
+    nodes: Iterable[Node], *, partition: str, gpu_type: str | None = None, qpu: str | None = None
+) -> Resources:
+    """What jobs still hold on the partition's nodes that are not in service. As machines()."""
+    here = [node for node in nodes if partition in node.partitions and not _serves(node)]
+    return _sum(_resources(node.tres_used, gpu_type, qpu) for node in here)
 
 
 def every_machine(nodes: Iterable[Node], *, partition: str, qpu: str | None = None) -> tuple[Machine, ...]:
@@ -53,14 +58,22 @@ def in_service(state: Sequence[str]) -> bool:
     return bool(SERVING.intersection(state)) and SERVING.union(HARMLESS).issuperset(state)
 
 
-def capacity(found: Sequence[Machine], partitions: Iterable[Partition], *, partition: str, at: datetime) -> Capacity:
-    """The sums. A partition that is down, or not there, has its size and starts nothing."""
+def capacity(
+    found: Sequence[Machine],
+    partitions: Iterable[Partition],
+    *,
+    partition: str,
+    at: datetime,
+    draining: Resources = _NOTHING,
+) -> Capacity:
+    """The sums. A partition that is down, or not there, has its size and starts nothing. draining: as it says."""
     is_up = any(each.name == partition and each.state == (UP,) for each in partitions)
     return Capacity(
         at=at,
         total=_sum(machine.total for machine in found),
         free=_sum(machine.free for machine in found) if is_up else Resources(),
         online=is_up and bool(found),
+        draining=draining,
         free_gpus=tuple(sorted((machine.free.gpus for machine in found if machine.total.gpus), reverse=True)),
         node_gpus=max((machine.total.gpus for machine in found), default=0),
     )
@@ -103,6 +116,10 @@ def share_of(resources: Resources, placement: Placement) -> Resources | None:
         memory_mb=-(-resources.memory_mb // nodes),
         qpus=resources.qpus // nodes,
     )
+
+
+def _serves(node: Node) -> bool:
+    return in_service(node.state) and not node.reservation
 
 
 def _machine(node: Node, gpu_type: str | None, qpu: str | None) -> Machine:

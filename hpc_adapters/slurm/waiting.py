@@ -106,7 +106,8 @@ class Waiting:
                 every = capacity.every_machine(nodes.items, partition=name, qpu=qpu)
                 partition = await self._partition(every)
                 machines = capacity.machines(nodes.items, partition=name, gpu_type=kind, qpu=qpu)
-                found = capacity.capacity(machines, partition, partition=name, at=self._clock())
+                left = capacity.draining(nodes.items, partition=name, gpu_type=kind, qpu=qpu)
+                found = capacity.capacity(machines, partition, partition=name, at=self._clock(), draining=left)
                 size = next((each.total_nodes for each in partition if each.name == name), 0)
                 self._look = _Look(queue, found, size, every)
             assert self._look is not None

@@ -6,9 +6,10 @@ free is a function of what is known and of the time alone, whatever the order in
 lived for long and one that was told everything a moment ago answer alike.
 
 Never more is free than the backend says less what of ours it has not counted yet, nor than it has less all that is
-ours. What is booked is out of everybody's count while that is on, and for its own jobs (`inner`). What was handed over
-and has not started takes free units or a seat of the backend's own queue, in the order of hand-over; the first that
-does not fit keeps its earliest start, before any of those that still wait with us.
+ours; but what jobs hold on machines that it has no more takes nothing from what it has. What is booked is out of
+everybody's count while that is on, and for its own jobs (`inner`). What was handed over and has not started takes free
+units or a seat of the backend's own queue, in the order of hand-over; the first that does not fit keeps its earliest
+start, before any of those that still wait with us.
 
 What is told ends the pass: reservations are forgotten.
 """
@@ -28,6 +29,8 @@ from scheduler.core.shapes import Shapes
 from scheduler.core.space import Booked, Space
 from scheduler.core.tally import Held, Part, Tally
 from scheduler.core.vectors import NOTHING, Vector, at_least_nothing, fits, least, plus, resources, vector, without
+
+_NO_UNITS = Resources()
 
 
 class Booking(NamedTuple):
@@ -66,7 +69,7 @@ class Hall:
         self._outside = self._tally.outside.space
         self._bookings: dict[Hashable, Booking] = {}
         self._inners: dict[Hashable, Inner] = {}
-        self._whole, self._told_free, self._physical = NOTHING, NOTHING, NOTHING
+        self._whole, self._told_free, self._draining, self._physical = NOTHING, NOTHING, NOTHING, NOTHING
         self._look_ahead, self._seats, self._waits_there_s = 0, 0, 0
         self._now_s, self._turns_s, self._is_stale = 0, FOREVER, True
         self._free_units: tuple[Vector, int] = (NOTHING, units_of(Resources()))
@@ -74,11 +77,21 @@ class Hall:
     # -- what is told --------------------------------------------------------------------------------------------------
 
     def counted(
-        self, total: Resources, free: Resources, *, online: bool = True, look_ahead: int = 0, asked_s: int | None = None
+        self,
+        total: Resources,
+        free: Resources,
+        *,
+        online: bool = True,
+        look_ahead: int = 0,
+        asked_s: int | None = None,
+        draining: Resources = _NO_UNITS,
     ) -> None:
-        """What the backend says of itself. asked_s: what was sent since is not in its count; None: everything is."""
+        """What the backend says of itself. asked_s: what was sent since is not in its count; None: everything is.
+
+        draining: held on machines that are not in `total` any more, so that it leaves no less of that free.
+        """
         self.total, self.online, self._look_ahead = self.units_of(total), online, look_ahead
-        self._whole, self._told_free = vector(total), vector(free)
+        self._whole, self._told_free, self._draining = vector(total), vector(free), vector(draining)
         self._tally.counted(look_ahead=bool(look_ahead), asked_s=asked_s)
         self._told()
 
@@ -296,20 +309,23 @@ class Hall:
     def _open(self) -> None:
         """Nothing is reserved outside; what waits in the backend's own queue has sat down."""
         outside = self._tally.outside
-        lent, all_held, unseen = NOTHING, outside.held, outside.unseen
-        booked = outside.held
+        lent, all_held, unseen, room = NOTHING, outside.held, outside.unseen, self._whole
         for reservation, part in self._tally.inside.items():
             needs = vector(self._bookings[reservation].needs)
             lent = plus(lent, at_least_nothing(without(needs, part.seen)))
-            booked, all_held, unseen = plus(booked, needs), plus(all_held, part.held), plus(unseen, part.unseen)
-        free = least(without(self._told_free, plus(lent, outside.unseen)), without(self._whole, booked))
-        physical = least(without(self._told_free, unseen), without(self._whole, all_held))
+            room, all_held, unseen = without(room, needs), plus(all_held, part.held), plus(unseen, part.unseen)
+        free = least(without(self._told_free, plus(lent, outside.unseen)), self._left(room, outside.held))
+        physical = least(without(self._told_free, unseen), self._left(self._whole, all_held))
         self._physical = at_least_nothing(physical)
         self._outside.begin(self._now_s, at_least_nothing(free))
         self._seats, self._waits_there_s = self._look_ahead, 0
         for each in sorted(self._tally.queue.values(), key=lambda held: held.turn):
             self._let_in(each)
         self.has_seats = self._seats > 0 and not self._outside.given_back
+
+    def _left(self, room: Vector, held: Vector) -> Vector:
+        """Of room in service, by our own books: some of what is held may be on machines that are not in service."""
+        return least(room, without(plus(room, self._draining), held))
 
     def _open_inside(self, reservation: Hashable, part: Part) -> None:
         free = without(vector(self._bookings[reservation].needs), part.held)

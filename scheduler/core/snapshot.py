@@ -22,6 +22,8 @@ class Pool:
     name: str
     total: Resources = field(default_factory=Resources)
     free: Resources = field(default_factory=Resources)
+    draining: Resources = field(default_factory=Resources)
+    """What jobs still hold there on machines that are in service no more: in neither of the two."""
     online: bool = True
     look_ahead: int = 0
     """So many attempts may wait in its own queue. Where some may, its count of free units knows only what has started;

@@ -64,6 +64,7 @@ async def _pool(deps: Deps, name: str, backend: Backend, now: datetime, for_s: f
         name=name,
         total=capacity.total,
         free=capacity.free,
+        draining=capacity.draining,
         online=capacity.online,
         look_ahead=backend.capabilities().look_ahead,
         asked_at=now,

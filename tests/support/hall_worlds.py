@@ -18,6 +18,7 @@ from tests.support.slow_floor import Floor
 
 ORIGIN = datetime.fromisoformat("2026-04-01T00:00:00+00:00")
 SIZE = Resources(gpus=8, cpus=16, memory_mb=64)
+NOTHING = Resources()
 NOW = 100
 OVERDUE_S = 4
 """All times are small, so that much happens at the same instant."""
@@ -29,6 +30,7 @@ class World:
 
     total: Resources = SIZE
     free: Resources = SIZE
+    draining: Resources = NOTHING
     look_ahead: int = 0
     asked_s: int | None = None
     now_s: int = NOW
@@ -49,13 +51,15 @@ class World:
         return here
 
     def tell_count(self, here: Hall) -> None:
-        here.counted(self.total, self.free, look_ahead=self.look_ahead, asked_s=self.asked_s)
+        told = {"look_ahead": self.look_ahead, "asked_s": self.asked_s, "draining": self.draining}
+        here.counted(self.total, self.free, **told)  # type: ignore[arg-type]  each of its own kind
 
     def floor(self) -> Floor:
         pool = seen.Pool(
             name="h200",
             total=self.total,
             free=self.free,
+            draining=self.draining,
             look_ahead=self.look_ahead,
             asked_at=None if self.asked_s is None else moment(self.asked_s),
         )
@@ -170,6 +174,7 @@ def bookings_of(ahead_s: int = 10) -> st.SearchStrategy[dict[str, Booking]]:
 def worlds(draw: st.DrawFn, *, look_ahead: bool = True, booked: bool = True) -> World:
     return World(
         free=draw(st.just(SIZE) | amounts(SIZE)),
+        draining=draw(st.just(Resources()) | amounts(SIZE)),
         look_ahead=draw(st.integers(0, 3)) if look_ahead else 0,
         asked_s=draw(st.none() | st.integers(NOW - 8, NOW)),
         held=dict(enumerate(draw(st.lists(HELD, max_size=6)), start=1)),

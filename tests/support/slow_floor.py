@@ -15,7 +15,7 @@ from scheduler.core.reasons import Why
 from scheduler.core.resources import least, minus, plain, total
 from scheduler.core.snapshot import Booking, Holding, Pool, Snapshot, Waiting
 from scheduler.core.walls import is_on
-from tests.support.slow_room import Room, is_counted
+from tests.support.slow_room import Room, is_counted, left
 
 
 class Floor:
@@ -94,7 +94,7 @@ def _physical(pool: Pool, here: Sequence[Holding], on: Collection[UUID]) -> Reso
     """What nobody holds, reserved or not. What waits in the backend's own queue holds nothing yet."""
     there = [each for each in here if not pool.look_ahead or each.started or each.reservation_id in on]
     by_it = minus(pool.free, total(each.needs for each in there if not _is_in_its_count(each, pool)))
-    return least(by_it, minus(pool.total, total(each.needs for each in there)))
+    return least(by_it, left(pool, pool.total, there))
 
 
 def _is_in_its_count(sent: Holding, pool: Pool) -> bool:

@@ -60,7 +60,7 @@ class Room:
         self._leave = timedelta(seconds=snapshot.policy.preemption.leave_s)
         self._ends = [(self._end_of(each), each.needs) for each in holds]
         by_it = minus(pool.free, total(each.needs for each in holds if not is_counted(each, pool)))
-        by_us = minus(pool.total, total(each.needs for each in holds))
+        by_us = left(pool, pool.total, holds)
         self.free = least(by_it, by_us)
         self.reservation: Reservation | None = None
         self.first: First | None = None
@@ -209,6 +209,11 @@ def is_counted(sent: Holding, pool: Pool) -> bool:
     """Whether the backend's own count of free units has it: it has confirmed it, and was asked later than that."""
     earlier = pool.asked_at is None or sent.sent_at is None or sent.sent_at < pool.asked_at
     return sent.accepted and earlier
+
+
+def left(pool: Pool, room: Resources, holds: Iterable[Holding]) -> Resources:
+    """Of so much in service; some of what is held may be on machines that are not in service."""
+    return least(room, minus(plus(room, pool.draining), total(each.needs for each in holds)))
 
 
 def _hand_over_order(sent: Holding) -> tuple[datetime, UUID]:

@@ -349,7 +349,7 @@ class World:
 
     def _tell(self, pool: Pool) -> None:
         hall, clock = self.halls[pool.name], self._clock
-        hall.counted(pool.total, pool.free, online=pool.online, look_ahead=pool.look_ahead)
+        hall.counted(pool.total, pool.free, online=pool.online, look_ahead=pool.look_ahead, draining=pool.draining)
         hall.windows((clock.second(each.since), clock.next_second(each.until)) for each in pool.windows)
 
     def _hold(self, number: int, held: Holding) -> None:

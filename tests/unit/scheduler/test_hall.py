@@ -73,6 +73,18 @@ def test_units_of_strangers_are_nobodys() -> None:
     assert here.free == 4
 
 
+def test_what_runs_on_a_draining_node_takes_nothing_from_the_nodes_in_service() -> None:
+    here = hall()
+    here.held(1, here.shapes.of(gpus(8)), NOW + 10, sent_s=NOW - 1)
+    here.held(2, here.shapes.of(gpus(3)), NOW + 10, sent_s=NOW - 1)
+    for draining, told, free in [(8, 8, 5), (8, 5, 5), (11, 8, 8), (12, 8, 8), (3, 8, 0), (0, 8, 0)]:
+        here.counted(SIZE, gpus(told), asked_s=NOW, draining=gpus(draining))
+        assert here.free == free  # never more than there is in service, nor than the backend says
+    here.counted(SIZE, gpus(5), asked_s=NOW, draining=gpus(8))
+    here.gone(1)  # the backend will say so when it is asked again
+    assert here.free == 5
+
+
 def test_what_ended_since_the_backend_was_asked_is_free_when_it_says_so() -> None:
     here = hall()
     here.held(1, here.shapes.of(gpus(3)), NOW + 10, sent_s=NOW - 1)

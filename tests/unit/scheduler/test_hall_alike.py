@@ -157,6 +157,7 @@ class Told:
     def _count(self) -> None:
         world, random = self.world, self.random
         world.free = _some(random, most=1)
+        world.draining = _some(random, most=1) if random.random() < 0.3 else Resources()
         world.asked_s = None if random.random() < 0.1 else world.now_s - random.randint(0, 2)
         if random.random() < 0.2:
             world.look_ahead = random.randint(0, 3)

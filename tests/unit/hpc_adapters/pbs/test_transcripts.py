@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -59,6 +60,15 @@ def test_nodes_that_are_given_away_whole_are_not_free() -> None:
     assert found.total == Resources(gpus=8, cpus=128, memory_mb=2 * memory_mb)
     assert found.free == Resources(gpus=4, cpus=64, memory_mb=memory_mb)
     assert found.online
+
+
+def test_what_runs_on_a_node_that_is_offline_is_told_apart() -> None:
+    nodes = [
+        replace(node, states=("offline", *node.states)) if "job-exclusive" in node.states else node
+        for node in parsing.nodes(printed("pbsnodes.json"))
+    ]
+    found = capacity.capacity(nodes, at=datetime(2023, 11, 10, tzinfo=UTC), chunk_label=None, gpus_per_node=0)
+    assert found.total == found.free == found.draining == Resources(gpus=4, cpus=64, memory_mb=-(-527_672_488 // 1024))
 
 
 def test_a_node_that_nobody_knows_is_no_capacity() -> None:

@@ -12,6 +12,7 @@ from hpc_adapters.slurm.capacity import (
     Machine,
     capacity,
     could_run,
+    draining,
     every_machine,
     in_service,
     machines,
@@ -68,6 +69,19 @@ def test_another_partitions_nodes_are_not_ours(offer: Offer) -> None:
     nodes, partitions = site(offer)
     found = capacity(machines(nodes, partition="other"), partitions, partition="other", at=NOW)
     assert (found.total, found.online) == (Resources(), False)
+
+
+@every_offer
+def test_what_jobs_hold_on_nodes_out_of_service_is_told_apart(offer: Offer) -> None:
+    nodes, _ = site(offer)
+    used = {"cpu": 8, "mem": 100, "gres/gpu": 2, "gres/gpu:h200": 2}
+    states = (("MIXED",), ("MIXED", "DRAIN"), ("ALLOCATED", "DRAIN"), ("DOWN",))
+    here = tuple(replace(nodes[0], state=state, reservation="", tres_used=used) for state in states)
+    assert draining(here, partition="main") == Resources(gpus=6, cpus=24, memory_mb=300)
+    assert draining(here, partition="main", gpu_type="t4").gpus == 0
+    assert draining(here, partition="other") == Resources()
+    kept = replace(here[0], reservation="site")
+    assert draining([kept], partition="main") == Resources(gpus=2, cpus=8, memory_mb=100)
 
 
 def told_states() -> set[str]:

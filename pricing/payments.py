@@ -1,4 +1,4 @@
-"""What is asked for and what came: splitting tax over lines, matching transfers, dunning, patience. Pure.
+"""What is asked for and what came: matching transfers, dunning, patience, and the values of all that. Pure.
 
 Amounts are whole yen with tax unless a name says otherwise. Days are those of Tokyo.
 """
@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
+from pricing.collectable import Collectable
 from pricing.units import MICRO
 
 MINIMUM_CHARGE_YEN = 50
@@ -65,69 +67,122 @@ class Resolution(StrEnum):
     """Dealt with by hand; the reason says how."""
 
 
+class Task(StrEnum):
+    """What the outbox wants done at Stripe; subject: the id that it is about."""
+
+    ISSUE = "invoice.issue"
+    """Subject: a document that is to be paid."""
+    REMIND = "invoice.remind"
+    """Subject: the document; revision: the reminder's number."""
+    CLOSE = "invoice.close"
+    """Subject: a document that was paid elsewhere."""
+    CREDIT = "invoice.credit"
+    """Subject: a credit note on a document."""
+    CHECKOUT = "checkout.open"
+    """Subject: a top-up."""
+    REFUND = "payment.refund"
+    """Subject: a reversal of a payment."""
+    GIVE_BACK = "balance.refund"
+    """Subject: a case; what lies in the customer's cash balance goes back."""
+    TAKE = "balance.take"
+    """Subject: a case; what lies in the customer's cash balance becomes prepaid value."""
+
+
+class Outcome(StrEnum):
+    """What came of an attempt at a task."""
+
+    DONE = "done"
+    MOOT = "moot"
+    LATER = "later"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectLine:
-    """amount_yen: without tax; may be below zero (a discount, or what prepaid value has paid already)."""
+class Errand:
+    """A task of the outbox that is due. attempts: how many were made."""
 
-    description: str
-    amount_yen: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaxedLines:
-    """All lines of one rate, and the tax on their sum, rounded once (pricing/invoicing.py)."""
-
-    rate_bp: int
-    tax_yen: int
-    lines: tuple[CollectLine, ...]
+    id: UUID
+    task: Task
+    organisation_id: UUID
+    subject_id: UUID
+    revision: int
+    content: Mapping[str, Any]
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collectable:
-    """A document of ours that somebody is to pay, under its own number. ValueError: it does not add up to the yen."""
+class Receivable:
+    """What is asked for, and what of it is still open."""
 
     document_id: UUID
     organisation_id: UUID
     number: str
-    due_date: date
     amount_yen: int
-    groups: tuple[TaxedLines, ...]
-    others: tuple[CollectLine, ...] = ()
-    """Without tax: prepaid value applied (below zero), what was carried in or out."""
+    open_yen: int
+    due_date: date
+    content: Mapping[str, Any]
+    stripe_id: str | None = None
+    url: str | None = None
 
-    def __post_init__(self) -> None:
-        taxed = sum(group.tax_yen + sum(line.amount_yen for line in group.lines) for group in self.groups)
-        if taxed + sum(line.amount_yen for line in self.others) != self.amount_yen or self.amount_yen <= 0:
-            raise ValueError(f"{self.number} does not come to {self.amount_yen} yen")
-
-    def to_json(self) -> dict[str, object]:
-        """As it is kept with the receivable."""
-        return {
-            "groups": [
-                {"rate_bp": each.rate_bp, "tax_yen": each.tax_yen, "lines": _lines_json(each.lines)}
-                for each in self.groups
-            ],
-            "others": _lines_json(self.others),
-        }
+    @property
+    def collectable(self) -> Collectable:
+        """As it was asked for."""
+        return Collectable.of_json(
+            self.content,
+            document_id=self.document_id,
+            organisation_id=self.organisation_id,
+            number=self.number,
+            due_date=self.due_date,
+            amount_yen=self.amount_yen,
+        )
 
 
-def split_tax(tax_yen: int, amounts_yen: Sequence[int]) -> list[int]:
-    """A tax that was rounded once, over lines: in proportion, by the largest remainder, exactly. Ties: the earlier.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """Money that came. left_yen: what of it has not gone back."""
 
-    Stripe knows taxes by line only; their sum must be ours. 国税庁「インボイス制度に関するQ&A」問57.
-    """
-    total = sum(amounts_yen)
-    if total == 0:
-        if tax_yen or not amounts_yen:
-            raise ValueError("a tax on nothing")
-        return [0] * len(amounts_yen)
-    shares = [divmod(tax_yen * amount, total) for amount in amounts_yen]
-    whole = [quotient for quotient, _ in shares]
-    missing = tax_yen - sum(whole)
-    by_remainder = sorted(range(len(whole)), key=lambda i: (-abs(shares[i][1]), i))
-    for i in by_remainder[:missing]:
-        whole[i] += 1
-    return whole
+    id: UUID
+    organisation_id: UUID
+    document_id: UUID | None
+    top_up_id: UUID | None
+    method: Method
+    amount_yen: int
+    repaid_micro_yen: int
+    prepaid_micro_yen: int
+    stripe_id: str | None
+    reference: str
+    paid_at: datetime
+    recorded_by: UUID | None
+    recorded_at: datetime
+    left_yen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentCase:
+    """A payment that a person must look at, or did."""
+
+    id: UUID
+    organisation_id: UUID | None
+    kind: CaseKind
+    stripe_id: str
+    amount_yen: int
+    facts: Mapping[str, Any]
+    opened_at: datetime
+    resolution: Resolution | None = None
+    reason: str | None = None
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopUp:
+    """A wish to pay in by card. url: where, once Stripe has made the page; paid_yen: what came."""
+
+    id: UUID
+    organisation_id: UUID
+    amount_yen: int
+    requested_at: datetime
+    url: str | None
+    paid_yen: int
 
 
 def idempotency_key(kind: str, our_id: UUID, revision: int = 0) -> str:
@@ -242,7 +297,3 @@ def differences(kind: str, *, ours: Mapping[str, int], theirs: Mapping[str, int]
 
 def _by_due_date(unpaid: Unpaid) -> tuple[date, str]:
     return unpaid.due_date, unpaid.number
-
-
-def _lines_json(lines: Iterable[CollectLine]) -> list[dict[str, object]]:
-    return [{"description": each.description, "amount_yen": each.amount_yen} for each in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -116,3 +117,17 @@ class Made:
 
     stripe_id: str
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Stripe's side of the comparison, in yen by Stripe's ids. asked: totals of open invoices of ours.
+
+    customers: those with money in their cash balance are looked at; disputed: every dispute of the time.
+    """
+
+    received: Mapping[str, int]
+    refunded: Mapping[str, int]
+    asked: Mapping[str, int]
+    disputed: tuple[str, ...]
+    customers: tuple[str, ...]

@@ -16,8 +16,9 @@ from uuid import UUID
 import stripe
 
 from infra.tokyo import TOKYO
+from pricing.collectable import Collectable
 from pricing.errors import WebhookRefused
-from pricing.payments import Collectable, idempotency_key
+from pricing.payments import idempotency_key
 from pricing.remote import (
     Customer,
     EventHint,
@@ -27,6 +28,7 @@ from pricing.remote import (
     Remote,
     RemoteCash,
     RemoteInvoice,
+    Snapshot,
 )
 from pricing.stripe_words import (
     hint_of,
@@ -82,9 +84,12 @@ class StripeGateway:
         key = _key("remind", document_id, revision)
         await self._call(lambda: self._api.invoices.send_invoice(stripe_id, {}, key))
 
-    async def close_invoice(self, stripe_id: str, *, document_id: UUID) -> None:
-        """It was paid elsewhere. One that is open no longer stays as it is."""
-        await self._call(lambda: self._close(stripe_id, document_id))
+    async def close_invoice(self, stripe_id: str | None, *, document_id: UUID, who: Customer) -> None:
+        """It was paid elsewhere. One that is open no longer stays as it is, and there need not be one.
+
+        stripe_id None: it was never linked, and may all the same have been made just before a crash.
+        """
+        await self._call(lambda: self._close(stripe_id, document_id, who))
 
     async def credit_invoice(self, stripe_id: str, *, note_id: UUID, number: str, amount_yen: int) -> Made:
         """A credit note. On a paid invoice the value goes back in our ledger, not through Stripe."""
@@ -130,9 +135,9 @@ class StripeGateway:
         )
         return [hint_of(each) for each in reversed(found)]
 
-    async def changed_since(self, since: datetime) -> list[Remote]:
-        """Money that moved: payments, refunds and disputes since then, and every invoice that is open or was paid."""
-        return await self._call(lambda: self._changed(seconds(since)))
+    async def snapshot(self, *, since: datetime) -> Snapshot:
+        """What was received and given back since then, and what is open, for the nightly comparison."""
+        return await self._call(lambda: self._snapshot(seconds(since)))
 
     # The synchronous side.
 
@@ -144,16 +149,20 @@ class StripeGateway:
         except stripe.StripeError as away:  # down, too many requests, a key that is wrong: time and people heal that
             raise GatewayAway(f"{type(away).__name__}: {away}") from away
 
-    def _customer(self, who: Customer) -> Made:
+    def _find_customer(self, who: Customer) -> Any:
         query = f"metadata['ref']:'{who.organisation_id}'"
-        for found in self._api.customers.search({"query": query}).data:
+        return next(iter(self._api.customers.search({"query": query}).data), None)
+
+    def _customer(self, who: Customer) -> Made:
+        if found := self._find_customer(who):
             return Made(found.id)
         params: dict[str, Any] = {
             "name": who.name,
-            "email": who.email,
             "preferred_locales": ["ja"],
             "metadata": {"ref": str(who.organisation_id)},
         }
+        if who.email:
+            params["email"] = who.email
         if who.tax_ids:
             params["tax_id_data"] = [{"type": kind, "value": value} for kind, value in who.tax_ids]
         return Made(self._api.customers.create(params, _key("customer", who.organisation_id)).id)
@@ -208,9 +217,13 @@ class StripeGateway:
             invoice = self._api.invoices.add_lines(stripe_id, some, key)
         return invoice
 
-    def _close(self, stripe_id: str, document_id: UUID) -> None:
-        if self._api.invoices.retrieve(stripe_id).status == "open":
-            self._api.invoices.pay(stripe_id, {"paid_out_of_band": True}, _key("close", document_id))
+    def _close(self, stripe_id: str | None, document_id: UUID, who: Customer) -> None:
+        known = None if stripe_id else self._find_customer(who)
+        invoice = self._invoice_of(document_id, known.id) if known else None
+        if stripe_id:
+            invoice = self._api.invoices.retrieve(stripe_id)
+        if invoice is not None and invoice.status == "open":
+            self._api.invoices.pay(invoice.id, {"paid_out_of_band": True}, _key("close", document_id))
 
     def _credit(self, stripe_id: str, note_id: UUID, number: str, amount_yen: int) -> Made:
         for each in self._api.credit_notes.list({"invoice": stripe_id, "limit": _PAGE}).auto_paging_iter():
@@ -314,19 +327,19 @@ class StripeGateway:
                 return self._read_invoice(self._api.invoices.retrieve(each.invoice))
         return read_intent(intent)
 
-    def _changed(self, since_s: int) -> list[Remote]:
+    def _snapshot(self, since_s: int) -> Snapshot:
         window = {"created": {"gte": since_s}, "limit": _PAGE}
-        found: dict[str, Remote] = {}
-        for intent in self._api.payment_intents.list(window).auto_paging_iter():
-            read = self._read_intent(intent)
-            found[read.stripe_id if not isinstance(read, RemoteCash) else read.customer_id] = read
-        for refund in self._api.refunds.list(window).auto_paging_iter():
-            found[refund.id] = read_refund(refund)
-        for dispute in self._api.disputes.list(window).auto_paging_iter():
-            found[dispute.id] = read_dispute(dispute)
-        for invoice in self._api.invoices.list({"status": "open", "limit": _PAGE}).auto_paging_iter():
-            found[invoice.id] = self._read_invoice(invoice)
-        return list(found.values())
+        intents = list(self._api.payment_intents.list(window).auto_paging_iter())
+        refunds = self._api.refunds.list(window).auto_paging_iter()
+        opens = list(self._api.invoices.list({"status": "open", "limit": _PAGE}).auto_paging_iter())
+        disputes = self._api.disputes.list(window).auto_paging_iter()
+        return Snapshot(
+            received={each.id: each.amount_received for each in intents if each.status == "succeeded"},
+            refunded={each.id: each.amount for each in refunds if each.status not in {"failed", "canceled"}},
+            asked={each.id: each.total for each in opens if ref_of(each) is not None},
+            disputed=tuple(each.id for each in disputes),
+            customers=tuple(sorted({each.customer for each in opens if each.customer})),
+        )
 
 
 def verified(body: bytes, header: str | None, *, secrets: Sequence[str], now: datetime) -> EventHint:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pricing.payments import Collectable, CollectLine, split_tax
+from pricing.collectable import Collectable, CollectLine, split_tax
 from pricing.remote import EventHint, InvoicePaid, RemoteDispute, RemoteIntent, RemoteInvoice, RemoteRefund
 
 _KNOWN_BY = {

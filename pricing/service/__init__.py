@@ -31,6 +31,18 @@ from pricing.service.closing import (
     preview,
     state_of,
 )
+from pricing.service.collecting import (
+    begin_top_up,
+    last_reconciliation,
+    mark_paid,
+    payment_cases,
+    payments,
+    receivable,
+    receivables,
+    refund_payment,
+    resolve_payment_case,
+    top_up,
+)
 from pricing.service.documents import (
     books,
     charges_by_attempt,
@@ -42,6 +54,7 @@ from pricing.service.documents import (
     waiting,
 )
 from pricing.service.granting import propose_grant
+from pricing.service.inbox import receive_event
 from pricing.service.issued import annex, document, documents, issue_receipt
 from pricing.service.jobs import (
     admission,
@@ -81,6 +94,7 @@ from pricing.service.publishing import (
     reference_age,
 )
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
+from pricing.service.standing import collection_standing
 from pricing.service.wallets import (
     balance,
     expire_lots,
@@ -100,6 +114,7 @@ __all__ = [
     "backends",
     "balance",
     "begin_close",
+    "begin_top_up",
     "billing_of",
     "books",
     "budgets_of",
@@ -108,6 +123,7 @@ __all__ = [
     "close_attempt",
     "close_some",
     "closing_month",
+    "collection_standing",
     "converted_prices",
     "create_offering",
     "discount_totals",
@@ -120,7 +136,9 @@ __all__ = [
     "give_notice",
     "issue_grant",
     "issue_receipt",
+    "last_reconciliation",
     "mark_ended",
+    "mark_paid",
     "market_references",
     "may_issue",
     "months",
@@ -135,6 +153,8 @@ __all__ = [
     "organisations_with_expired_lots",
     "outlook_of",
     "pay_back",
+    "payment_cases",
+    "payments",
     "place_hold",
     "place_holds",
     "policy_history",
@@ -157,14 +177,19 @@ __all__ = [
     "quote",
     "quote_of",
     "quote_phases",
+    "receivable",
+    "receivables",
+    "receive_event",
     "receive_payment",
     "record_market_reference",
     "record_usage",
     "reductions",
     "reference_age",
+    "refund_payment",
     "reject",
     "repay_credit",
     "require_within",
+    "resolve_payment_case",
     "resource_types",
     "retire_offering",
     "set_budget",
@@ -173,6 +198,7 @@ __all__ = [
     "sold",
     "state_of",
     "statement",
+    "top_up",
     "usage_by_job",
     "waiting",
     "waive_parked",

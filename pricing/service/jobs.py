@@ -12,7 +12,8 @@ from pricing.errors import HoldClosed, InsufficientFunds, LedgerConflict
 from pricing.ledger import balances, templates
 from pricing.model import Admission, BillableAttempt, Quote, QuotePhase
 from pricing.service.budgets import require_within
-from pricing.store import holds, wallets
+from pricing.service.standing import require_good_standing
+from pricing.store import collecting, holds, wallets
 from pricing.store import jobs as store
 from pricing.store import ledger as ledger_store
 from pricing.units import yen_text
@@ -34,7 +35,12 @@ def wallet_lock(organisation_id: UUID) -> Look:
 
 def purse_looks(organisation_id: UUID, job_id: UUID) -> Sequence[Look]:
     """What place_holds() of one job is going to ask, once it has the wallet's lock."""
-    return store.quotes_look([job_id]), ledger_store.lots_look(organisation_id), wallets.budgets_look(organisation_id)
+    return (
+        store.quotes_look([job_id]),
+        ledger_store.lots_look(organisation_id),
+        wallets.budgets_look(organisation_id),
+        collecting.unpaid_look(organisation_id),
+    )
 
 
 async def place_hold(conn: Conn, *, quote: Quote, now: datetime) -> None:
@@ -48,8 +54,8 @@ async def place_holds(
     """Store the quotes of one organisation's jobs and set their ceilings aside, all or none, under the wallet's lock.
 
     attempts: the first of these jobs, opened as by open_attempts().
-    Again with the same quote: nothing happens. NoWallet, InsufficientFunds, BudgetExceeded;
-    LedgerConflict: another quote of the job.
+    Again with the same quote: nothing happens. NoWallet, InsufficientFunds, BudgetExceeded, PaymentOverdue,
+    PaymentDisputed; LedgerConflict: another quote of the job.
     """
     await ledger_store.lock_wallet(conn, quotes[0].organisation_id)
     known = await store.quotes_of(conn, [quote.job_id for quote in quotes])
@@ -58,6 +64,7 @@ async def place_holds(
             raise LedgerConflict(f"job {quote.job_id} has another quote")
     new = [quote for quote in quotes if quote.job_id not in known]
     if new:
+        await require_good_standing(conn, quotes[0].organisation_id, now=now)
         await _require_within_limits(conn, new, attempts, now)
     claims = await _claims(conn, new, now) if new else []
     held = [

@@ -8,19 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing.collectable import CollectLine, TaxedLines, split_tax
 from pricing.payments import (
     GRACE,
     CaseKind,
-    CollectLine,
     Stage,
-    TaxedLines,
     Unpaid,
     book,
     differences,
     idempotency_key,
     next_try,
     reminders_due,
-    split_tax,
     standing,
     transfer_case,
 )

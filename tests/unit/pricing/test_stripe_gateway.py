@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import stripe
 
+from pricing.collectable import CollectLine
 from pricing.errors import WebhookRefused
-from pricing.payments import CollectLine
 from pricing.remote import Customer, GatewayAway, GatewayRefused, RemoteCash, RemoteIntent, RemoteInvoice
 from pricing.stripe_gateway import API_VERSION, TOLERANCE, StripeGateway, verified
 from tests.support.collecting import a_collectable
@@ -128,7 +128,7 @@ async def test_paid_elsewhere_closes_it_once_and_tells_no_payment_of_stripes(
 ) -> None:
     made = await gateway.issue_invoice(a_collectable(), customer_id=await _customer(gateway))
     for _ in range(2):
-        await gateway.close_invoice(made.stripe_id, document_id=a_collectable().document_id)
+        await gateway.close_invoice(made.stripe_id, document_id=a_collectable().document_id, who=WHO)
     seen = await gateway.look(made.stripe_id)
     assert isinstance(seen, RemoteInvoice)
     assert (seen.status, [each.intent_id for each in seen.payments]) == ("paid", [None])

@@ -150,7 +150,7 @@ class Deadline:
         return time.monotonic() > self._until
 
 
-def wait_until(is_so: Callable[[], bool], *, what: str, timeout_s: float = 30.0, every_s: float = POLL_S) -> None:
+def wait_until(is_so: Callable[[], bool], *, what: str, timeout_s: float = 90.0, every_s: float = POLL_S) -> None:
     """ClusterFailed when it does not become so."""
     deadline = Deadline(timeout_s)
     while not is_so():

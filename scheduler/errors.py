@@ -228,7 +228,7 @@ class NoPlaceFits(Refusal):
 
 
 class NotDomestic(Refusal):
-    """Its data must stay in Japan, and nobody knows this machine to stand there. Facts: machine (offering or backend)."""
+    """Its data must stay in Japan, and nobody knows this machine to stand there. Facts: machine."""
 
     code: ClassVar[str] = "not-domestic"
 

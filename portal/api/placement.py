@@ -53,6 +53,6 @@ async def set_data_rule(caller: MembersWriter, rule: DataRuleIn) -> DataRulesOut
 
 async def _rules(caller: Caller) -> DataRulesOut:
     async with caller.transaction() as conn:
-        found = await scheduler.data_rules(conn, principal=caller.principal)
+        found = await scheduler.data_rules(conn, organisation_id=caller.organisation_id)
     items = sorted(found.items(), key=lambda each: each[0] or "")
     return DataRulesOut(items=[DataRuleOut(project=name, location=location) for name, location in items])

@@ -152,9 +152,9 @@ async def candidates(conn: Conn, job_id: UUID) -> Sequence[Candidate]:
 # -- where the data of an organisation must stay -----------------------------------------------------------------------
 
 
-async def data_rules(conn: Conn, *, principal: Principal) -> Mapping[str | None, str | None]:
-    """The rule of the caller's organisation (None), and of each of its projects that ever had one, by slug."""
-    return await store.rules(conn, organisation_of(principal))
+async def data_rules(conn: Conn, *, organisation_id: UUID) -> Mapping[str | None, str | None]:
+    """The rule of an organisation (None), and of each of its projects that ever had one, by slug."""
+    return await store.rules(conn, organisation_id)
 
 
 async def set_data_rule(

@@ -52,7 +52,10 @@ async def test_a_token_does_what_its_scopes_say_and_no_more(world: World) -> Non
     assert submit.json()["facts"] == {"scope": "jobs:write"}
 
 
-CUSTOMERS_ONLY = ("/jobs", "/balance", "/statement", "/usage", "/invoices/2026-04", "/members", "/projects", "/shares")
+CUSTOMERS_ONLY = (
+    *("/jobs", "/balance", "/statement", "/usage", "/invoices/2026-04", "/members", "/projects", "/shares"),
+    "/data-rules",
+)
 OPERATORS_ONLY = (
     *("/organisations", "/queue", "/backends", "/elastic/rules", "/elastic/actions", "/disruptions"),
     *("/proposals", "/policies", "/market-references"),

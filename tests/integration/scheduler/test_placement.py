@@ -210,7 +210,7 @@ async def test_a_rule_holds_for_all_jobs_and_a_machine_that_goes_abroad_gets_non
     alice = await world.member("alpha")
     async with world.as_tenant(alice) as conn:
         await service.set_data_rule(conn, principal=alice, project=None, location="jp", now=world.now)
-        assert await service.data_rules(conn, principal=alice) == {None: "jp"}
+        assert await service.data_rules(conn, organisation_id=alice.organisation_id) == {None: "jp"}
     with pytest.raises(NotDomestic):
         await world.submit(alice)
     waiting = await world.submit(alice, a_submission(offering_id=DEAR))

@@ -33,7 +33,15 @@ from accounts.secrets import (
     sealed_secrets,
     set_secret,
 )
-from accounts.sites import list_site_users, map_site_user, may_start, site_user, site_user_look, unmap_site_user
+from accounts.sites import (
+    list_site_users,
+    map_site_user,
+    may_start,
+    may_start_look,
+    site_user,
+    site_user_look,
+    unmap_site_user,
+)
 from accounts.trail import append_audit, verify_audit_chain
 
 __all__ = [
@@ -57,6 +65,7 @@ __all__ = [
     "list_tokens",
     "map_site_user",
     "may_start",
+    "may_start_look",
     "organisation",
     "organisations_among",
     "outlooks",

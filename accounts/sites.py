@@ -51,6 +51,11 @@ async def may_start(
     return refusal_of(standing), user
 
 
+def may_start_look(*, backend: str, organisation_id: UUID, person_id: UUID, now: datetime) -> Look:
+    """What may_start() is going to ask."""
+    return sites.standing_look(backend=backend, organisation_id=organisation_id, person_id=person_id, at=now)
+
+
 async def list_site_users(conn: Conn, *, backend: str) -> list[SiteUser]:
     """Everybody who is or was mapped there, by name."""
     return await sites.site_users(conn, backend=backend)

@@ -37,17 +37,8 @@ async def standing_and_user(
     conn: Conn, *, backend: str, organisation_id: UUID, person_id: UUID, at: datetime
 ) -> tuple[Standing, SiteUser | None]:
     """Of an organisation that there is, with site_user(), in one statement."""
-    row = await conn.fetchrow(
-        "SELECT o.suspended_at, EXISTS (SELECT FROM accounts.declaration d "  # noqa: S608  no value is in it
-        "WHERE d.organisation_id = o.id AND d.valid_from <= $4 AND $4 < d.valid_until) AS is_declared, "
-        "(SELECT max(d.valid_until) FROM accounts.declaration d "
-        "WHERE d.organisation_id = o.id AND d.valid_until <= $4) AS expired_at, u.* FROM accounts.organisation o "
-        f"LEFT JOIN LATERAL ({_OF_A_MEMBER}) u ON true WHERE o.id = $2",
-        backend,
-        organisation_id,
-        person_id,
-        at,
-    )
+    look = standing_look(backend=backend, organisation_id=organisation_id, person_id=person_id, at=at)
+    row = await row_of(conn, look)
     if row is None:
         raise LookupError(f"there is no organisation {organisation_id}")
     user = {name: row[name] for name in _NAMES}
@@ -58,6 +49,18 @@ async def standing_and_user(
         expired_at=row["expired_at"],
     )
     return standing, None if user["backend"] is None else SiteUser(**user)
+
+
+def standing_look(*, backend: str, organisation_id: UUID, person_id: UUID, at: datetime) -> Look:
+    """What standing_and_user() asks."""
+    return Look(
+        "SELECT o.suspended_at, EXISTS (SELECT FROM accounts.declaration d "  # noqa: S608  no value is in it
+        "WHERE d.organisation_id = o.id AND d.valid_from <= $4 AND $4 < d.valid_until) AS is_declared, "
+        "(SELECT max(d.valid_until) FROM accounts.declaration d "
+        "WHERE d.organisation_id = o.id AND d.valid_until <= $4) AS expired_at, u.* FROM accounts.organisation o "
+        f"LEFT JOIN LATERAL ({_OF_A_MEMBER}) u ON true WHERE o.id = $2",
+        (backend, organisation_id, person_id, at),
+    )
 
 
 async def by_name(conn: Conn, *, backend: str, unix_user: str) -> SiteUser | None:

@@ -31,10 +31,12 @@ WAKE_CHANNEL = "kyoyo_wake"
 _ACQUIRE_TIMEOUT_S = 20.0
 _COMMAND_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 10.0
+_STATEMENTS = 400  # a worker has more than a hundred; one that is planned anew takes longer than it runs
 _LONGEST_STALL = "15s"  # a leader's transaction that does nothing for so long is ended
 _JSONB_VERSION = b"\x01"
 _SESSION = {
     "TimeZone": "UTC",
+    "jit": "off",  # what takes milliseconds is not worth compiling, and the cost of small tables is guessed too high
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
@@ -82,6 +84,8 @@ async def open_pool(url: str, *, user: str | None = None, size: int = 10) -> Asy
         init=set_codecs,
         reset=_as_it_is,
         command_timeout=_COMMAND_TIMEOUT_S,
+        statement_cache_size=_STATEMENTS,
+        max_cached_statement_lifetime=0,
         server_settings=_SESSION,
     )
     try:
@@ -155,7 +159,7 @@ async def transaction(
 @asynccontextmanager
 async def reading(pool: Pool) -> AsyncIterator[Conn]:
     """A connection for looks that need not agree on an instant: each statement is its own transaction, and two round
-    trips are saved. DatabaseUnavailable.
+    trips are saved. So is one that writes, whole, and brings its own fence: fenced(). DatabaseUnavailable.
     """
     async with _acquired(pool) as conn:
         try:
@@ -194,6 +198,19 @@ def _begin(role: Role | None, organisation_id: UUID | None, lease: Lease | None,
             f"set_config('idle_in_transaction_session_timeout', '{_LONGEST_STALL}', true)"
         )
     return "; ".join(statements)
+
+
+def fenced(first: int) -> str:
+    """A SELECT of one row, or KY002, for a statement that is a transaction of its own, under reading().
+
+    $first and the one after it, fence_args(): of which loop the lease is, and its token. NULL: nobody is asked (tests).
+    """
+    return f"SELECT CASE WHEN ${first}::text IS NOT NULL THEN infra.fence(${first}, ${first + 1}::bigint)::text END"
+
+
+def fence_args(lease: Lease | None) -> tuple[str | None, int | None]:
+    """The parameters of fenced()."""
+    return (None, None) if lease is None else (lease.loop, lease.token)
 
 
 @asynccontextmanager

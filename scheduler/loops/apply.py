@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import assert_never, cast
 from uuid import UUID
 
-from infra.db.connection import Conn, notify, transaction
+from infra.db.connection import Conn, notify, reading, transaction
 from pricing import service as pricing
 from scheduler.core.effects import (
     CancelOnBackend,
@@ -21,8 +21,8 @@ from scheduler.core.effects import (
     SubmitToBackend,
 )
 from scheduler.core.events import Event, Queued
-from scheduler.core.lifecycle import advance
-from scheduler.core.model import Attempt, Doubt, EndReason, State
+from scheduler.core.lifecycle import InvalidTransition, advance
+from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, EndReason, State
 from scheduler.loops import metrics
 from scheduler.loops.calls import tell
 from scheduler.loops.deps import Deps
@@ -39,12 +39,49 @@ class Applied:
     effects: tuple[Effect, ...]
 
 
-async def note(deps: Deps, attempt_id: UUID, event: Event, *, now: datetime, result: bytes | None = None) -> Applied:
-    """apply() in a transaction of its own, then what the backend must be told."""
-    async with transaction(deps.pool, lease=deps.lease) as conn:
-        applied = await apply(conn, deps, attempt_id, event, now=now, result=result)
+async def note(
+    deps: Deps,
+    attempt_id: UUID,
+    event: Event,
+    *,
+    now: datetime,
+    result: bytes | None = None,
+    seen: Attempt | None = None,
+) -> Applied:
+    """apply() in a transaction of its own, then what the backend must be told. seen: as at_once() wants it."""
+    applied = None
+    if seen is not None and result is None:
+        async with reading(deps.pool) as conn:
+            applied = await at_once(conn, deps, seen, event, now=now)
+    if applied is None:
+        async with transaction(deps.pool, lease=deps.lease) as conn:
+            applied = await apply(conn, deps, attempt_id, event, now=now, result=result)
     await tell(deps, applied.attempt, applied.effects)
     return applied
+
+
+async def at_once(
+    conn: Conn, deps: Deps, seen: Attempt, event: Event, *, now: datetime, decision: store.Decision = (None, {})
+) -> Applied | None:
+    """apply() of an attempt as it was a moment ago, in one statement that is its own transaction: under reading().
+
+    None, and nothing is written: it is otherwise by now, or more than itself is to be booked. Then it is to be locked.
+    """
+    try:
+        after, effects = advance(seen, event, deps.patience(seen.backend))
+    except InvalidTransition:  # with how it is now, it may well be legal
+        return None
+    if after.version == seen.version or after.state not in WITH_BACKEND or not all(map(_is_outside, effects)):
+        return None
+    if not await store.save_at_once(conn, seen, after, event, lease=deps.lease, now=now, decision=decision):
+        return None
+    _count(seen, after)
+    return Applied(after, changed=True, effects=effects)
+
+
+def _is_outside(effect: Effect) -> bool:
+    """Nothing is booked for it: the backend is told, after the commit."""
+    return isinstance(effect, SubmitToBackend | CancelOnBackend | LeaveBackend)
 
 
 async def apply(
@@ -72,10 +109,15 @@ async def apply_to(
         await store.keep_result(conn, after, result, now=now)
     if after.state is not before.state:
         await _announce(conn, after)
+    _count(before, after)
+    return Applied(after, changed=True, effects=effects)
+
+
+def _count(before: Attempt, after: Attempt) -> None:
+    if after.state is not before.state:
         metrics.TRANSITIONS.labels(after.backend, after.state.value).inc()
     if after.doubt is Doubt.UNKNOWN:
         metrics.UNREADABLE.labels(after.backend).inc()
-    return Applied(after, changed=True, effects=effects)
 
 
 async def _book(conn: Conn, deps: Deps, attempt: Attempt, effect: Effect, *, now: datetime) -> None:

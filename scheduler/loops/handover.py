@@ -10,28 +10,29 @@ Attempts are announced one after the other, in the plan's order; the calls of se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from accounts import service as accounts
 from hpc_adapters.contract import JobRequest, Script
 from hpc_adapters.errors import Rejected, Unavailable
-from infra.db.connection import Conn, transaction
+from infra.db.ahead import Look, ahead
+from infra.db.connection import Conn, reading, transaction
 from infra.refusal import Refusal
 from scheduler.core.events import Accepted, Dispatched, Event, NotSubmitted, Refused
 from scheduler.core.model import Attempt, State
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Start
 from scheduler.loops import items
-from scheduler.loops.apply import apply_to, note
+from scheduler.loops.apply import at_once, note
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
-from scheduler.loops.identities import runner_of
+from scheduler.loops.identities import runner_looks, runner_of
 from scheduler.loops.placing import require_location, why_here
 from scheduler.store import attempts as attempt_store
 from scheduler.store import decisions
-from scheduler.store.requests import Asked, request_of
+from scheduler.store.requests import Asked, request_look, request_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class _Announced:
     """An attempt that is on its way. Its secrets are open from here on, and kept nowhere."""
 
     start: Start
+    attempt: Attempt
+    """As its announcement left it."""
     request: JobRequest = field(repr=False)
 
     @property
@@ -118,8 +121,8 @@ class _Round:
 async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | None:
     """Notes 'Dispatched' if it still may start: neither cancelled nor moved, and its organisation is still eligible."""
     try:
-        async with transaction(deps.pool, lease=deps.lease) as conn:
-            return await _noted(conn, deps, start, now)
+        async with reading(deps.pool) as conn:
+            return await _noted(await ahead(conn, *_looks(deps, start, now)), deps, start, now)
     except Refusal as refusal:
         await _set_aside(deps, start, Why.NOT_ELIGIBLE, {"code": refusal.code}, now)
     except Exception as problem:
@@ -131,9 +134,21 @@ async def _announced(deps: Deps, start: Start, now: datetime) -> _Announced | No
     return None
 
 
+def _looks(deps: Deps, start: Start, now: datetime) -> Iterator[Look]:
+    """What an announcement asks: in one round trip where it is known whose job it is."""
+    yield attempt_store.seen_look(start.attempt_id)
+    yield request_look(start.attempt_id)
+    owner = deps.memory.owner(start.attempt_id)
+    if owner is not None:
+        yield from runner_looks(deps, backend=start.backend, owner=owner, now=now)
+
+
 async def _noted(conn: Conn, deps: Deps, start: Start, now: datetime) -> _Announced | None:
-    """With the record of the decision. NotDomestic, and the refusals of _prepared()."""
-    attempt = await attempt_store.locked(conn, start.attempt_id)
+    """With the record of the decision. NotDomestic, and the refusals of _prepared().
+
+    Only if it is still as it was seen: what happened to it meanwhile is for the next cycle to plan with.
+    """
+    attempt = await attempt_store.seen(conn, start.attempt_id)
     if attempt is None or attempt.state is not State.QUEUED or attempt.cancel_wanted:
         return None
     if attempt.backend != start.backend:
@@ -146,10 +161,9 @@ async def _noted(conn: Conn, deps: Deps, start: Start, now: datetime) -> _Announ
     if start.limit_s is not None:  # it ends with its reservation
         request = replace(request, walltime_s=min(request.walltime_s, start.limit_s))
     placed = await why_here(conn, attempt) if asked.is_flexible else None
-    if not (await apply_to(conn, deps, attempt, Dispatched(at=now), now=now)).changed:
-        return None
-    await decisions.started(conn, start, attempt, placed=placed, now=now)
-    return _Announced(start, request)
+    decision = decisions.of_start(start, placed=placed)
+    applied = await at_once(conn, deps, attempt, Dispatched(at=now), now=now, decision=decision)
+    return None if applied is None else _Announced(start, applied.attempt, request)
 
 
 async def _prepared(conn: Conn, deps: Deps, attempt: Attempt, asked: Asked, now: datetime) -> JobRequest | None:
@@ -190,7 +204,7 @@ async def _called(deps: Deps, announced: _Announced, now: datetime) -> bool:
     """Whether the backend answered, so that it may be asked for more."""
     outcome = await _submitted(deps, announced, now)
     if outcome is not None:
-        await note(deps, announced.start.attempt_id, outcome, now=now)
+        await note(deps, announced.start.attempt_id, outcome, now=now, seen=announced.attempt)
     return outcome is not None and not isinstance(outcome, NotSubmitted)
 
 

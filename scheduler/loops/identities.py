@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from accounts import service as accounts
 from accounts.errors import SiteUserMissing
 from hpc_adapters.contract import Identity
+from infra.db.ahead import Look
 from infra.db.connection import Conn
 from scheduler.loops.deps import Deps
 
@@ -28,6 +30,15 @@ class Runner:
     """Whoever may start something now. identity None: the backend asks for nobody."""
 
     identity: Identity | None
+
+
+def runner_looks(deps: Deps, *, backend: str, owner: tuple[UUID, UUID], now: datetime) -> Sequence[Look]:
+    """What runner_of() asks of this organisation's member, where it asks at once."""
+    if not deps.backends[backend].capabilities().needs_identity:
+        return ()
+    organisation_id, person_id = owner
+    look = accounts.may_start_look(backend=backend, organisation_id=organisation_id, person_id=person_id, now=now)
+    return (look,)
 
 
 async def runner_of(

@@ -142,14 +142,15 @@ async def _told(deps: Deps, kept: Kept, changes: Changes, now: datetime) -> None
     for attempt_id, gone in live.gone.items():
         charge = None if gone.micro_nu is None else Charge(gone.micro_nu, gone.charged_at or now)
         _moved(deps, book.gone(attempt_id, now, charge, seq=gone.seq))
-        _no_more(kept, attempt_id)
+        kept.left(attempt_id)
     await _renew(deps, kept, changes, now)
     for held in live.held:
         _moved(deps, book.holds(held, now))
-        _no_more(kept, held.attempt_id)
+        kept.left(held.attempt_id)
     for job in live.waiting:
         book.waits(job, now)
         kept.reasons[job.attempt_id] = live.reasons[job.attempt_id], None
+        kept.came(job)
     known = await sizes.pools(
         deps, now, devices=kept.devices, closures=kept.ahead.closures, something_waits=book.waiting > 0
     )
@@ -190,10 +191,6 @@ def _calendar(deps: Deps, ahead: Ahead, now: datetime) -> Calendar:
 
 def _owners(live: Iterable[Waiting | Holding]) -> set[UUID]:
     return {each.organisation_id for each in live}
-
-
-def _no_more(kept: Kept, attempt_id: UUID) -> None:
-    kept.reasons.pop(attempt_id, None)
 
 
 def _moved(deps: Deps, held: Holding | None) -> None:

@@ -14,7 +14,7 @@ from scheduler.core.book.asked import Asked
 from scheduler.core.book.book import Book
 from scheduler.core.book.figures import Figures
 from scheduler.core.book.terms import Terms
-from scheduler.core.snapshot import Wait
+from scheduler.core.snapshot import Wait, Waiting
 from scheduler.devices import Condition
 from scheduler.loops.capacities import Capacities
 from scheduler.loops.places import Places
@@ -24,6 +24,7 @@ from scheduler.store.reservations import Ahead
 _TOLD_AGAIN: Final = timedelta(seconds=2)
 """Facts of the same reason are not written more often: nobody reads faster, and each start moves everybody's place."""
 
+_OWNERS: Final = 10_000
 _FIGURED_AGAIN: Final = timedelta(seconds=15)
 """As often as anybody collects metrics: counting costs a step for each job that is told of."""
 
@@ -51,6 +52,21 @@ class Kept:
     figured_at: datetime | None = None
     reasons: dict[UUID, tuple[planning.Reason, datetime | None]] = field(default_factory=dict)
     """What each waiting attempt was last told, and when."""
+    owners: dict[UUID, tuple[UUID, UUID]] = field(default_factory=dict)
+    """Organisation and person of those that came last: who is handed over as whom can be asked with the rest."""
+
+    def came(self, job: Waiting) -> None:
+        """It waits."""
+        if job.person_id is None:
+            return
+        if len(self.owners) >= _OWNERS:
+            del self.owners[next(iter(self.owners))]
+        self.owners[job.attempt_id] = job.organisation_id, job.person_id
+
+    def left(self, attempt_id: UUID) -> None:
+        """It waits no more."""
+        self.reasons.pop(attempt_id, None)
+        self.owners.pop(attempt_id, None)
 
     def news(self, waits: Iterable[Wait], now: datetime) -> Sequence[Wait]:
         """What is worth writing: another reason at once, other facts of the same one after a while."""
@@ -92,6 +108,10 @@ class Memory:
     def of(self, lease: Lease | None) -> Kept | None:
         """What may still be believed: what was read under this very lease. Without one nobody knows who else reads."""
         return self.kept if self.kept is not None and lease is not None and self.kept.lease == lease else None
+
+    def owner(self, attempt_id: UUID) -> tuple[UUID, UUID] | None:
+        """Organisation and person, where that is known."""
+        return None if self.kept is None else self.kept.owners.get(attempt_id)
 
     def forget(self) -> None:
         self.kept = None

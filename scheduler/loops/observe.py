@@ -80,5 +80,5 @@ async def _heard(deps: Deps, backend: Backend, word: _Word, now: datetime) -> bo
     if not is_news:
         return False
     result = await read_result(deps, backend, word.ref) if ended_by_itself else None
-    applied = await note(deps, word.attempt.id, word.event, now=now, result=result)
+    applied = await note(deps, word.attempt.id, word.event, now=now, result=result, seen=word.attempt)
     return applied.changed

@@ -6,18 +6,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
 from hpc_adapters.contract import Resources
-from infra.db.connection import WAKE_CHANNEL, Conn
+from infra.db.ahead import Look, Row, row_of
+from infra.db.connection import WAKE_CHANNEL, Conn, Lease, fence_args, fenced
 from pricing.model import ServiceClass
 from scheduler.core.events import Event, Queued, facts_of
 from scheduler.core.model import WITH_BACKEND, Attempt, Doubt, JobKind, State
 from scheduler.core.reasons import Why
 from scheduler.store.calls import CANCEL_WANTED
 
+Decision = tuple[str | None, Mapping[str, object]]
+"""What is recorded beside an event, a kind of scheduler.decision with its facts; None: nothing."""
 _ATTEMPT = f"""
-    SELECT a.*, {CANCEL_WANTED} AS cancel_wanted,
+    SELECT a.id, a.job_id, a.organisation_id, a.backend, a.phase, a.skippable, a.caller_id, a.max_timeouts, a.ordinal,
+           a.offering_id, a.kind::text, a.max_attempts, a.walltime_s, a.nu, a.queued_at, a.state::text, a.backend_ref,
+           a.dispatched_at, a.started_at, a.ended_at, a.exit_code, a.reason, a.not_before, a.doubt,
+           a.doubt_since, a.unknown_count, a.preempt_wanted_at, a.preempt_for::text, a.version, {CANCEL_WANTED} AS cancel_wanted,
            CASE WHEN a.max_timeouts = 0 THEN 0 ELSE (
                SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase = a.phase
                AND t.ordinal < a.ordinal AND t.reason = 'timed_out')::integer END AS timeouts,
@@ -38,6 +42,17 @@ async def locked(conn: Conn, attempt_id: UUID) -> Attempt | None:
     if row is not None and row["version"] != len(row["trail"]):
         # It was changed while this waited for its lock: the row is new, its events are those of an older snapshot.
         row = await conn.fetchrow(_ATTEMPT + "WHERE a.id = $1", attempt_id)
+    return None if row is None else _attempt(row)
+
+
+def seen_look(attempt_id: UUID) -> Look:
+    """What seen() asks."""
+    return Look(_ATTEMPT + "WHERE a.id = $1", (attempt_id,))
+
+
+async def seen(conn: Conn, attempt_id: UUID) -> Attempt | None:
+    """As it is now. Others may change it: what is made of it is written by save_at_once()."""
+    row = await row_of(conn, seen_look(attempt_id))
     return None if row is None else _attempt(row)
 
 
@@ -188,7 +203,7 @@ async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now
     done = await conn.execute(
         "WITH noted AS (INSERT INTO scheduler.attempt_event "
         "(attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at) "
-        "VALUES ($1, $13, $19, $20, $2, $21, $22, $23) "
+        "VALUES ($1, $13, $19, $20, $2::text::scheduler.attempt_state, $21, $22, $23) "
         "ON CONFLICT (attempt_id, kind, effective_at) DO NOTHING RETURNING seq) "
         + _UPDATE  # one round trip for both
         + " AND EXISTS (SELECT FROM noted)",
@@ -202,12 +217,63 @@ async def save(conn: Conn, before: Attempt, after: Attempt, event: Event, *, now
     return done == "UPDATE 1"
 
 
+async def save_at_once(
+    conn: Conn,
+    before: Attempt,
+    after: Attempt,
+    event: Event,
+    *,
+    lease: Lease | None,
+    now: datetime,
+    decision: Decision = (None, {}),
+) -> bool:
+    """save() of an attempt that was only seen(), in a transaction of its own under reading(): one round trip.
+
+    False, and nothing written: it is not as it was then, its job shall end, or the event is noted already.
+    """
+    done = await conn.fetchval(
+        _AT_ONCE,
+        *_changed(after),
+        after.organisation_id,
+        type(event).__name__,
+        facts_of(event),
+        event.at,
+        now,
+        before.version,
+        before.state.value,
+        before.backend,
+        before.cancel_wanted,
+        *decision,
+        *fence_args(lease),
+    )
+    return bool(done)
+
+
 _UPDATE = (
-    "UPDATE scheduler.attempt SET state = $2, backend_ref = $3, dispatched_at = $4, started_at = $5, "
-    "ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, "
+    "UPDATE scheduler.attempt SET state = $2::text::scheduler.attempt_state, backend_ref = $3, dispatched_at = $4, "
+    "started_at = $5, ended_at = $6, exit_code = $7, reason = $8, not_before = $9, doubt = $10, doubt_since = $11, "
     "unknown_count = $12, version = $13, wait_reason = $14, wait_facts = $15, preempt_wanted_at = $16, "
-    "preempt_for = $17, offering_id = coalesce($18, offering_id) WHERE id = $1"
+    "preempt_for = $17::text::pricing.service_class, offering_id = coalesce($18, offering_id) WHERE id = $1"
 )
+
+
+_AT_ONCE = f"""
+    WITH fenced AS MATERIALIZED ({fenced(30)}), held AS (
+        SELECT a.id FROM fenced, scheduler.attempt a
+        LEFT JOIN scheduler.cancellation c ON c.job_id = a.job_id
+        WHERE a.id = $1 AND a.version = $24 AND a.state = $25::text::scheduler.attempt_state AND a.backend = $26
+        AND ($27 OR c.job_id IS NULL) FOR UPDATE OF a
+    ), noted AS (
+        INSERT INTO scheduler.attempt_event
+        (attempt_id, seq, organisation_id, kind, state, facts, effective_at, recorded_at)
+        SELECT $1, $13, $19, $20, $2::text::scheduler.attempt_state, $21::jsonb, $22::timestamptz, $23::timestamptz
+        FROM held ON CONFLICT (attempt_id, kind, effective_at) DO NOTHING RETURNING seq
+    ), decided AS (
+        INSERT INTO scheduler.decision (attempt_id, organisation_id, at, kind, facts)
+        SELECT $1, $19, $23, $28::text, $29::jsonb FROM noted WHERE $28::text IS NOT NULL
+    ), moved AS ({_UPDATE} AND EXISTS (SELECT FROM noted))
+    SELECT (SELECT count(*) FROM noted) FROM fenced
+"""  # noqa: S608  our own words
 
 
 def _changed(after: Attempt) -> tuple[object, ...]:
@@ -285,11 +351,11 @@ async def keep_result(conn: Conn, attempt: Attempt, body: bytes, *, now: datetim
     )
 
 
-def resources_of(row: asyncpg.Record) -> Resources:
+def resources_of(row: Row) -> Resources:
     return Resources(gpus=row["gpus"], cpus=row["cpus"], memory_mb=row["memory_mb"], qpus=row["qpus"])
 
 
-def _attempt(row: asyncpg.Record) -> Attempt:
+def _attempt(row: Row) -> Attempt:
     return Attempt(
         id=row["id"],
         job_id=row["job_id"],

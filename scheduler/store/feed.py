@@ -9,9 +9,9 @@ No change is missed:
 - A row names what was written. Whose plan that changes besides (the calls of an ended job, jobs that wait for another,
   tasks of an array, jobs in a reservation) is looked up under that same snapshot. One of these that is not there yet
   was not read before either, and comes with a row of its own.
-- Rows are given up only by the commit of a transaction that is fenced: a stale leader fails before it reads, and one
-  that dies before its commit leaves all rows to the next. Whoever fails after `taken` began, or cannot tell whether it
-  has committed, no longer knows what it has missed: what it keeps is void, and is to be loaded anew.
+- Rows are given up only by the commit of a statement or transaction that is fenced: a stale leader gives up nothing,
+  and one that dies before its commit leaves all rows to the next. Whoever fails after `taken` began, or cannot tell
+  whether it has committed, no longer knows what it has missed: what it keeps is void, and is to be loaded anew.
 - To load anew: first `forget`, then a reading of everything (store.columns). What commits in between is read, and told
   of once more.
 
@@ -28,7 +28,7 @@ from uuid import UUID
 
 import asyncpg
 
-from infra.db.connection import Conn, Lease, Pool, transaction
+from infra.db.connection import Conn, Lease, Pool, fence_args, fenced, reading, transaction
 from scheduler.store import planning
 from scheduler.store.planning import Live
 
@@ -84,14 +84,19 @@ _TOUCHED = f"""
     UNION SELECT a.id FROM heads h JOIN scheduler.job j ON j.array_id = h.id
         JOIN scheduler.attempt a ON a.job_id = j.id AND a.state = 'QUEUED'
 """  # noqa: S608  our own words
-_TAKEN = f"""
-    WITH taken AS (DELETE FROM scheduler.changed RETURNING topic, id),
+_TOLD = f"""
+    taken AS (DELETE FROM scheduler.changed RETURNING topic, id),
     named AS ({_NAMED}), moved AS ({_MOVED}), heads AS ({_HEADS}),
     told AS (SELECT NULL AS topic, id FROM ({_TOUCHED}) touched
         UNION ALL SELECT DISTINCT topic::text, id FROM taken WHERE topic NOT IN ('attempt', 'job', 'reservation'))
-    SELECT t.topic, t.id AS about, {planning.COLUMNS}, {planning.CHARGE}
-    FROM told t LEFT JOIN scheduler.attempt a ON a.id = t.id AND t.topic IS NULL {planning.JOINS} {planning.JOIN_CHARGE}
-"""  # noqa: S608  our own words
+    SELECT t.topic, t.id AS about, {planning.COLUMNS}, {planning.CHARGE} FROM"""  # noqa: S608  our own words
+_OF_EACH = f"scheduler.attempt a ON a.id = t.id AND t.topic IS NULL {planning.JOINS} {planning.JOIN_CHARGE}"
+_TAKEN = f"WITH {_TOLD} told t LEFT JOIN {_OF_EACH}"
+_FENCED = f"""
+    WITH fenced AS MATERIALIZED ({fenced(1)}, set_config('synchronous_commit', 'off', true)), {_TOLD}
+    fenced LEFT JOIN told t ON true LEFT JOIN {_OF_EACH}
+"""
+"""In a transaction of its own. The fence is asked first, whether or not there is anything to tell."""
 
 
 async def taken(conn: Conn) -> Changes:
@@ -101,9 +106,8 @@ async def taken(conn: Conn) -> Changes:
 
 async def changes(pool: Pool, *, lease: Lease | None) -> Changes:
     """The same in a transaction of its own that does not wait for the disk: what a crash brings back is told again."""
-    async with transaction(pool, lease=lease) as conn:
-        await conn.execute("SET LOCAL synchronous_commit = off; SET LOCAL jit = off")  # compiling would take longer
-        return await taken(conn)
+    async with reading(pool) as conn:
+        return await _changes(conn, await conn.fetch(_FENCED, *fence_args(lease)))
 
 
 async def forget(pool: Pool, *, lease: Lease | None) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
-import asyncpg
-
 from hpc_adapters.contract import ArrayTask, Circuit, JobRequest, Placement, Script, SessionHold, Signal, Torchrun
+from infra.db.ahead import Look, Row, row_of
 from infra.db.connection import Conn
 from scheduler.core.model import Attempt, JobKind
 from scheduler.reservations.model import number_of
@@ -17,8 +16,9 @@ from scheduler.store.attempts import resources_of
 from scheduler.store.phases import HAS_INPUTS
 
 _REQUEST = f"""
-    SELECT j.person_id, j.number, j.service_class, j.array_index, a.gpus, a.cpus, a.memory_mb, a.qpus, a.walltime_s,
-           a.max_qpu_us, a.flexible, j.data_location, j.session_idle_s, j.session_dedicated, j.session_job_id,
+    SELECT j.person_id, j.number, j.service_class::text, j.array_index, a.gpus, a.cpus, a.memory_mb, a.qpus,
+           a.walltime_s, a.max_qpu_us, a.flexible, j.data_location, j.session_idle_s, j.session_dedicated,
+           j.session_job_id,
            (SELECT e.id FROM scheduler.attempt e WHERE e.job_id = j.session_job_id ORDER BY e.ordinal DESC LIMIT 1)
                AS session, coalesce(s.shots, a.shots) AS shots, a.phase_ordinal IS NOT NULL AS is_phase,
            CASE WHEN a.caller_id IS NULL THEN coalesce(f.options, h.options) ELSE '{{}}' END AS asked,
@@ -49,9 +49,14 @@ class Asked:
     """Its job may run on one of several offerings."""
 
 
+def request_look(attempt_id: UUID) -> Look:
+    """What request_of() asks."""
+    return Look(_REQUEST, (attempt_id,))
+
+
 async def request_of(conn: Conn, attempt: Attempt) -> Asked:
     """Of an attempt that is about to be handed over. The tasks of an array share what is kept with the first."""
-    row = await conn.fetchrow(_REQUEST, attempt.id)
+    row = await row_of(conn, request_look(attempt.id))
     if row is None or row["body"] is None:
         raise LookupError(f"job {attempt.job_id} has no payload")
     request = JobRequest(
@@ -79,7 +84,7 @@ async def request_of(conn: Conn, attempt: Attempt) -> Asked:
     )
 
 
-def _payload(row: asyncpg.Record, kind: JobKind) -> Script | Circuit | SessionHold:
+def _payload(row: Row, kind: JobKind) -> Script | Circuit | SessionHold:
     if row["session_idle_s"] is not None:
         return SessionHold(idle_s=row["session_idle_s"], dedicated=row["session_dedicated"])
     if kind is JobKind.QUANTUM:
@@ -102,7 +107,7 @@ def placement_of(told: Mapping[str, Any]) -> Placement:
     return Placement(**{**told, "signal": None if signal is None else Signal(**signal)})
 
 
-def _array(row: asyncpg.Record) -> ArrayTask | None:
+def _array(row: Row) -> ArrayTask | None:
     if row["array_number"] is None:
         return None
     return ArrayTask(

@@ -16,6 +16,7 @@ from infra.db.migrate import MigrationRefused, migrate
 from infra.refusal import Refusal
 from portal.audit import print_audit
 from portal.bootstrap import database_urls, start_embedded
+from portal.closing import close_from_here
 from portal.demo.command import demo
 from portal.elastic import elastic
 from portal.language import negotiate
@@ -95,6 +96,23 @@ def audit(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
         raise typer.Exit(_UNEXPLAINED)
 
 
+@app.command(name="close")
+def close_month(
+    month: Annotated[str, typer.Argument(help="YYYY-MM.")],
+    *,
+    dry_run: Annotated[bool, typer.Option(help="Only show what would be issued.")] = False,
+    leave_unsettled: Annotated[str | None, typer.Option(help="Why, although use of the month is unsettled.")] = None,
+) -> None:
+    """Closes a month once its books agree with the machines'; the worker issues the documents."""
+    configure()
+    settings = _settings()
+    urls = database_urls(settings)
+    try:
+        asyncio.run(close_from_here(settings, urls, month, leave_unsettled=leave_unsettled, dry_run=dry_run))
+    except Refusal as refused:
+        _refuse(refused)
+
+
 @app.command(name="add-staff")
 def add_to_staff(
     email: Annotated[str, typer.Argument(help="Address of the new person.")],
@@ -107,8 +125,7 @@ def add_to_staff(
     try:
         token = asyncio.run(add_staff(database_urls(settings), name=name, email=email, role=role))
     except Refusal as refused:
-        said = say(refused, negotiate(os.environ.get("LANG", "").replace("_", "-").partition(".")[0]))
-        _fail(f"{said.message} {said.remedy}")
+        _refuse(refused)
     except MigrationRefused as refused:
         _fail(str(refused))
     typer.echo(token)
@@ -165,6 +182,11 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         _fail(str(wrong))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _refuse(refused: Refusal) -> NoReturn:
+    said = say(refused, negotiate(os.environ.get("LANG", "").replace("_", "-").partition(".")[0]))
+    _fail(f"{said.message} {said.remedy}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,9 @@ from portal.auth.sessions import Sessions
 from portal.data.service import DataStore
 from portal.metrics import Metrics
 from portal.streams import Streams
+from pricing.closing import CloseRules
+
+NO_ISSUER = CloseRules(issuer={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,11 @@ class PortalDeps:
     new_secret: Callable[[], bytes] = new_secret
     sealer: Sealer | None = None
     """None: members' secrets are not kept here."""
+    close_rules: CloseRules = NO_ISSUER
+    """How months are closed, and who issues invoices."""
+    unexplained: Callable[[datetime, datetime], Awaitable[int]] | None = None
+    """How many differences between the books and the machines nobody can explain, from an instant to now; None: nobody
+    can be asked, so no month is closed from here."""
     limits: Limits = Limits()
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)

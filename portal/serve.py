@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -14,6 +16,7 @@ from starlette.types import ASGIApp
 
 from portal.app import create_app
 from portal.bootstrap import DatabaseUrls, portal_deps
+from portal.closing import close_rules, unexplained
 from portal.settings import Settings
 from portal.streams import Streams
 
@@ -57,7 +60,9 @@ def server(app: ASGIApp, streams: Streams, *, host: str, port: int) -> _Server:
 
 async def serve_portal(settings: Settings, urls: DatabaseUrls) -> None:
     """Until SIGINT, SIGTERM, or the end of the supervisor."""
-    async with portal_deps(settings, urls) as deps:
+    rules = close_rules(settings)
+    async with portal_deps(settings, urls) as opened:
+        deps = replace(opened, close_rules=rules, unexplained=partial(unexplained, urls, opened.backends))
         running = server(create_app(deps), deps.streams, host=settings.host, port=settings.port)
         loop = asyncio.get_running_loop()
         when_supervisor_dies(lambda: loop.call_soon_threadsafe(running.stop))

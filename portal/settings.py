@@ -345,6 +345,15 @@ class Settings(BaseSettings):
     secrets_key_file: Path | None = None
     """Keys for members' secrets, one in base64 a line, the newest first; the same for portal and worker."""
 
+    issuer_file: Path | None = None
+    """Who issues invoices: name, registration_number, postal_code, address, contact, bank_account, programme (TOML)."""
+    closing_grace_days: int = Field(default=3, ge=0, le=60)
+    """So long after its end a month waits for late usage before it can be closed."""
+    smallest_invoice_yen: int = Field(default=50, ge=1)
+    """What is less is carried to the next month; Stripe collects no less than 50 yen."""
+    days_to_pay: int = Field(default=14, ge=1, le=120)
+    """At the least; an invoice is due at the end of a month."""
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     public_url: str | None = None

@@ -28,7 +28,7 @@ from portal.serve import when_supervisor_dies
 from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import keeping
 from portal.supervise import stop_on_signals
-from pricing.loops import expire, notices, watch
+from pricing.loops import closing, expire, notices, watch
 from scheduler.loops import cancel, devices, dispatch, elastic, forgetting, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 from scheduler.loops.deps import Settings as SchedulerSettings
@@ -101,6 +101,7 @@ def loops(
         Loop("collect", metering(collect, LATEST), every_s=1.0),
         Loop("recollect", metering(collect), every_s=float(catch_up_s)),
         Loop("capacity", metering(capacity), every_s=10.0),
+        Loop("closing", lambda lease, now: closing.tick(pool, lease, now), every_s=30.0),
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
         Loop("notices", lambda lease, now: notices.tick(pool, lease, now), every_s=NOTICES_S),

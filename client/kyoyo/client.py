@@ -232,6 +232,25 @@ class Client:
         """The draft invoice of a month."""
         return Fields(self._transport.get(f"/invoices/{_segment(month)}")).told
 
+    def documents(self, **wanted: object) -> Json:
+        """Invoices, credit notes and receipts, the newest first; `next`, if there is more, is `after` of the next page.
+
+        wanted: since, until (days of issue), least_yen, most_yen (totals), counterparty (part of a name), kind, after.
+        """
+        return Fields(self._transport.get("/documents", **wanted)).told
+
+    def document(self, number: str) -> Json:
+        """One document with all that its paper shows. NotFound."""
+        return Fields(self._transport.get(f"/documents/{_segment(number)}")).told
+
+    def documents_csv(self, **wanted: object) -> str:
+        """All documents as CSV."""
+        return self._transport.get_text("/documents.csv", **wanted)
+
+    def document_lines_csv(self, number: str) -> str:
+        """The rated lines behind a document as CSV. NotFound."""
+        return self._transport.get_text(f"/documents/{_segment(number)}/lines.csv")
+
     def kpi(self, period: str) -> Json:
         """Figures of a period (YYYY-MM, YYYY-Qn, FYyyyy); for program officers."""
         return Fields(self._transport.get("/kpi", period=period)).told

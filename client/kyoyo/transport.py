@@ -68,6 +68,10 @@ class Transport:
         """GET; parameters that are None are left out. NotFound, Unauthorised, Refused, Unavailable."""
         return _body(self._send("GET", path, params=_present(params)))
 
+    def get_text(self, path: str, **params: object) -> str:
+        """The same of a document that is no JSON: UTF-8, without a byte order mark."""
+        return self._send("GET", path, params=_present(params)).content.decode("utf-8-sig")
+
     def post(self, path: str, body: Mapping[str, object] | None = None, *, key: str | None = None) -> object:
         """POST under one Idempotency-Key for all tries. Conflict when the key was used with another body."""
         headers = {"Idempotency-Key": key or self._make_key()}

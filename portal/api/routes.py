@@ -9,12 +9,14 @@ from portal.api import (
     catalogue,
     data,
     devices,
+    documents,
     elastic,
     jobs,
     kpi,
     me,
     members,
     money,
+    months,
     offerings,
     operations,
     organisations,
@@ -39,7 +41,7 @@ def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
     work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
-    own = (me, *work, money, wallets, tokens, secrets, shares, placement)
-    for part in (*own, members, organisations, operations, catalogue, prices, promotions, proposals, elastic, kpi):
+    own = (me, *work, money, documents, wallets, tokens, secrets, shares, placement)
+    for part in (*own, members, organisations, operations, catalogue, prices, promotions, proposals, months, elastic, kpi):
         router.include_router(part.router)
     return router

@@ -6,11 +6,12 @@ from datetime import datetime
 
 import structlog
 
-from infra.db.connection import Lease, Pool, transaction
+from infra.db.connection import Lease, Pool, notify, transaction
 from pricing import service
 from pricing.service.closing import Extras, no_extras
 
 BATCH = 200
+NAME = "closing"
 _log = structlog.get_logger("pricing")
 
 
@@ -25,6 +26,8 @@ async def tick(
         return marked
     async with transaction(pool, lease=lease) as conn:
         closed = await service.close_some(conn, plan, limit=batch, now=now, extras=extras)
+        if closed:
+            await notify(conn, NAME)  # there may be more to do
     if closed:
         return marked + closed
     async with transaction(pool, lease=lease) as conn:

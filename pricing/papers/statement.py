@@ -25,6 +25,7 @@ _KINDS = {
     "refund": Words("訂正による返還", "Given back by correction"),
     "adjust": Words("訂正", "Correction"),
     "expire": Words("有効期限切れ", "Expired"),
+    "invoice": Words("ご請求（円未満の整理）", "Invoice: made whole yen"),
 }
 _FRACTION_DIGITS = 6
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts import service as accounts
-from infra.db.connection import Conn
+from infra.db.connection import Conn, notify
 from pricing import billing, closing
 from pricing.approvals import sha256_of
 from pricing.billing import Account, Bill, Customer, Lots, Named
@@ -107,6 +107,7 @@ async def begin_close(
     closing.require_closable(month, known, rules, leave_unsettled=leave_unsettled, now=now)
     facts = closing.decision(known, rules, leave_unsettled=leave_unsettled, now=now)
     if await store.add_step(conn, month, Step.CLOSING, decided_by=actor, facts=facts, now=now):
+        await notify(conn, "closing")
         said = {name: facts[name] for name in ("issue_date", "unsettled", "leave_unsettled")}
         await accounts.append_audit(
             conn, actor=actor, organisation_id=None, action="month.close", subject=f"month:{month}", facts=said, now=now

@@ -51,6 +51,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "balance": money.balance,
     "usage": money.usage,
     "invoice": money.invoice,
+    "invoices": money.invoices,
     "statement": money.statement,
     "kpi": money.kpi,
     "rates": shares.rates,

@@ -14,6 +14,9 @@ from kyoyo.terminal import one_line
 Month = Annotated[str | None, typer.Option("--month", help="option.month")]
 
 
+_DOCUMENT = ["number", "kind", "month", "issue_date", "due_date", "total_yen", "amount_due_yen"]
+
+
 def balance(ctx: typer.Context, *, wants_json: JSON = False) -> None:
     """The wallet now."""
     session = session_of(ctx, wants_json=wants_json)
@@ -33,6 +36,42 @@ def invoice(ctx: typer.Context, *, month: Month = None, wants_json: JSON = False
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
         _show(session, client.invoice(session.month(month)))
+
+
+def invoices(
+    ctx: typer.Context,
+    number: Annotated[str | None, typer.Argument(help="argument.document", metavar="NUMBER")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="option.since")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="option.until")] = None,
+    *,
+    csv: Annotated[bool, typer.Option("--csv", help="option.csv")] = False,
+    wants_json: JSON = False,
+) -> None:
+    """Documents that were issued, or one of them with its lines."""
+    session = session_of(ctx, wants_json=wants_json)
+    with session.client() as client:
+        if csv:
+            told = client.document_lines_csv(number) if number else client.documents_csv(since=since, until=until)
+            session.out_stream.write(told)
+        elif number:
+            _show(session, client.document(number))
+        else:
+            _list(session, client.documents(since=since, until=until))
+
+
+def _list(session: Session, told: Json) -> None:
+    if session.wants_json:
+        session.answer(told)
+        return
+    rows = Fields(told).items(lambda item: [_document_cell(session, Fields(item), name) for name in _DOCUMENT])
+    table(session, _DOCUMENT, rows, right=2)
+
+
+def _document_cell(session: Session, item: Fields, name: str) -> str:
+    if name == "kind":
+        kind = item.text(name, "")
+        return session.texts.get(f"word.{kind}", one_line(kind))
+    return cell(item.told.get(name))
 
 
 def statement(ctx: typer.Context, *, month: Month = None, wants_json: JSON = False) -> None:

@@ -1,6 +1,7 @@
 """A job's money as its facts demand it, and what its books say. Pure.
 
-The rules, in this module's own words: a quantity costs quantity × price ÷ per, rounded down to a micro-yen. An attempt
+The rules, in this module's own words: a quantity costs quantity × price ÷ per, rounded down to a micro-yen. GPU time of
+fewer GPUs than a price says is dearer by its premium, and less than its minimum time counts as that. An attempt
 that ended by itself, failed or was cancelled by its user is charged; every other costs nothing. A job is never charged
 more than its ceiling; once its hold is closed its charge never grows. Grants pay first, without tax; the rest is taxed
 as a whole, the tax rounded down to a micro-yen. What was used and not charged is the house's overrun.
@@ -9,7 +10,7 @@ as a whole, the tax rounded down to a micro-yen. What was used and not charged i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -33,6 +34,15 @@ class Price:
     price: int
     list: int
     market: int
+    slice_below_gpus: int = 0
+    premium_bp: int = 0
+    minimum_s: int = 0
+    """These three of GPU time alone."""
+
+    def of_slice(self) -> Price:
+        """With the premium, rounded down."""
+        dearer = {name: getattr(self, name) * (10_000 + self.premium_bp) // 10_000 for name in ("price", "list")}
+        return replace(self, **dearer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +70,7 @@ class Usage:
     quantity: Decimal
     supersedes: UUID | None
     recorded_at: datetime
+    ran_s: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +103,11 @@ class Part:
     gpus: int
     shots: int
     walltime_s: int
+    """Of one run."""
     ceiling: int
     promised: Mapping[str, tuple[Decimal, int]]
     prices: Mapping[str, Price]
+    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +129,7 @@ class Book:
     rated: Mapping[UUID, Rated]
     charged_on_lines: int
     posted: Posted
+    runs: int = 1
     parts: Sequence[Part] = ()
     """Of a job with phases: its ceiling is the sum of theirs, and each attempt has the prices of its phase."""
 
@@ -142,16 +156,25 @@ def _promise(book: Book) -> Iterable[Difference]:
 
 def _part(book: Book, part: Part | Book) -> Iterable[Difference]:
     most = {name: quantity for name, (quantity, _) in part.promised.items()}
-    wanted = {"gpu_s": Decimal(part.gpus * part.walltime_s), "shot": Decimal(part.shots)}
+    least_s = part.prices["gpu_s"].minimum_s if "gpu_s" in part.prices else 0
+    wanted = {"gpu_s": Decimal(part.gpus * max(part.walltime_s, least_s) * part.runs), "shot": Decimal(part.shots)}
     for name, quantity in wanted.items():
         if name in part.prices and most.get(name, Decimal(0)) != quantity:
             yield _of(book, "promised-quantity-differs", f"{quantity} {name}", most.get(name, 0))
     if unpriced := sorted(most.keys() - part.prices.keys()):
         yield _of(book, "promised-without-price", "a price for each component", ", ".join(unpriced))
         return
-    ceiling = sum(ceil(_worth(quantity, part.prices[name], "price")) for name, quantity in most.items())
+    prices = {
+        name: each.of_slice() if part.gpus < each.slice_below_gpus else each for name, each in part.prices.items()
+    }
+    ceiling = sum(ceil(_worth(quantity, prices[name], "price")) for name, quantity in most.items())
     if ceiling != part.ceiling:
         yield _of(book, "ceiling-differs", ceiling, part.ceiling)
+
+
+def _quoted(part: Part | Book, name: str) -> Price:
+    price = part.prices[name]
+    return price.of_slice() if part.gpus < price.slice_below_gpus else price
 
 
 # --- rated lines ----------------------------------------------------------------------------------------------------
@@ -162,7 +185,7 @@ def _lines(book: Book) -> Iterable[Difference]:
     standing = {usage.id for usage in _counting(book.usages) if _attempt(book, usage).is_rated}
     for usage in book.usages:
         price = _prices(book, usage).get(usage.component)
-        wanted = Rated() if usage.id not in standing or price is None else _rated(usage.quantity, price)
+        wanted = Rated() if usage.id not in standing or price is None else _rated(usage, price)
         found = book.rated.get(usage.id, Rated())
         if found != wanted:
             yield Difference(
@@ -180,7 +203,8 @@ def _lines(book: Book) -> Iterable[Difference]:
         )
 
 
-def _rated(quantity: Decimal, price: Price) -> Rated:
+def _rated(usage: Usage, told: Price) -> Rated:
+    quantity, price = _counted(usage, told), _dear(usage, told)
     return Rated(
         quantity=quantity,
         price=floor(_worth(quantity, price, "price")),
@@ -279,7 +303,7 @@ def _arrangements(rows: list[list[Usage]]) -> Iterable[Sequence[list[Usage]]]:
 def _used(book: Book, counting: Iterable[Usage]) -> int:
     """Worth of what is charged, before the ceiling."""
     return sum(
-        floor(_worth(usage.quantity, _prices(book, usage)[usage.component], "price"))
+        _rated(usage, _prices(book, usage)[usage.component]).price
         for usage in counting
         if usage.component in _prices(book, usage) and _attempt(book, usage).is_charged
     )
@@ -308,6 +332,18 @@ def _cover(book: Book, net: int) -> _Cover:
     tax = (net - granted) * book.tax_rate_bp // 10_000
     gross = net - granted + tax
     return _Cover(total=granted + gross, tax=tax, on_credit=max(0, gross - claimed.get("prepaid", 0)))
+
+
+def _counted(usage: Usage, price: Price) -> Decimal:
+    """As if it had run the minimum time, rounded down to a millionth."""
+    if not 0 < usage.ran_s < price.minimum_s:
+        return usage.quantity
+    return Decimal(floor(Fraction(usage.quantity) * 10**6 * price.minimum_s / Fraction(usage.ran_s))) / 10**6
+
+
+def _dear(usage: Usage, price: Price) -> Price:
+    """Units × time below slice × time: fewer units than a slice has."""
+    return price.of_slice() if usage.quantity < price.slice_below_gpus * usage.ran_s else price
 
 
 def _worth(quantity: Decimal, price: Price, at: str) -> Fraction:

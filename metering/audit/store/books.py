@@ -17,8 +17,9 @@ _JOBS = """
     FROM scheduler.job j JOIN pricing.quote q ON q.job_id = j.id JOIN pricing.hold h ON h.job_id = j.id
     ORDER BY j.id"""
 _PRICES = """
-    SELECT price_version_id, component, per, price_micro_yen, list_micro_yen, market_micro_yen
-    FROM pricing.price_component"""
+    SELECT c.price_version_id, c.component, c.per, c.price_micro_yen, c.list_micro_yen, c.market_micro_yen,
+           v.slice_below_gpus, v.slice_premium_bp, v.minimum_s
+    FROM pricing.price_component c JOIN pricing.price_version v ON v.id = c.price_version_id"""
 _ATTEMPTS = """
     SELECT b.job_id, b.attempt_id, b.ending::text, b.accounting_final_at,
            CASE WHEN k.attempt_id IS NULL THEN b.phase ELSE 'calls' END AS phase
@@ -32,7 +33,8 @@ _PARTS = """
           UNION ALL SELECT job_id, 'calls', 0, shots, call_s, 0 FROM scheduler.job_qpu) p
     JOIN pricing.quote_phase q ON q.job_id = p.job_id AND q.phase = p.phase"""
 _USAGES = """
-    SELECT b.job_id, u.id, u.accounting_row_id, u.attempt_id, u.component, u.quantity, u.supersedes, u.recorded_at
+    SELECT b.job_id, u.id, u.accounting_row_id, u.attempt_id, u.component, u.quantity, u.supersedes, u.recorded_at,
+           extract(epoch FROM u.ended_at - u.started_at)::numeric AS ran_s
     FROM metering.usage_record u JOIN pricing.billable_attempt b ON b.attempt_id = u.attempt_id"""
 _RATED = """
     SELECT job_id, usage_record_id, sum(quantity) AS quantity, sum(price_micro_yen) AS price,
@@ -52,9 +54,7 @@ _CLAIMED = """
 async def books(conn: Conn) -> list[Book]:
     prices: dict[UUID, dict[str, Price]] = defaultdict(dict)
     for row in await conn.fetch(_PRICES):
-        prices[row["price_version_id"]][row["component"]] = Price(
-            per=row["per"], price=row["price_micro_yen"], list=row["list_micro_yen"], market=row["market_micro_yen"]
-        )
+        prices[row["price_version_id"]][row["component"]] = _price(row)
     attempts = await _by_job(conn, _ATTEMPTS)
     parts = await _by_job(conn, _PARTS)
     usages = await _by_job(conn, _USAGES)
@@ -93,6 +93,19 @@ async def _by_job(conn: Conn, sql: str) -> defaultdict[UUID, list[Any]]:
     return grouped
 
 
+def _price(row: Any) -> Price:
+    of_time = row["component"] == "gpu_s"
+    return Price(
+        per=row["per"],
+        price=row["price_micro_yen"],
+        list=row["list_micro_yen"],
+        market=row["market_micro_yen"],
+        slice_below_gpus=row["slice_below_gpus"] if of_time else 0,
+        premium_bp=row["slice_premium_bp"] if of_time else 0,
+        minimum_s=row["minimum_s"] if of_time else 0,
+    )
+
+
 def _promised(lines: Any) -> dict[str, tuple[Decimal, int]]:
     return {name: (Decimal(line["quantity"]), line["amount_micro_yen"]) for name, line in lines.items()}
 
@@ -102,7 +115,8 @@ def _part(row: Any, prices: Mapping[UUID, Mapping[str, Price]]) -> Part:
         phase=row["phase"],
         gpus=row["gpus"],
         shots=row["shots"],
-        walltime_s=row["walltime_s"] * (1 + row["max_timeouts"]),
+        walltime_s=row["walltime_s"],
+        runs=1 + row["max_timeouts"],
         ceiling=row["ceiling_micro_yen"],
         promised=_promised(row["lines"]),
         prices=prices.get(row["price_version_id"], {}),
@@ -127,6 +141,7 @@ def _usage(row: Any) -> Usage:
         quantity=row["quantity"],
         supersedes=row["supersedes"],
         recorded_at=row["recorded_at"],
+        ran_s=row["ran_s"],
     )
 
 

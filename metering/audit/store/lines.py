@@ -30,23 +30,31 @@ QUESTIONS: Sequence[Question] = (
     ),
     Question(
         # What grows with time is cut at midnight in Tokyo, each part from what had been used by its beginning to what
-        # had been used by its end, rounded down; what is counted belongs to the day of the end.
+        # had been used by its end, rounded down; what is counted belongs to the day of the end. Less than the minimum
+        # time counts as that, and fewer GPUs than a slice has are dearer.
         check="rated-line-on-another-day",
         sql="""
             WITH standing AS (
                 SELECT usage_record_id, price_version_id, accounting_date, sum(quantity) AS quantity,
                        sum(price_micro_yen) AS price
                 FROM pricing.rated_line GROUP BY 1, 2, 3 HAVING sum(quantity) <> 0 OR sum(price_micro_yen) <> 0),
+            used AS (
+                SELECT *, extract(epoch FROM ended_at - started_at)::numeric AS ran, component = 'gpu_s' AS grows
+                FROM metering.usage_record),
             day AS (
-                SELECT s.*, u.quantity AS whole, c.per, c.price_micro_yen AS each, u.component = 'gpu_s'
-                           AND u.started_at < u.ended_at AS is_cut,
+                SELECT s.*, c.per, u.ran, u.grows AND u.started_at < u.ended_at AS is_cut,
+                       CASE WHEN u.grows AND u.ran > 0 AND u.ran < v.minimum_s
+                            THEN div(u.quantity * 1000000 * v.minimum_s, u.ran) / 1000000 ELSE u.quantity END AS whole,
+                       CASE WHEN u.grows AND u.quantity < v.slice_below_gpus * u.ran
+                            THEN div(c.price_micro_yen::numeric * (10000 + v.slice_premium_bp), 10000)
+                            ELSE c.price_micro_yen END AS each,
                        (u.ended_at AT TIME ZONE 'Asia/Tokyo')::date AS last,
-                       extract(epoch FROM u.ended_at - u.started_at)::numeric AS ran,
                        extract(epoch FROM least(greatest(s.accounting_date::timestamp AT TIME ZONE 'Asia/Tokyo',
                                                          u.started_at), u.ended_at) - u.started_at)::numeric AS since,
                        extract(epoch FROM least(greatest((s.accounting_date + 1)::timestamp AT TIME ZONE 'Asia/Tokyo',
                                                          u.started_at), u.ended_at) - u.started_at)::numeric AS until
-                FROM standing s JOIN metering.usage_record u ON u.id = s.usage_record_id
+                FROM standing s JOIN used u ON u.id = s.usage_record_id
+                JOIN pricing.price_version v ON v.id = s.price_version_id
                 JOIN pricing.price_component c
                   ON c.price_version_id = s.price_version_id AND c.component = u.component),
             right_one AS (

@@ -23,8 +23,9 @@ from pricing.model import Ending, JobSize
 from pricing.units import micro
 from tests.support.corruptions import CORRUPTIONS, Corruption
 from tests.support.database import Database
-from tests.support.market import an_id
+from tests.support.market import GPU, a_new_version, an_id, gpu_price
 from tests.support.metered import NOON, World, a_quantum_row, a_row, open_world
+from tests.support.staff import published
 
 HOUR = timedelta(hours=1)
 MIDNIGHT = NOON + 12 * HOUR  # in Tokyo
@@ -149,6 +150,28 @@ async def test_a_clean_world_has_no_unexplained_difference(world: World) -> None
     assert result.looked_at["rows of backends"] == 11
     assert result.looked_at["draft invoices"] == 3
     assert result.lines()[-1].startswith("audit: 0 unexplained, 0 explained; looked at 11 jobs, ")
+
+
+async def test_a_slices_premium_and_the_minimum_time_are_no_difference(database: Database) -> None:
+    world = await open_world(database)
+    await world.organisation("alpha")
+    await world.person("aya", "alpha")
+    coefficients = {"slice_below_gpus": 3, "slice_premium_bp": 1_234, "minimum_s": 60}
+    version = a_new_version(GPU, [gpu_price("329.999987")], key="sliced", valid_from=NOON, **coefficients)
+    async with world.as_operator() as conn:
+        await published(conn, version, now=NOON)
+    await world.run("short", person="aya", started_at=MIDNIGHT - HOUR / 240, ran_s=20.123457, gpus=2)
+    await world.run("sliced", person="aya", started_at=MIDNIGHT - HOUR, ran_s=7201.123457, gpus=2)
+    await world.run("whole", person="aya", started_at=MIDNIGHT - HOUR, ran_s=7201.123457, gpus=3)
+    for n in range(12):
+        await world.collect(NOON + n * 6 * HOUR)
+    assert await found(world) == {}
+    counted = "SELECT sum(quantity) AS s FROM pricing.rated_line GROUP BY job_id ORDER BY 1"
+    assert [row["s"] for row in await database.owner.fetch(counted)] == [
+        Decimal(120),
+        2 * Decimal("7201.123457"),
+        3 * Decimal("7201.123457"),
+    ]
 
 
 async def test_the_audit_finds_every_planted_corruption(world: World) -> None:

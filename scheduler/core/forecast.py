@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.core.engine import Engine
+from scheduler.core.foreseeable import Foreseeing
 from scheduler.core.request import Request
 from scheduler.core.runtimes import Lasting
 
@@ -44,6 +45,8 @@ class Scene:
     lasting: Lasting
     after: Sequence[Iterator[Request]]
     seed: int = 0
+    wakes_s: Sequence[int] = ()
+    """When something may start because time has come (Foreseeing.woken), in ascending order."""
 
 
 def futures(scene: Scene, horizon_s: int, wanted: Collection[int] | None = None) -> Iterator[dict[int, int]]:
@@ -85,6 +88,7 @@ class _Future:
         """At one instant: ends, then arrivals, then one pass, as in reality. Ends when all of `wanted` have started."""
         engine, ends, now_s = self._engine, self._ends, self._scene.now_s
         until_s, starts = now_s + horizon_s, dict.fromkeys(sorted(wanted), NEVER)
+        wakes = [*reversed(self._scene.wakes_s)]
         left, coming = len(wanted), next(arriving, None)
         self.starts = starts
         while True:
@@ -93,9 +97,13 @@ class _Future:
                 if job.number in wanted:
                     starts[job.number], left = now_s, left - 1
             yield now_s
-            now_s = min(ends[0][0] if ends else NEVER, coming.submitted_s if coming else NEVER)
+            next_s = (ends[0][0] if ends else NEVER, coming.submitted_s if coming else NEVER)
+            now_s = min(*next_s, wakes[-1] if wakes else NEVER)
             if left == 0 or now_s > until_s:
                 return
+            if wakes and wakes[-1] == now_s:
+                wakes.pop()
+                _woken(engine)
             while ends and ends[0][0] == now_s:
                 engine.ended(heapq.heappop(ends)[1], now_s)
             while coming is not None and coming.submitted_s == now_s:
@@ -123,6 +131,11 @@ class _Future:
     def _of_this_future(self, numbers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         futures, seed = len(self._scene.after), self._scene.seed
         return _levels(numbers, futures, seed)[:, self._index], _chances(numbers, futures, seed + 2)[:, self._index]
+
+
+def _woken(engine: Engine) -> None:
+    if isinstance(engine, Foreseeing):
+        engine.woken()
 
 
 def _drawn(jobs: Sequence[Request], scene: Scene) -> dict[int, Sequence[int]]:

@@ -71,6 +71,8 @@ class Why(StrEnum):
 
 CONTEST: Final = frozenset({Why.NO_CAPACITY, Why.RESERVED_FOR_EARLIER, Why.NEXT_CYCLE, Why.NOT_PLANNED_YET})
 """Who waits for one of these waits for its turn, and for nothing else."""
+FORESEEN: Final = CONTEST | {Why.DEVICE_WINDOW, Why.RUNNING_QUOTA}
+"""Of whoever waits for one of these it can be foreseen when it starts (loops/forecasting.py)."""
 WOULD: Final = "would"
 ANSWERED: Final = CONTEST - {Why.NEXT_CYCLE, Why.NOT_PLANNED_YET} | {
     Why.RUNNING_QUOTA,

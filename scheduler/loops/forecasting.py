@@ -16,15 +16,17 @@ from hpc_adapters.errors import Unavailable
 from infra.db.connection import reading, transaction
 from scheduler.core.ahead import who_is_ahead
 from scheduler.core.forecast import at_level, positions, unfolding
-from scheduler.core.reasons import CONTEST
-from scheduler.core.snapshot import Pool
-from scheduler.loops import claims, items
+from scheduler.core.reasons import FORESEEN
+from scheduler.core.snapshot import Pool, Wall
+from scheduler.core.walls import FISCAL_YEAR, fiscal_year_end
+from scheduler.loops import claims, items, sizes
 from scheduler.loops.calls import ask
 from scheduler.loops.deps import Deps
 from scheduler.loops.past import Past
 from scheduler.loops.scenes import Books, Setup, setup_of
+from scheduler.store import devices as device_store
 from scheduler.store import forecasts as store
-from scheduler.store import planning
+from scheduler.store import planning, reservations
 from scheduler.store.forecasts import Forecast
 
 _FEWEST: Final = 5
@@ -77,17 +79,30 @@ class Foresight:
 async def _look(deps: Deps, past: Past, now: datetime, *, most: int) -> Books | None:
     """None: nothing waits."""
     async with reading(deps.pool) as conn:
-        seen = await store.in_sight(conn, reasons=CONTEST, most=most)
+        seen = await store.in_sight(conn, reasons=FORESEEN, most=most)
         live = await planning.live(conn, seen)
         if not live.waiting:
             return None
         claimed = await claims.look(conn, deps, live, now)
         begun = await store.begun(conn)
         since, tried = await past.tried(conn, now)
+        closures = (await reservations.ahead(conn, now=now)).closures
+        devices = await device_store.conditions(conn)
     wanted = {each.backend for each in live.waiting}
     pools = await asyncio.gather(*(_pool(deps, name, each) for name, each in deps.backends.items() if name in wanted))
-    backends = {pool.name: pool for pool in pools if pool is not None}
-    return Books(now=now, live=live, claims=claimed, begun=begun, backends=backends, tried=tried, since=since)
+    backends = {
+        pool.name: sizes.with_windows(pool, devices.get(pool.name), closures) for pool in pools if pool is not None
+    }
+    return Books(
+        now=now,
+        live=live,
+        claims=claimed,
+        begun=begun,
+        backends=backends,
+        tried=tried,
+        since=since,
+        walls=(Wall(at=fiscal_year_end(now), kind=FISCAL_YEAR),) if deps.settings.fiscal_year_wall else (),
+    )
 
 
 async def _pool(deps: Deps, name: str, backend: Backend) -> Pool | None:

@@ -2,11 +2,13 @@
 
 A first model: each backend is a pool of equal units, of which a job takes its dominant share; the policy is that of
 production, but that nobody becomes due, and that what organisations owe is known by the week, not by the day; what
-others have on a backend stays; what is set aside (dependencies, quotas, windows) is not foreseen.
+others have on a backend stays. When machines are away, walls, and how many jobs an organisation may run are in it
+(core/foreseeable.py); other limits, advance reservations and what is set aside are not.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,14 +19,15 @@ from hpc_adapters.contract import Resources
 from pricing.model import ServiceClass
 from scheduler.core.arrivals import Arrivals
 from scheduler.core.branches import Branch, Leaf, branches_of
-from scheduler.core.engine import Engine, Machine
+from scheduler.core.engine import Machine
 from scheduler.core.forecast import Scene
+from scheduler.core.foreseeable import Ahead, Bounds, Foreseeing
 from scheduler.core.orders.kyoyo import Kyoyo
 from scheduler.core.pool import Pool
-from scheduler.core.reasons import CONTEST
+from scheduler.core.reasons import FORESEEN
 from scheduler.core.request import STANDARD, Request
 from scheduler.core.runtimes import RunTimes
-from scheduler.core.snapshot import Holding, Waiting
+from scheduler.core.snapshot import Holding, Waiting, Wall
 from scheduler.core.snapshot import Pool as Backend
 from scheduler.core.tree import Node, Tree
 from scheduler.loops.claims import Claims
@@ -52,6 +55,8 @@ class Books:
     tried: Sequence[Tried]
     since: datetime
     """As `tried` goes back."""
+    walls: Sequence[Wall] = ()
+    """Everybody's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,9 @@ def setup_of(books: Books, *, most: int, futures: int) -> Setup:
     order = Kyoyo(branches.tree, list(zip(sizes, rates, strict=True)), floor_s=_NEVER_DUE_S)
     branches.remember(order, asks.second(books.now))
     rooms = [Pool(size) for size in sizes]
-    engine = Engine(order, branches.tree, [Machine(room, rate) for room, rate in zip(rooms, rates, strict=True)])
+    machines = [Machine(room, rate) for room, rate in zip(rooms, rates, strict=True)]
+    ahead = _ahead(books, names, asks, branches)
+    engine = Foreseeing(order, branches.tree, machines, Bounds(branches.tree, ahead, len(names)))
     running = sorted((asks.held(each, branches) for each in held), key=lambda job: (job.submitted_s, job.number))
     for job in running:
         rooms[job.machine].begin(job.submitted_s)
@@ -94,9 +101,36 @@ def setup_of(books: Books, *, most: int, futures: int) -> Setup:
         started_s={job.number: job.submitted_s for job in running},
         lasting=learnt,
         after=past.futures(asks.second(books.now), futures),
+        wakes_s=ahead.wakes(asks.second(books.now)),
     )
     ids = {each.seq: each.attempt_id for each in chosen}
     return Setup(scene=scene, order=order, tree=branches.tree, ids=ids, jobs=jobs)
+
+
+def _ahead(books: Books, names: Sequence[str], asks: _Asks, branches: _Branches) -> Ahead:
+    """Calls of running jobs are no jobs; what runs on a machine that does not answer is one."""
+    tops = branches.tops()
+    standings = {tops[each]: standing for each, standing in books.claims.standings.items() if each in tops}
+    shift: Counter[int] = Counter()
+    for held in books.live.held:
+        if held.organisation_id in tops:
+            shift[tops[held.organisation_id]] += held.is_call - (
+                held.backend not in books.backends and not held.is_call
+            )
+    return Ahead(
+        windows=[
+            [(asks.second(each.since), asks.second(each.until)) for each in books.backends[name].windows]
+            for name in names
+        ],
+        walls=[asks.second(wall.at) for wall in books.walls],
+        ends={
+            top: min(asks.second(wall.at) for wall in standing.walls)
+            for top, standing in standings.items()
+            if standing.walls
+        },
+        most_jobs={top: standing.max_running_jobs + shift[top] for top, standing in standings.items()},
+        closed=frozenset(top for top, standing in standings.items() if standing.refused is not None),
+    )
 
 
 def _first(live: Live, backend: str, most: int) -> list[Waiting]:
@@ -111,7 +145,7 @@ def _first(live: Live, backend: str, most: int) -> list[Waiting]:
 
 
 def _in_contest(reason: str | None) -> bool:
-    return reason is None or reason in CONTEST
+    return reason is None or reason in FORESEEN
 
 
 class _Branches:
@@ -137,6 +171,10 @@ class _Branches:
             above = node
         assert above is not None
         return above
+
+    def tops(self) -> dict[UUID, int]:
+        """Nodes of organisations."""
+        return {branch[0]: node for branch, node in self._nodes.items() if len(branch) == 1 and branch[0] is not None}
 
     def remember(self, order: Kyoyo, now_s: int) -> None:
         """What was used before now, and what each organisation held lately beyond its weight's part of all that."""

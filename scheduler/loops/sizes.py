@@ -26,7 +26,12 @@ async def pools(
     for_s = settings.capacity_reuse_s if something_waits else settings.capacity_renew_s
     asked = [_pool(deps, name, backend, now, for_s) for name, backend in sorted(deps.backends.items())]
     found = await asyncio.gather(*asked)
-    return {pool.name: _closed(_as_device(pool, devices.get(pool.name)), closures) for pool in found}
+    return {pool.name: with_windows(pool, devices.get(pool.name), closures) for pool in found}
+
+
+def with_windows(pool: Pool, known: Condition | None, closures: Sequence[Closure]) -> Pool:
+    """And what the register of devices knows of it. known: None: it is no quantum device."""
+    return _closed(_as_device(pool, known), closures)
 
 
 def _as_device(pool: Pool, known: Condition | None) -> Pool:

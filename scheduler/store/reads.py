@@ -16,7 +16,7 @@ from scheduler.core.dependencies import DependencyKind
 from scheduler.core.explain import Sentence, what_happened, why_it_waits, why_then
 from scheduler.core.foretold import ahead_of_it, foretold
 from scheduler.core.model import JobKind, State
-from scheduler.core.reasons import CONTEST, Why
+from scheduler.core.reasons import FORESEEN, Why
 from scheduler.views import (
     ArrayView,
     AttemptView,
@@ -237,7 +237,7 @@ def _job(row: asyncpg.Record) -> JobView:
 
 def _foreseen(waiting: WaitingView | None, row: asyncpg.Record) -> WaitingView | None:
     """Of what waits for its turn."""
-    if waiting is None or waiting.reason not in CONTEST or row["as_of"] is None:
+    if waiting is None or waiting.reason not in FORESEEN or row["as_of"] is None:
         return waiting
     forecast = ForecastView(
         as_of=row["as_of"],

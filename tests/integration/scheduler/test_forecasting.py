@@ -8,13 +8,16 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from accounts.scopes import Scope
 from hpc_adapters.simulated.behaviour import Behaviour
 from infra.db.connection import Lease
 from scheduler import service
+from scheduler.core.reasons import Why
 from scheduler.loops.forecasting import Foresight, Settings
+from scheduler.reservations.model import Closure
 from scheduler.views import ForecastView, JobView
 from tests.support.database import Database
-from tests.support.scheduled import World, a_submission, open_world
+from tests.support.scheduled import CLUSTER, World, a_submission, open_world
 
 pytestmark = pytest.mark.postgres
 
@@ -115,6 +118,26 @@ async def test_what_waits_for_more_than_its_turn_is_not_foreseen(world: World) -
     await world.round()
     assert await foresee(world) == 0
     assert await told(world, later) is None
+
+
+async def test_what_a_closure_or_a_limit_holds_up_is_foreseen(world: World) -> None:
+    alpha, opens_at = await world.member("alpha"), world.now + timedelta(hours=1)
+    closure = Closure(
+        id=world.new_id(), backend=CLUSTER, since=world.now + timedelta(minutes=1), until=opens_at, reason="cooling"
+    )
+    operator = replace(alpha, person_id=world.market.person, scopes=frozenset({Scope.OPERATE.value}))
+    async with world.market.as_operator() as conn:
+        await service.close_backend(conn, actor=operator, closure=closure, now=world.now)
+    job = await world.submit(alpha, long())
+    await world.round()
+    seen = await world.job(job)
+    assert seen.waiting is not None
+    assert seen.waiting.reason is Why.DEVICE_WINDOW
+    await foresee(world)
+    forecast = await told(world, job)
+    assert forecast is not None
+    assert forecast.p50_at is not None
+    assert opens_at <= forecast.p50_at <= opens_at + timedelta(minutes=5)
 
 
 async def test_a_stale_leader_writes_nothing(world: World) -> None:

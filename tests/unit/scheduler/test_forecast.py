@@ -14,6 +14,7 @@ from scheduler.core.ahead import Cause, who_is_ahead
 from scheduler.core.arrivals import NOT_YET, Arrivals
 from scheduler.core.engine import Engine, Machine
 from scheduler.core.forecast import NEVER, Scene, at_level, futures, positions
+from scheduler.core.foreseeable import Ahead, Bounds, Foreseeing
 from scheduler.core.orders.fairtree import FairTree
 from scheduler.core.orders.fifo import Fifo
 from scheduler.core.orders.kyoyo import Kyoyo
@@ -41,7 +42,7 @@ class Known:
 class World:
     """A small workload up to some instant, and from there on to its end."""
 
-    def __init__(self, small: Small, policy: str) -> None:
+    def __init__(self, small: Small, policy: str, ahead: Ahead | None = None) -> None:
         self.tree = Tree([Node(str(index), weight) for index, weight in enumerate(small.weights)], half_life_s=100)
         self.order: Order = {
             "kyoyo": lambda: Kyoyo(self.tree, [(TOTAL, 1000)], floor_s=10),
@@ -49,7 +50,11 @@ class World:
             "fairtree": lambda: FairTree(self.tree),
         }[policy]()
         self.small = small
-        self.engine = Engine(self.order, self.tree, [Machine(Pool(TOTAL))])
+        machines = [Machine(Pool(TOTAL))]
+        self.engine = Engine(self.order, self.tree, machines)
+        if ahead is not None:
+            self.engine = Foreseeing(self.order, self.tree, machines, Bounds(self.tree, ahead, 1))
+        self.wakes_s = [] if ahead is None else ahead.wakes(-1)
         self.started: dict[int, int] = {}
         self.starts: dict[int, int] = {}
         self.now_s = 0
@@ -58,9 +63,13 @@ class World:
     def until(self, last_s: int, jobs: Sequence[Request]) -> None:
         coming = list(jobs)
         while True:
-            now_s = min([job.submitted_s for job in coming[:1]] + [end for end, _ in self._ends[:1]] + [NEVER])
+            at = [job.submitted_s for job in coming[:1]] + [end for end, _ in self._ends[:1]] + self.wakes_s[:1]
+            now_s = min([*at, NEVER])
             if now_s > last_s:
                 return
+            if now_s in self.wakes_s[:1] and isinstance(self.engine, Foreseeing):
+                self.wakes_s.pop(0)
+                self.engine.woken()
             while self._ends and self._ends[0][0] == now_s:
                 number = heapq.heappop(self._ends)[1]
                 self.engine.ended(number, now_s)
@@ -74,7 +83,13 @@ class World:
 
     def scene(self, lasting: Known | RunTimes, after: Sequence[Iterator[Request]], seed: int = 0) -> Scene:
         return Scene(
-            engine=self.engine, now_s=self.now_s, started_s=self.started, lasting=lasting, after=after, seed=seed
+            engine=self.engine,
+            now_s=self.now_s,
+            started_s=self.started,
+            lasting=lasting,
+            after=after,
+            seed=seed,
+            wakes_s=self.wakes_s,
         )
 
 
@@ -109,6 +124,42 @@ def test_with_true_run_times_and_no_arrivals_it_is_what_the_engine_then_does(
     assert set(world.engine.waiting) == waiting  # only a copy was run
     world.until(FAR_S, [])
     assert foreseen == {number: world.starts[number] for number in waiting}
+
+
+AHEAD = st.builds(
+    lambda windows, walls, most, ends, closed: Ahead(
+        windows=[windows], walls=walls, most_jobs=most, ends=ends, closed=frozenset(closed)
+    ),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)).map(lambda each: (each[0], sum(each))), max_size=3),
+    st.lists(st.integers(20, 200), max_size=1),
+    st.dictionaries(st.integers(0, 3), st.integers(1, 2)),
+    st.dictionaries(st.integers(0, 3), st.integers(30, 200), max_size=1),
+    st.sets(st.integers(0, 3), max_size=1),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(small=smalls(), at_s=st.integers(0, 60), ahead=AHEAD)
+def test_what_is_known_of_the_time_ahead_is_in_it(small: Small, at_s: int, ahead: Ahead) -> None:
+    world = World(small, "kyoyo", ahead)
+    world.until(at_s, [job for job in small.jobs if job.submitted_s <= at_s])
+    waiting = set(world.engine.waiting)
+    (foreseen,) = futures(world.scene(Known(small.durations), nobody()), FAR_S)
+    world.until(FAR_S, [])
+    assert foreseen == {number: world.starts.get(number, NEVER) for number in waiting}
+    for number, since_s in world.starts.items():
+        job = small.jobs[number]
+        until_s, top = since_s + job.limit_s, world.tree.paths[job.leaf][0]
+        assert all(until_s <= begins or since_s >= ends for begins, ends in ahead.windows[0])
+        assert all(since_s > wall or until_s <= wall for wall in ahead.walls)
+        assert top not in ahead.closed
+        assert until_s <= ahead.ends.get(top, NEVER)
+        beside = [
+            other
+            for other, at in world.starts.items()
+            if at <= since_s < at + small.durations[other] and small.jobs[other].leaf == job.leaf
+        ]
+        assert len(beside) <= ahead.most_jobs.get(top, NEVER)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -11,11 +11,16 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pricing.model import ServiceClass
 from scheduler.core.snapshot import Limits, Waiting
 from tests.support.site_checks import Machine, gpus
 from tests.support.sites import MICRO, Site, Wish, branch_of
-from tests.unit.scheduler.test_book import WISHES
+from tests.unit.scheduler import test_book
 
+RESERVED = ServiceClass.RESERVED
+WISHES = test_book.WISHES | st.builds(
+    Wish, gpus=st.sampled_from([1, 2, 4]), limit_s=st.sampled_from([300, 900]), service_class=st.just(RESERVED)
+)
 MACHINES = {"m": Machine(8), "n": Machine(4)}
 LIMITS = st.builds(
     Limits,
@@ -118,17 +123,22 @@ def test_nothing_is_told_where_the_machine_is_away() -> None:
 @given(
     rounds=ROUNDS,
     limits=st.none() | LIMITS,
+    reserved=st.sampled_from([None, None, 3, 5]),
     booked=st.none() | st.tuples(st.integers(2, 6), st.sampled_from([200, 800])),
 )
 @settings(max_examples=60, deadline=None)
 def test_what_is_told_to_start_a_job_starts_it(
     rounds: Sequence[tuple[Sequence[Wish], int]],
     limits: Limits | None,
+    reserved: int | None,
     booked: tuple[int, int] | None,
 ) -> None:
     site = Site({name: replace(machine) for name, machine in MACHINES.items()})
     if limits is not None:
         site.limits[branch_of(1), None] = limits
+        site.agree()
+    if reserved is not None:
+        site.limits[branch_of(1), "m"] = Limits(reserved_units=reserved)
         site.agree()
     if booked is not None:
         site.book_time(backend="m", size=booked[0], in_s=booked[1], for_s=600)

@@ -59,8 +59,11 @@ async def _runs(conn: Conn, job: JobView, waiting: WaitingView) -> Sequence[OwnR
 
 
 async def _offerings(conn: Conn, job: JobView, would: object, now: datetime) -> Mapping[str, Sequence[str]]:
-    """By backend, those where it would start now and that its owner may buy for such a job."""
-    backends = would.get("backends") if isinstance(would, Mapping) else None
+    """By backend, those where it would start now and that its owner may buy for such a job.
+
+    None where its data may not go everywhere: where a machine stands is told at submission.
+    """
+    backends = would.get("backends") if isinstance(would, Mapping) and job.data_location is None else None
     if not backends or not isinstance(backends, list):
         return {}
     try:

@@ -12,7 +12,9 @@ from accounts.scopes import OrgRole, Scope, StaffRole
 
 __all__ = [
     "CustomerClass",
+    "Declaration",
     "Eligibility",
+    "Evidence",
     "IssuedToken",
     "Member",
     "OrgRole",
@@ -64,6 +66,27 @@ class Organisation:
     counts: bool  # false: test or house, never in a count of organisations
     suspended_at: datetime | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A file that proves something, kept by the house: its name, SHA-256 and size."""
+
+    name: str
+    sha256: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What an organisation says it is, from when to when, and the paper that shows it."""
+
+    id: UUID
+    customer_class: CustomerClass
+    valid_from: datetime
+    valid_until: datetime
+    evidence: Evidence | None
+    recorded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from accounts.errors import (
     ProjectExists,
     ProjectNotFound,
 )
-from accounts.model import CustomerClass, Eligibility, Organisation, Principal, Project, Scope
+from accounts.model import CustomerClass, Declaration, Eligibility, Evidence, Organisation, Principal, Project, Scope
 from accounts.names import clean_corporate_number, clean_name, clean_slug
 from accounts.trail import append_audit, person_of, require_for, require_operator
 from infra.db.ahead import Look
@@ -115,8 +115,12 @@ async def declare(
     valid_from: datetime,
     valid_until: datetime,
     now: datetime,
+    evidence: Evidence | None = None,
 ) -> Eligibility:
-    """Records what an organisation declared about itself. Of two that cover an instant the later recorded holds."""
+    """Records what an organisation declared about itself. Of two that cover an instant the later recorded holds.
+
+    evidence: the paper that shows its class. InvalidPeriod, OrganisationNotFound.
+    """
     require_operator(actor)
     if not valid_from < valid_until:
         raise InvalidPeriod(valid_from=valid_from, valid_until=valid_until)
@@ -127,6 +131,7 @@ async def declare(
         declaration_id=declaration_id,
         of=declared,
         valid_from=valid_from,
+        evidence=evidence,
         recorded_by=person_of(actor),
         now=now,
     )
@@ -140,10 +145,17 @@ async def declare(
             "customer_class": customer_class.value,
             "valid_from": valid_from.isoformat(),
             "valid_until": valid_until.isoformat(),
+            **({"evidence_sha256": evidence.sha256.hex()} if evidence else {}),
         },
         now=now,
     )
     return declared
+
+
+async def declarations(conn: Conn, organisation_id: UUID) -> list[Declaration]:
+    """Everything that an organisation has declared, the one recorded last first. OrganisationNotFound."""
+    await organisation(conn, organisation_id)
+    return await store.declarations(conn, organisation_id)
 
 
 async def require_eligible(conn: Conn, organisation_id: UUID, *, now: datetime) -> Eligibility:

@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
+from accounts.model import Evidence
 from pricing.errors import MarketReferenceTooOld, MarketReferenceWrong
 from pricing.model import Component, ForeignPrice
 
@@ -21,15 +22,6 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _SHA256_BYTES = 32
 _MOST_MICRO_YEN = 10**18
 _LONGEST_SOURCE, _LONGEST_TERMS, _LONGEST_NAME = 500, 1_000, 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """A file that proves something, kept by the house: its name, SHA-256 and size."""
-
-    name: str
-    sha256: bytes
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,9 @@ import asyncpg
 from accounts.audit import AuditEntry
 from accounts.model import (
     CustomerClass,
+    Declaration,
     Eligibility,
+    Evidence,
     Member,
     Organisation,
     OrgRole,
@@ -103,11 +105,12 @@ async def insert_declaration(
     declaration_id: UUID,
     of: Eligibility,
     valid_from: datetime,
+    evidence: Evidence | None,
     recorded_by: UUID | None,
     now: datetime,
 ) -> None:
     await conn.execute(
-        "INSERT INTO accounts.declaration VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO accounts.declaration VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         declaration_id,
         of.organisation_id,
         of.customer_class.value,
@@ -115,7 +118,32 @@ async def insert_declaration(
         of.valid_until,
         now,
         recorded_by,
+        evidence.name if evidence else None,
+        evidence.sha256 if evidence else None,
+        evidence.size_bytes if evidence else None,
     )
+
+
+async def declarations(conn: Conn, organisation_id: UUID) -> list[Declaration]:
+    rows = await conn.fetch(
+        """SELECT id, customer_class::text AS customer_class, valid_from, valid_until, recorded_at, evidence_name,
+                  evidence_sha256, evidence_bytes
+           FROM accounts.declaration WHERE organisation_id = $1 ORDER BY recorded_at DESC, valid_from DESC, id""",
+        organisation_id,
+    )
+    return [
+        Declaration(
+            id=row["id"],
+            customer_class=CustomerClass(row["customer_class"]),
+            valid_from=row["valid_from"],
+            valid_until=row["valid_until"],
+            recorded_at=row["recorded_at"],
+            evidence=None
+            if row["evidence_name"] is None
+            else Evidence(name=row["evidence_name"], sha256=row["evidence_sha256"], size_bytes=row["evidence_bytes"]),
+        )
+        for row in rows
+    ]
 
 
 # --- organisations ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, Field
 
 from accounts.model import CustomerClass
 from infra.db.connection import Role, transaction
+from portal.api.evidence import EvidenceIn, EvidenceOut, evidence_out
 from portal.api.offerings import percent_text
 from portal.api.proposals import ProposalOut, proposal_out
 from portal.api.terms import ForeignPriceOut, foreign_out
@@ -25,7 +26,7 @@ from pricing import service as pricing
 from pricing.days import day_of
 from pricing.model import Component, ForeignPrice, NewPrice, ServiceClass
 from pricing.pricebook import NewVersion, Published, Rule
-from pricing.reference import Evidence, MarketReference, ReferenceAge
+from pricing.reference import MarketReference, ReferenceAge
 from pricing.units import micro, yen_text
 
 router = APIRouter(tags=["prices"])
@@ -75,14 +76,6 @@ class ForeignIn(In):
         )
 
 
-class EvidenceIn(In):
-    """The file that shows it: the house keeps it, and here its name, SHA-256 and size."""
-
-    name: Annotated[Word, Field(min_length=1, max_length=200, examples=["cloud-a-h100-2026-11-20.pdf"])]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    size_bytes: Annotated[int, Field(ge=1, le=2**53)]
-
-
 class NewMarketReference(In):
     """What the market asks for `per` units of a comparable machine, without tax: `amount_yen`, or `foreign`."""
 
@@ -95,12 +88,6 @@ class NewMarketReference(In):
     observed_on: Day
     terms: Annotated[Word, Field(description="On demand or committed, region, what is included.")]
     evidence: EvidenceIn
-
-
-class EvidenceOut(Out):
-    name: str
-    sha256: str
-    size_bytes: int
 
 
 class MarketReferenceOut(Out):
@@ -307,14 +294,11 @@ def _reference(new: NewMarketReference, reference_id: UUID) -> MarketReference:
         per=Decimal(new.per),
         terms=new.terms,
         foreign=foreign,
-        evidence=Evidence(
-            name=new.evidence.name, sha256=bytes.fromhex(new.evidence.sha256), size_bytes=new.evidence.size_bytes
-        ),
+        evidence=new.evidence.value(),
     )
 
 
 def _reference_out(each: MarketReference, limits: ReferenceAge, today: date) -> MarketReferenceOut:
-    shown = each.evidence
     return MarketReferenceOut(
         id=each.id,
         resource_type=each.resource_type,
@@ -325,9 +309,7 @@ def _reference_out(each: MarketReference, limits: ReferenceAge, today: date) -> 
         source=each.source,
         observed_on=each.observed_on,
         terms=each.terms,
-        evidence=None
-        if shown is None
-        else EvidenceOut(name=shown.name, sha256=shown.sha256.hex(), size_bytes=shown.size_bytes),
+        evidence=evidence_out(each.evidence),
         age_days=(today - each.observed_on).days,
         warn_after_days=limits.warn_after_days,
         block_after_days=limits.block_after_days,

@@ -8,6 +8,7 @@ from portal.api import (
     calls,
     catalogue,
     data,
+    declarations,
     devices,
     documents,
     elastic,
@@ -42,6 +43,7 @@ def api_router() -> APIRouter:
     router = APIRouter(prefix=API, responses=PROBLEMS)
     work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
     own = (me, *work, money, documents, wallets, tokens, secrets, shares, placement)
-    for part in (*own, members, organisations, operations, catalogue, prices, promotions, proposals, months, elastic, kpi):
+    book = (catalogue, prices, promotions, proposals)
+    for part in (*own, members, organisations, declarations, operations, *book, months, elastic, kpi):
         router.include_router(part.router)
     return router

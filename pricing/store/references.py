@@ -8,9 +8,10 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from accounts.model import Evidence
 from infra.db.connection import Conn
 from pricing.model import Component
-from pricing.reference import Evidence, MarketReference
+from pricing.reference import MarketReference
 from pricing.store.catalog import foreign_of, foreign_row
 
 _REFERENCE = """SELECT id, resource_type, component, source, observed_on, amount_micro_yen, per, terms, currency,

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.integration.portal.test_submission_refusals import refused
-from tests.support.market import GPU, MARKET, NOW
+from tests.support.market import GPU, MARKET, NOW, an_id
 from tests.support.portal_world import ALPHA, OFFICER, OPERATOR, SECOND, World, key
 
 API = "/api/v1"
@@ -189,3 +189,26 @@ async def test_offerings_promotions_and_policies(world: World) -> None:
     async with world.client(OFFICER) as http:
         forbidden += [await _post(http, "/prices/proposals", prices(str(MARKET[0].id)))]
     assert {refused(each) for each in forbidden} == {(403, "scope-missing")}
+
+
+async def test_a_class_of_customers_is_shown_with_its_evidence(world: World) -> None:
+    of_alpha = f"{API}/organisations/{an_id('organisation', ALPHA)}/declarations"
+    new = {
+        "customer_class": "university",
+        "valid_from": TOMORROW,
+        "valid_until": "2027-03-31T15:00:00Z",
+        "evidence": {"name": "届出.pdf", "sha256": "cd" * 32, "size_bytes": 9},
+    }
+    async with world.client(OPERATOR) as http:
+        tried = await http.post(f"{of_alpha}?dry_run=true", json=new)
+        before = (await http.get(of_alpha)).json()["items"]
+        declared = await http.post(of_alpha, json=new)
+        bad = await http.post(of_alpha, json={**new, "valid_until": TOMORROW})
+        shown = await http.post(of_alpha, json={**new, "evidence": {**new["evidence"], "sha256": "x"}})
+    assert [each["customer_class"] for each in tried.json()["items"]] == ["university", "startup"]
+    assert [(each["customer_class"], each["evidence"]) for each in before] == [("startup", None)]
+    assert declared.status_code == 201
+    assert declared.json()["items"][0]["evidence"] == new["evidence"]
+    assert (refused(bad), refused(shown)) == ((422, "invalid-period"), (422, "invalid-request"))
+    async with world.client(ALPHA) as http:
+        assert (await http.get(f"{API}/declarations")).json() == declared.json()

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from accounts.model import CustomerClass
+from accounts.model import CustomerClass, Evidence
 from infra.refusal import Refusal
 from pricing import service
 from pricing.days import Month, day_of
@@ -29,7 +29,6 @@ from pricing.errors import (
     UnknownOffering,
 )
 from pricing.model import ForeignPrice, JobSize
-from pricing.reference import Evidence
 from pricing.units import micro
 from tests.support.market import GPU, MARKET, NOW, QPU, Market, a_new_version, an_id, gpu_price, gpu_usage
 from tests.support.staff import FIRST, SECOND, published

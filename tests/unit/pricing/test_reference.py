@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from accounts.model import Evidence
 from pricing.errors import MarketReferenceTooOld, MarketReferenceWrong
 from pricing.model import ForeignPrice
-from pricing.reference import Evidence, ReferenceAge, require_fresh, require_sound
+from pricing.reference import ReferenceAge, require_fresh, require_sound
 from pricing.units import micro
 from tests.support.market import MARKET
 

@@ -9,7 +9,7 @@ import pytest
 
 from portal.openapi import COMMITTED, document
 
-API: dict[str, Any] = json.loads(document())
+API: dict[str, Any] = json.loads(COMMITTED.read_text(encoding="utf-8"))
 OPERATIONS = [
     (f"{method.upper()} {path}", told) for path, all_ in API["paths"].items() for method, told in all_.items()
 ]

@@ -2272,7 +2272,7 @@ GRANT UPDATE (removed_at) ON accounts.site_user, accounts.secret TO kyoyo_operat
 -- Two persons: an operator proposes, another one decides. No loop does.
 GRANT INSERT ON pricing.proposal, pricing.proposal_decision, pricing.promotion, pricing.policy TO kyoyo_operator;
 REVOKE INSERT ON pricing.proposal, pricing.proposal_decision, pricing.promotion, pricing.policy FROM kyoyo_worker;
-GRANT SELECT ON pricing.promotion TO kyoyo_officer, kyoyo_tenant;
+GRANT SELECT ON pricing.promotion, pricing.policy TO kyoyo_officer, kyoyo_tenant;
 
 -- Limits on spending, notices, and what the machines can deliver.
 REVOKE INSERT ON pricing.budget, pricing.deliverable FROM kyoyo_worker;

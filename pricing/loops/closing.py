@@ -8,16 +8,13 @@ import structlog
 
 from infra.db.connection import Lease, Pool, notify, transaction
 from pricing import service
-from pricing.service.closing import Extras, no_extras
 
 BATCH = 200
 NAME = "closing"
 _log = structlog.get_logger("pricing")
 
 
-async def tick(
-    pool: Pool, lease: Lease | None, now: datetime, *, batch: int = BATCH, extras: Extras = no_extras
-) -> int:
+async def tick(pool: Pool, lease: Lease | None, now: datetime, *, batch: int = BATCH) -> int:
     """Close the next organisations in one transaction; how many it was. After the last one the month is closed."""
     async with transaction(pool, lease=lease) as conn:
         marked = await service.mark_ended(conn, now=now)
@@ -25,7 +22,7 @@ async def tick(
     if plan is None:
         return marked
     async with transaction(pool, lease=lease) as conn:
-        closed = await service.close_some(conn, plan, limit=batch, now=now, extras=extras)
+        closed = await service.close_some(conn, plan, limit=batch, now=now)
         if closed:
             await notify(conn, NAME)  # there may be more to do
     if closed:

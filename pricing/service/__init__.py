@@ -84,7 +84,6 @@ from pricing.service.pricebook import (
     promotions,
     propose_policy,
     propose_promotion,
-    reductions,
 )
 from pricing.service.publishing import (
     market_references,
@@ -183,7 +182,6 @@ __all__ = [
     "receive_payment",
     "record_market_reference",
     "record_usage",
-    "reductions",
     "reference_age",
     "refund_payment",
     "reject",

@@ -7,7 +7,7 @@ process that is killed make the same documents with the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -20,9 +20,9 @@ from pricing.billing import Account, Bill, Customer, Lots, Named
 from pricing.closing import ClosePlan, CloseRules, Findings, MonthState, Step
 from pricing.days import Month, day_of
 from pricing.document import Document, DocumentKind, fiscal_year
-from pricing.invoicing import Extra, UsageSum
 from pricing.ledger import templates
 from pricing.ledger.templates import transaction_id
+from pricing.service import pricebook
 from pricing.store import catalog as catalog_store
 from pricing.store import closing as store
 from pricing.store import issued
@@ -32,15 +32,6 @@ from pricing.store.closing import ClosedAccount
 _NOBODY = UUID(int=0)
 _LOOK = 500
 MOST_MONTHS = 24
-
-Usage = Mapping[UUID, Sequence[UsageSum]]
-Extras = Callable[[Conn, Month, Usage], Awaitable[Mapping[UUID, Sequence[Extra]]]]
-"""What lowers the bills of organisations by a rule of its own, from what they used (by organisation)."""
-
-
-async def no_extras(_conn: Conn, _month: Month, _usage: Usage) -> Mapping[UUID, Sequence[Extra]]:
-    """No rule lowers anything."""
-    return {}
 
 
 async def mark_ended(conn: Conn, *, now: datetime) -> int:
@@ -121,12 +112,12 @@ async def closing_month(conn: Conn) -> ClosePlan | None:
     return closing.plan_of(found[0].month, found[0].facts or {}) if found else None
 
 
-async def close_some(conn: Conn, plan: ClosePlan, *, limit: int, now: datetime, extras: Extras = no_extras) -> int:
+async def close_some(conn: Conn, plan: ClosePlan, *, limit: int, now: datetime) -> int:
     """Close the next organisations, at most so many; how many it was. As the worker, one transaction."""
     taken = await store.take(conn, plan.month, limit=limit)
     if not taken:
         return 0
-    bills = [billing.bill(each, plan, now=now) for each in await _accounts(conn, taken, plan.month, extras)]
+    bills = [billing.bill(each, plan, now=now) for each in await _accounts(conn, taken, plan.month)]
     documents = await _documents(conn, bills, plan, now=now)
     await issued.add_documents(conn, documents)
     ids = {each.organisation_id: each.id for each in documents}
@@ -166,9 +157,7 @@ class Preview:
     amount_due_yen: int
 
 
-async def preview(
-    conn: Conn, month: Month, rules: CloseRules, *, now: datetime, extras: Extras = no_extras
-) -> AsyncIterator[Preview]:
+async def preview(conn: Conn, month: Month, rules: CloseRules, *, now: datetime) -> AsyncIterator[Preview]:
     """Everything that closing the month now would issue, by organisation; issues nothing. In one snapshot."""
     facts = closing.decision(
         Findings(earlier_open=None, unsettled=0, unexplained=None), rules, leave_unsettled=None, now=now
@@ -176,7 +165,7 @@ async def preview(
     plan, after = closing.plan_of(month, facts), _NOBODY
     while found := await store.to_close(conn, month, after=after, limit=_LOOK):
         after = found[-1]
-        for account in await _accounts(conn, found, month, extras):
+        for account in await _accounts(conn, found, month):
             made = billing.bill(account, plan, now=now)
             if made.kind is not None:
                 yield _preview(made, made.kind)
@@ -195,13 +184,13 @@ def _preview(made: Bill, kind: DocumentKind) -> Preview:
     )
 
 
-async def _accounts(conn: Conn, organisations: Sequence[UUID], month: Month, extras: Extras) -> list[Account]:
+async def _accounts(conn: Conn, organisations: Sequence[UUID], month: Month) -> list[Account]:
     usage = await store.usage(conn, organisations, month)
     covers = await store.covers(conn, list(usage), month)
     originals = await store.originals(conn, list(usage), month)
     carried = await store.carried(conn, organisations, month)
     lots = await store.lots(conn, list(usage))
-    less = await extras(conn, month, usage)
+    less = await pricebook.extras(conn, month, usage, covers)
     return [
         Account(
             customer=Customer(organisation_id=each.id, name=each.name, corporate_number=each.corporate_number),

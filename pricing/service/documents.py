@@ -14,6 +14,7 @@ from pricing.figures import Books, DiscountTotals, Waiting
 from pricing.invoicing import Invoice, cover_of_job
 from pricing.ledger.balances import draw
 from pricing.model import AttemptMoney, JobMoney
+from pricing.service import pricebook
 from pricing.statement import Position, Statement, Totals
 from pricing.store import documents as store
 from pricing.store import jobs as job_store
@@ -76,11 +77,14 @@ async def draft_invoice(conn: Conn, organisation_id: UUID, *, month: Month, now:
         )
         for each in charges
     ]
+    usage = await store.usage_sums(conn, organisation_id, month)
+    less = await pricebook.extras(conn, month, {organisation_id: usage}, {organisation_id: covers})
     return invoicing.draft(
         organisation_id=organisation_id,
         month=month,
-        usage=await store.usage_sums(conn, organisation_id, month),
+        usage=usage,
         covers=covers,
+        extras=less[organisation_id],
         open_jobs=await store.open_jobs(conn, organisation_id, until=month.until),
         now=now,
     )

@@ -12,8 +12,9 @@ from infra.db.connection import Conn
 from pricing import discounts, policies
 from pricing.approvals import Content, Proposal
 from pricing.days import Month
-from pricing.discounts import Promotion, RateMonth, Reduction
+from pricing.discounts import Promotion, RateMonth
 from pricing.errors import PolicyExists, PolicyWrong, PromotionExists, PromotionWrong, UnknownOffering
+from pricing.invoicing import Cover, Extra, UsageSum
 from pricing.service.approvals import Order, executes, propose
 from pricing.store import catalog as catalog_store
 from pricing.store import pricebook as store
@@ -136,11 +137,32 @@ async def policy_history(conn: Conn) -> list[tuple[str, datetime, Mapping[str, A
     return await store.policies(conn)
 
 
-async def reductions(conn: Conn, organisation_id: UUID, *, month: Month, rates: Sequence[RateMonth]) -> list[Reduction]:
-    """The negative lines of an organisation's month: promotions, and the volume discount as it was at its beginning.
+async def extras(
+    conn: Conn, month: Month, usage: Mapping[UUID, Sequence[UsageSum]], covers: Mapping[UUID, Sequence[Cover]]
+) -> dict[UUID, list[Extra]]:
+    """What promotions and the volume discount (as it was at the month's beginning) take off organisations' months.
 
-    rates: what the month comes to at each tax rate, as the invoice has it.
+    usage, covers: by organisation, as their documents have them.
     """
-    promoted = await store.promoted(conn, organisation_id, since=month.first, until=month.following.first)
     tiers = policies.volume_discount(await store.policy(conn, policies.VOLUME_DISCOUNT, now=month.since))
-    return discounts.reductions(rates, promoted, tiers)
+    promoted = await store.promoted(conn, list(usage), month)
+    return {
+        organisation: [
+            Extra(code=each.code, tax_rate_bp=each.tax_rate_bp, micro_yen=each.micro_yen)
+            for each in discounts.reductions(
+                _rates(of_one, covers.get(organisation, ())), promoted.get(organisation, ()), tiers
+            )
+        ]
+        for organisation, of_one in usage.items()
+    }
+
+
+def _rates(usage: Sequence[UsageSum], covers: Sequence[Cover]) -> list[RateMonth]:
+    return [
+        RateMonth(
+            tax_rate_bp=rate,
+            charged_micro_yen=sum(each.charged_micro_yen for each in usage if each.tax_rate_bp == rate),
+            granted_micro_yen=sum(each.granted_micro_yen for each in covers if each.tax_rate_bp == rate),
+        )
+        for rate in sorted({each.tax_rate_bp for each in usage})
+    ]

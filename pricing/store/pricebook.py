@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from asyncpg import Record
 
 from accounts.model import CustomerClass
 from infra.db.connection import Conn
+from pricing.days import Month
 from pricing.discounts import Promoted, Promotion
 
 _PROMOTION = """SELECT p.id, p.title_ja, p.title_en, p.offering_id, p.customer_class::text AS customer_class,
@@ -82,30 +83,33 @@ async def add_promotion(conn: Conn, new: Promotion, *, proposal_id: UUID, now: d
     return str(status) == "INSERT 0 1"
 
 
-async def promoted(conn: Conn, organisation_id: UUID, *, since: date, until: date) -> list[Promoted]:
-    """What an organisation's lines of accounting days in [since, until) were charged for each promotion that its jobs
-    were submitted in, by tax rate.
+async def promoted(conn: Conn, organisations: Sequence[UUID], month: Month) -> dict[UUID, list[Promoted]]:
+    """What the lines of a month's document come to for each promotion in whose period their jobs were submitted, by
+    organisation and tax rate.
     """
     rows = await conn.fetch(
-        f"""SELECT p.*, q.tax_rate_bp, sum(l.charged_micro_yen)::bigint AS charged_micro_yen
+        f"""SELECT p.*, l.organisation_id, q.tax_rate_bp, sum(l.charged_micro_yen)::bigint AS charged_micro_yen
             FROM ({_PROMOTION}) p
             JOIN pricing.quote q ON q.quoted_at >= p.starts_at AND q.quoted_at < p.ends_at
             JOIN pricing.rated_line l ON l.job_id = q.job_id
                  AND (p.offering_id IS NULL OR p.offering_id = l.offering_id)
             JOIN pricing.price_version v ON v.id = l.price_version_id
                  AND (p.customer_class IS NULL OR p.customer_class = v.customer_class::text)
-            WHERE l.organisation_id = $1 AND l.accounting_date >= $2 AND l.accounting_date < $3
+            WHERE l.organisation_id = ANY($1) AND l.billed_month = $2
             GROUP BY p.id, p.title_ja, p.title_en, p.offering_id, p.customer_class, p.percent_bp, p.month_micro_yen,
-                     p.starts_at, p.ends_at, q.tax_rate_bp
+                     p.starts_at, p.ends_at, l.organisation_id, q.tax_rate_bp
             HAVING sum(l.charged_micro_yen) <> 0 ORDER BY p.id, q.tax_rate_bp""",  # noqa: S608  our own words
-        organisation_id,
-        since,
-        until,
+        list(organisations),
+        month.first,
     )
-    return [
-        Promoted(promotion=_promotion(row), tax_rate_bp=row["tax_rate_bp"], charged_micro_yen=row["charged_micro_yen"])
-        for row in rows
-    ]
+    found: dict[UUID, list[Promoted]] = {}
+    for row in rows:
+        found.setdefault(row["organisation_id"], []).append(
+            Promoted(
+                promotion=_promotion(row), tax_rate_bp=row["tax_rate_bp"], charged_micro_yen=row["charged_micro_yen"]
+            )
+        )
+    return found
 
 
 def _promotion(row: Record) -> Promotion:

@@ -128,7 +128,7 @@ GRANT SELECT ON pricing.proposal, pricing.proposal_decision TO kyoyo_worker, kyo
 GRANT INSERT ON pricing.proposal, pricing.proposal_decision TO kyoyo_operator;
 GRANT SELECT ON pricing.promotion, pricing.policy TO kyoyo_worker, kyoyo_auditor, kyoyo_operator;
 GRANT INSERT ON pricing.promotion, pricing.policy TO kyoyo_operator;
-GRANT SELECT ON pricing.promotion TO kyoyo_officer, kyoyo_tenant;
+GRANT SELECT ON pricing.promotion, pricing.policy TO kyoyo_officer, kyoyo_tenant;
 
 DO $$
 DECLARE

@@ -15,7 +15,7 @@ from accounts.model import CustomerClass, Evidence
 from infra.refusal import Refusal
 from pricing import service
 from pricing.days import Month, day_of
-from pricing.discounts import PROMOTION, VOLUME, Promotion, RateMonth
+from pricing.discounts import PROMOTION, VOLUME, Promotion
 from pricing.errors import (
     MarketReferenceTooOld,
     MarketReferenceUnknown,
@@ -257,15 +257,15 @@ async def test_promotions_and_the_volume_discount_lower_a_month(market: Market) 
     await _run(market, "before", TOMORROW - timedelta(minutes=30))  # submitted before the promotion, and ran into it
     await _run(market, "during", TOMORROW)
     await _run(market, "after", TOMORROW + timedelta(days=3))
-    rates = [RateMonth(tax_rate_bp=1_000, charged_micro_yen=micro("990"))]
-    async with market.as_operator() as conn:
-        found = await service.reductions(conn, market.organisation, month=APRIL, rates=rates)
-        nothing = await service.reductions(conn, market.organisation, month=APRIL.following, rates=rates)
-    assert [(each.code, each.micro_yen, each.promotion.id if each.promotion else None) for each in found] == [
-        (PROMOTION, -micro("33"), spring),
-        (VOLUME, -micro("85.7"), None),
+    async with market.as_tenant() as conn:
+        invoice = await service.draft_invoice(conn, market.organisation, month=APRIL, now=TOMORROW + timedelta(days=9))
+    (group,) = invoice.groups
+    assert [(line.extra, line.charged_micro_yen) for line in group.lines] == [
+        (None, micro("990")),
+        (PROMOTION, -micro("33")),
+        (VOLUME, -micro("85.7")),
     ]
-    assert [(each.code, each.micro_yen) for each in nothing] == [(VOLUME, -micro("89"))]
+    assert (group.taxable_yen, group.tax_yen) == (871, 87)
     async with market.as_tenant() as conn:
         assert {each.id for each in await service.promotions(conn, now=TOMORROW)} == {spring, an_id("others")}
 

@@ -115,7 +115,7 @@ def test_a_running_job_is_followed_and_cancelled(kyoyo: Kyoyo, house: House) -> 
         assert next(job.logs(follow=True)) == "up\n"
         assert [each["name"] for each in told(kyoyo("queue", "--json"))["items"]] == ["endless"]
         assert kyoyo("cancel", record["id"]).returncode == 0
-        settled = job.wait_settled(timeout_s=60)
+        settled = job.wait_settled(timeout_s=150)
     assert settled.state == "CANCELLED"
     assert settled.charge_yen is not None
     assert settled.quote_yen is not None
@@ -161,7 +161,7 @@ def test_the_same_key_is_the_same_job_and_never_another(house: House) -> None:
         assert client.submit(command=["true"], **ask).id == first.id
         with pytest.raises(Conflict) as reused:
             client.submit(command=["false"], **ask)
-        first.wait(timeout_s=60)
+        first.wait(timeout_s=150)
     assert reused.value.code == "idempotency-key-reused"
     assert reused.value.exit_code == 6
 
@@ -180,7 +180,7 @@ def test_the_officer_sees_figures_and_no_jobs(house: House, tmp_path: Path) -> N
 def test_a_wait_survives_a_restart_of_the_portal(house: House) -> None:
     with Client(house.address, house.keys.startup, environment={}) as client:
         job = client.submit(command=["sh", "-c", "sleep 4; echo done"], time="1:00", gpus=1, offering="gpu-demo")
-        job.wait_started(timeout_s=60)
+        job.wait_started(timeout_s=150)
         house.restart("portal")
         assert "".join(job.logs(follow=True)) == "done\n"
-        assert job.wait(timeout_s=60).succeeded
+        assert job.wait(timeout_s=150).succeeded

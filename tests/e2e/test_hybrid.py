@@ -150,7 +150,7 @@ for number in range(100):
 def _feed(house: House, job: Job, stop: threading.Event) -> None:
     """Carries circuits from the job's folder to the device, through the portal as anybody's, and results back."""
     with house.client(house.keys.startup, "en") as client:
-        job.wait_started(timeout_s=60)
+        job.wait_started(timeout_s=150)
         attempt = job.refresh().raw["attempts"][-1]["id"]
         work = house.folder / "backends" / "local" / attempt / "work"
         for number in range(100):

@@ -147,7 +147,7 @@ def test_a_script_with_a_session_gives_what_aer_gives(signed_in: Mapping[str, st
     with house.client(house.keys.startup, "en") as client:
         word = "session" if name == "session_adaptive" else "batch"
         session = next(job for job in client.all_jobs() if job.name == word)
-        settled = client.job(session.id).wait_settled(timeout_s=60)
+        settled = client.job(session.id).wait_settled(timeout_s=150)
         assert (settled.state, bool(settled.charge_yen)) == ("SUCCEEDED", True)  # closed, not idle or out of time
         assert usage_of(client.job(session.id))["session_s"] > 0
 
@@ -203,7 +203,7 @@ class TestExamples:
         with house.client(house.keys.startup, "en") as client:
             job = KyoyoService(client=client).job(found[1])
             counts = job.result()[0].data.meas.get_counts()
-            assert client.job(found[1]).wait_settled(timeout_s=60).charge_yen
+            assert client.job(found[1]).wait_settled(timeout_s=150).charge_yen
             assert job.usage()["shot"] == 1000
         assert set(counts) == {"00", "11"}
         assert chi_square_sigma(counts, {"00": 50_000, "11": 50_000}) < SIGMA

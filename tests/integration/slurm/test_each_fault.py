@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slurm,
     pytest.mark.root,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(480),
     pytest.mark.takes(30),
 ]
 

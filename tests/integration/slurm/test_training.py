@@ -40,8 +40,8 @@ from tests.support.repository import ROOT
 from tests.support.slurm import StartCluster
 from tests.support.under_fire import portal_listens, service, unexplained, until_settled
 
-pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.torch]
-PATIENCE_S = 120.0
+pytestmark = [pytest.mark.slurm, pytest.mark.root, pytest.mark.torch, pytest.mark.timeout(900)]
+PATIENCE_S = 240.0
 STEPS = 150
 EXAMPLE = (ROOT / "client" / "examples" / "ddp_spiral.py").read_text(encoding="utf-8")
 PROGRAM = EXAMPLE.replace("#!/usr/bin/env python3", f"#!{sys.executable}", 1)

@@ -22,6 +22,7 @@ from portal.elastic import elastic
 from portal.language import negotiate
 from portal.logs import configure
 from portal.openapi import COMMITTED, document, is_current, write
+from portal.payments import payments
 from portal.refusals import say
 from portal.secrets import rotate
 from portal.serve import serve_portal
@@ -38,6 +39,7 @@ app.add_typer(site, name="site")
 app.add_typer(share, name="share")
 app.add_typer(rate, name="rate")
 app.add_typer(elastic, name="elastic")
+app.add_typer(payments, name="payments")
 secrets = typer.Typer(no_args_is_help=True, help="Members' secrets.")
 app.add_typer(secrets, name="secrets")
 

@@ -59,7 +59,9 @@ from portal.settings import (
     SimulatedCluster,
     SlurmSite,
 )
+from pricing.stripe_gateway import StripeGateway
 
+_WEBHOOK_SECRETS = 2
 OpenDirectory = Callable[[str, SlurmSite], AbstractAsyncContextManager[Directory]]
 
 
@@ -302,6 +304,39 @@ def _told(wrong: Exception) -> str:
     return str(wrong) if isinstance(wrong, OSError | BadKeyRing) else "is not text in base64"
 
 
+def load_gateway(settings: Settings) -> StripeGateway | None:
+    """Stripe, as the worker speaks to it. None: it is not used here. SettingsWrong."""
+    lines = _secret_lines(settings, settings.stripe_key_file, "KYOYO_STRIPE_KEY_FILE")
+    if not lines:
+        return None
+    if len(lines) != 1 or not lines[0].startswith(("rk_", "sk_")):
+        raise SettingsWrong("KYOYO_STRIPE_KEY_FILE: one key is wanted, rk_… or sk_…")
+    return StripeGateway(lines[0])
+
+
+def load_webhook_secrets(settings: Settings) -> tuple[str, ...]:
+    """Under which events of Stripe may be signed. Empty: none are taken. SettingsWrong."""
+    lines = _secret_lines(settings, settings.stripe_webhook_secrets_file, "KYOYO_STRIPE_WEBHOOK_SECRETS_FILE")
+    if len(lines) > _WEBHOOK_SECRETS or not all(each.startswith("whsec_") for each in lines):
+        raise SettingsWrong("KYOYO_STRIPE_WEBHOOK_SECRETS_FILE: one or two secrets are wanted, whsec_…, one a line")
+    return lines
+
+
+def _secret_lines(settings: Settings, path: Path | None, name: str) -> tuple[str, ...]:
+    """What a file with secrets holds; production wants nobody else to read it. SettingsWrong."""
+    if path is None:
+        return ()
+    try:
+        if settings.is_production and path.stat().st_mode & 0o077:
+            raise SettingsWrong(f"{name}: others may read {path}")
+        lines = tuple(line.strip() for line in path.read_text(encoding="ascii").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise SettingsWrong(f"{name}: {path} cannot be read as text") from wrong
+    if not lines:
+        raise SettingsWrong(f"{name}: {path} is empty")
+    return lines
+
+
 def load_store(settings: Settings) -> DataStore | None:
     """Where files of organisations are kept; the same for portal and worker. SettingsWrong."""
     key = load_key(settings.data_dir / "transfer.key", fresh=new_secret())
@@ -326,6 +361,8 @@ async def portal_deps(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[P
                 sessions=Sessions(key, secure=settings.address.startswith("https://")),
                 sealer=sealer,
                 data=store,
+                webhook_secrets=load_webhook_secrets(settings),
+                address=settings.address,
                 log=structlog.get_logger("portal"),
             )
     finally:

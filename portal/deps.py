@@ -56,6 +56,10 @@ class PortalDeps:
     unexplained: Callable[[datetime, datetime], Awaitable[int]] | None = None
     """How many differences between the books and the machines nobody can explain, from an instant to now; None: nobody
     can be asked, so no month is closed from here."""
+    webhook_secrets: tuple[str, ...] = ()
+    """Of Stripe's events; empty: Stripe is not used here."""
+    address: str = ""
+    """Where people reach the portal."""
     limits: Limits = Limits()
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)

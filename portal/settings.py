@@ -354,6 +354,11 @@ class Settings(BaseSettings):
     days_to_pay: int = Field(default=14, ge=1, le=120)
     """At the least; an invoice is due at the end of a month."""
 
+    stripe_key_file: Path | None = None
+    """A restricted key of Stripe (rk_…), for the worker. Without one nothing is asked for or taken there."""
+    stripe_webhook_secrets_file: Path | None = None
+    """Secrets of the webhook endpoint, for the portal: one a line, two while one is being replaced."""
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     public_url: str | None = None

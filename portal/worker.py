@@ -20,7 +20,7 @@ from infra.runner import Loop, run
 from metering.loops import capacity, collect
 from metering.loops.deps import CollectSettings
 from metering.loops.deps import Deps as MeteringDeps
-from portal.bootstrap import DatabaseUrls, build_backends, current_pool, load_sealer, load_store
+from portal.bootstrap import DatabaseUrls, build_backends, current_pool, load_gateway, load_sealer, load_store
 from portal.data import leaving
 from portal.data.service import DataStore
 from portal.data.shelf import JobShelf
@@ -28,7 +28,9 @@ from portal.serve import when_supervisor_dies
 from portal.settings import Settings, SettingsWrong, SlurmSite
 from portal.site import keeping
 from portal.supervise import stop_on_signals
-from pricing.loops import closing, expire, notices, watch
+from pricing.loops import closing, dun, events, expire, notices, reconcile, watch
+from pricing.loops import collect as collecting
+from pricing.stripe_gateway import StripeGateway
 from scheduler.loops import cancel, devices, dispatch, elastic, forgetting, listening, observe, staging, sweep
 from scheduler.loops.deps import Deps as SchedulerDeps
 from scheduler.loops.deps import Settings as SchedulerSettings
@@ -46,6 +48,10 @@ FORECAST_S = 30
 KEEP_RUNS_DAYS = 90
 FORGET_S = 3_600
 ELASTIC_S = 60.0
+COLLECTING_S = 10.0
+EVENTS_S = 10.0
+RECONCILE_S = 600.0
+DUN_S = 3_600.0
 NOTICES_S = 600.0
 
 
@@ -61,12 +67,14 @@ def loops(
     devices_every_s: int = DEVICES_S,
     keep_runs_days: int | None = KEEP_RUNS_DAYS,
     forecast_every_s: int = FORECAST_S,
+    stripe: StripeGateway | None = None,
 ) -> Sequence[Loop]:
     """Every loop with its interval. dispatch and cancel are woken by what they wait for; the rest looks.
 
     sealer: opens members' secrets for their jobs; without one no job that names a secret starts. data: where files of
     organisations are kept. sites: whose accounting is kept like ours, so often; 0: by hand only.
     keep_runs_days: what ended attempts left on this machine; None: for ever. forecast_every_s: 0: nothing is foreseen.
+    stripe: None: nothing is collected there.
     """
     common = _scheduling(pool, backends, keep_runs_days, sealer=sealer, data=data)
 
@@ -105,6 +113,8 @@ def loops(
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
         Loop("notices", lambda lease, now: notices.tick(pool, lease, now), every_s=NOTICES_S),
+        Loop("dun", lambda lease, now: dun.tick(pool, lease, now), every_s=DUN_S),
+        *_with_stripe(stripe, pool),
         *_wanted(Loop("forecasting", scheduling(Foresight()), every_s=float(forecast_every_s))),
         *_keeping(sites or {}, pool, every_s=site_sync_s),
     )
@@ -127,6 +137,22 @@ def _scheduling(
     return deps
 
 
+def _with_stripe(stripe: StripeGateway | None, pool: Pool) -> Iterator[Loop]:
+    if stripe is None:
+        return
+
+    def asking(module: ModuleType) -> Tick:
+        def tick(lease: Lease | None, now: datetime) -> Awaitable[int]:
+            moved: Awaitable[int] = module.tick(stripe, pool, lease, now)
+            return moved
+
+        return tick
+
+    yield Loop("collecting", asking(collecting), every_s=COLLECTING_S)
+    yield Loop("stripe-events", asking(events), every_s=EVENTS_S)
+    yield Loop("reconcile", asking(reconcile), every_s=RECONCILE_S)
+
+
 def _wanted(loop: Loop) -> Iterator[Loop]:
     if loop.every_s:
         yield loop
@@ -147,7 +173,7 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
     running = asyncio.get_running_loop()
     when_supervisor_dies(lambda: running.call_soon_threadsafe(stop.set))
     backends = build_backends(settings)
-    sealer, data = load_sealer(settings), load_store(settings)
+    sealer, data, stripe = load_sealer(settings), load_store(settings), load_gateway(settings)
     try:
         with _figures(settings.worker_metrics_port):
             async with current_pool(urls.worker, size=settings.worker_connections) as pool:
@@ -163,6 +189,7 @@ async def run_worker(settings: Settings, urls: DatabaseUrls) -> None:
                         devices_every_s=settings.devices_every_s,
                         keep_runs_days=settings.keep_runs_days or None,
                         forecast_every_s=settings.forecast_every_s,
+                        stripe=stripe,
                     ),
                     url=urls.worker,
                     clock=utc_now,

@@ -22,6 +22,7 @@ from portal.api import (
     operations,
     organisations,
     output,
+    payments,
     placement,
     prices,
     promotions,
@@ -42,8 +43,9 @@ def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
     work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
-    own = (me, *work, money, documents, wallets, tokens, secrets, shares, placement)
+    own = (me, *work, money, documents, wallets, payments, tokens, secrets, shares, placement)
     book = (catalogue, prices, promotions, proposals)
     for part in (*own, members, organisations, declarations, operations, *book, months, elastic, kpi):
         router.include_router(part.router)
+    router.include_router(payments.operators)
     return router

@@ -39,7 +39,6 @@ from pricing.service.collecting import (
     payments,
     receivable,
     receivables,
-    refund_payment,
     resolve_payment_case,
     top_up,
 )
@@ -92,6 +91,7 @@ from pricing.service.publishing import (
     record_market_reference,
     reference_age,
 )
+from pricing.service.refunding import propose_payment_refund
 from pricing.service.settlement import close_attempt, record_usage, waive_parked
 from pricing.service.standing import collection_standing
 from pricing.service.wallets import (
@@ -168,6 +168,7 @@ __all__ = [
     "proposals",
     "propose",
     "propose_grant",
+    "propose_payment_refund",
     "propose_policy",
     "propose_prices",
     "propose_promotion",
@@ -183,7 +184,6 @@ __all__ = [
     "record_market_reference",
     "record_usage",
     "reference_age",
-    "refund_payment",
     "reject",
     "repay_credit",
     "require_within",

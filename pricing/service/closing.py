@@ -22,7 +22,7 @@ from pricing.days import Month, day_of
 from pricing.document import Document, DocumentKind, fiscal_year
 from pricing.ledger import templates
 from pricing.ledger.templates import transaction_id
-from pricing.service import pricebook
+from pricing.service import collecting, pricebook
 from pricing.store import catalog as catalog_store
 from pricing.store import closing as store
 from pricing.store import issued
@@ -133,6 +133,9 @@ async def close_some(conn: Conn, plan: ClosePlan, *, limit: int, now: datetime) 
         if each.kind is not None
     )
     await ledger_store.post_all(conn, [each for each in moves if each is not None], now=now)
+    for each in documents:
+        if each.amounts.amount_due_yen > 0:
+            await collecting.request(conn, each.id, now=now)
     return len(taken)
 
 

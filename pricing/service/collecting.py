@@ -160,9 +160,9 @@ async def top_up(conn: Conn, top_up_id: UUID) -> TopUp:
     return found
 
 
-async def payments(conn: Conn, *, organisation_id: UUID | None = None, since: datetime, limit: int) -> list[Payment]:
+async def payments(conn: Conn, *, organisation_id: UUID | None = None, limit: int) -> list[Payment]:
     """The latest first."""
-    return await payment_store.payments(conn, organisation_id=organisation_id, since=since, limit=limit)
+    return await payment_store.payments(conn, organisation_id=organisation_id, limit=limit)
 
 
 async def refund_payment(

@@ -56,13 +56,12 @@ async def payment_by_stripe(conn: Conn, stripe_id: str | None) -> Payment | None
     return _payment(row) if row else None
 
 
-async def payments(conn: Conn, *, organisation_id: UUID | None, since: datetime, limit: int) -> list[Payment]:
+async def payments(conn: Conn, *, organisation_id: UUID | None, limit: int) -> list[Payment]:
     """The latest first. organisation_id None: of all."""
     rows = await conn.fetch(
-        f"""{_PAYMENT} WHERE ($1::uuid IS NULL OR p.organisation_id = $1) AND p.recorded_at >= $2
-            ORDER BY p.recorded_at DESC, p.id LIMIT $3""",
+        f"""{_PAYMENT} WHERE ($1::uuid IS NULL OR p.organisation_id = $1)
+            ORDER BY p.recorded_at DESC, p.id LIMIT $2""",
         organisation_id,
-        since,
         limit,
     )
     return [_payment(row) for row in rows]

@@ -9,6 +9,7 @@ import pytest
 
 from infra.db.connection import rehearsal
 from pricing import service
+from pricing.days import Month
 from pricing.errors import (
     MoreThanOpen,
     PaymentCaseResolved,
@@ -24,6 +25,7 @@ from pricing.payments import GRACE, CaseKind, Resolution, Stage, Task
 from pricing.service import collecting
 from pricing.store import collecting as store
 from pricing.units import micro
+from tests.support.closes import close
 from tests.support.collecting import DUE, LATER, House
 from tests.support.market import Market, an_id
 
@@ -48,10 +50,11 @@ async def _resolve(house: House, kind: CaseKind, resolution: Resolution) -> None
         )
 
 
-async def test_an_invoice_is_sent_and_a_transfer_repays_what_is_owed(house: House) -> None:
+async def test_a_closed_months_invoice_is_sent_and_a_transfer_repays_what_is_owed(house: House) -> None:
     await house.market.give_credit("1000")
     await house.owe("a")
-    number = await house.invoice(330)
+    await close(house.market.database, Month.parse("2026-04"))
+    number = "INV-2026-000001"
     assert await house.collect() == 1
     [remote] = house.fake.of("invoice")
     assert (remote["number"], remote["total"], remote["status"]) == (number, 363, "open")
@@ -61,7 +64,7 @@ async def test_an_invoice_is_sent_and_a_transfer_repays_what_is_owed(house: Hous
     assert (balance.owed_micro_yen, balance.credit_micro_yen, balance.prepaid_micro_yen) == (0, micro("1000"), 0)
     async with house.market.as_tenant() as conn:
         [mine] = await service.receivables(conn, organisation_id=house.market.organisation)
-        [paid] = await service.payments(conn, organisation_id=house.market.organisation, since=LATER, limit=9)
+        [paid] = await service.payments(conn, organisation_id=house.market.organisation, limit=9)
     assert (mine.open_yen, mine.url, paid.amount_yen) == (0, remote["hosted_invoice_url"], 363)
     assert await house.cases(only_open=False) == []
 
@@ -117,10 +120,10 @@ async def test_a_card_pays_in_and_gets_back_what_is_left(house: House) -> None:
         async with house.market.as_operator() as conn:
             facts = {"refund_id": an_id("refund", amount), "amount_yen": amount, "reason": "wish", "actor": None}
             if expected is None:
-                await service.refund_payment(conn, payment_id, **facts, now=LATER)
+                await collecting.refund_payment(conn, payment_id, **facts, now=LATER)
             else:
                 with pytest.raises(expected):
-                    await service.refund_payment(conn, payment_id, **facts, now=LATER)
+                    await collecting.refund_payment(conn, payment_id, **facts, now=LATER)
     await house.collect()
     await house.deliver()
     assert [each["amount"] for each in house.fake.of("refund")] == [2000]

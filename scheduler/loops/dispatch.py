@@ -65,7 +65,7 @@ async def _cycle(deps: Deps, now: datetime) -> tuple[Plan, int]:
         kept = await look.up_to_date(deps, now)
         decided = kept.book.decide(kept.now, preempted=await _preempted(deps, kept.book, now))
         await placing.look(deps, kept)
-        news = kept.news(kept.asked.told(kept.book, decided.waits, kept.now), now)
+        news = kept.news(kept.asked.told(kept.book, decided, kept.now), now)
         if news:
             async with transaction(deps.pool, lease=deps.lease) as conn:
                 await store.write_reasons(conn, placing.told(deps, kept, news))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -10,11 +10,13 @@ from uuid import UUID
 
 from scheduler.core.book.book import Book
 from scheduler.core.reasons import ANSWERED, WOULD, Why
-from scheduler.core.snapshot import Wait
+from scheduler.core.snapshot import Plan, Wait
 
 _AGAIN: Final = timedelta(seconds=10)
 _AT_ONCE: Final = 8
-"""Each costs some walks along the heads of the lines."""
+"""Each costs some walks along the heads of the lines: a few milliseconds."""
+_MEANWHILE: Final = 2
+"""Where something is about to start, which waits for this."""
 _KNOWN: Final = 2_000
 
 
@@ -30,12 +32,12 @@ class Asked:
     def __init__(self) -> None:
         self._known: dict[UUID, _Answer] = {}
 
-    def told(self, book: Book, waits: Iterable[Wait], now: datetime) -> list[Wait]:
-        """These, after the decision that told them, with the fact `would` (Book.would) where there is an answer."""
-        told = list(waits)
+    def told(self, book: Book, plan: Plan, now: datetime) -> list[Wait]:
+        """The reasons of the last plan, with the fact `would` (Book.would) where there is an answer."""
+        told = list(plan.waits)
         due = [each for each in told if each.why in ANSWERED and self._is_old(each, now)]
         due.sort(key=self._asked_at)
-        for wait in due[:_AT_ONCE]:
+        for wait in due[: _MEANWHILE if plan.starts else _AT_ONCE]:
             self._known.pop(wait.attempt_id, None)
             self._known[wait.attempt_id] = _Answer(now, wait.why, book.would(wait.seq))
         for attempt_id in list(self._known)[: max(0, len(self._known) - _KNOWN)]:

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.model import ServiceClass
+from scheduler.core.book.asked import Asked
+from scheduler.core.reasons import WOULD
 from scheduler.core.snapshot import Limits, Waiting
 from tests.support.site_checks import Machine, gpus
 from tests.support.sites import MICRO, Site, Wish, branch_of
@@ -150,3 +152,21 @@ def test_what_is_told_to_start_a_job_starts_it(
             if job.begin_at is None or job.begin_at <= site.now:
                 true(site, job)
         site.wait(seconds)
+
+
+def test_a_few_are_asked_for_at_once_and_each_again_after_a_while() -> None:
+    site, asked = Site({"m": Machine(8)}), Asked()
+    site.submit(Wish(gpus=6, limit_s=900))
+    settled(site)
+    for number in range(10):
+        site.submit(Wish(gpus=4 if number else 8, organisation=2))
+
+    def answers() -> int:
+        return sum(WOULD in wait.facts for wait in asked.told(site.book, site.decide(), site.now))
+
+    assert [answers(), answers()] == [8, 10]
+    site.submit(Wish(gpus=2))  # nothing is free any more, of which they hear after a while
+    site.wait(1)
+    assert answers() == 10
+    site.wait(10)
+    assert [answers(), answers()] == [2, 0]

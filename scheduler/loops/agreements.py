@@ -19,9 +19,13 @@ from scheduler.core.snapshot import Standing, Wall
 from scheduler.core.walls import ELIGIBILITY
 from scheduler.loops.deps import Deps
 from scheduler.store import exchange, planning, tree
+from scheduler.store.lived import lived
 
 _UNASKED = Outlook(None, None)
 """Of an organisation that has nothing waiting."""
+_LIVED: Final = timedelta(days=28)
+_MOST_LIVED: Final = 20_000
+"""So much of what ran a new leader's yardstick is told."""
 _LATELY: Final = timedelta(days=1)
 """As the half-life of what an organisation owes (core/orders/kyoyo.py)."""
 
@@ -31,6 +35,7 @@ async def past(conn: Conn, deps: Deps, now: datetime) -> Terms:
     used = await tree.used_micro_nu(conn, at=now, half_life=deps.settings.half_life)
     lately = await tree.used_micro_nu(conn, at=now, half_life=_LATELY)
     return Terms(
+        lived=await lived(conn, since=now - _LIVED, limit=_MOST_LIVED),
         used_micro_nu=used,
         lately_micro_nu={branch[0]: nu for branch, nu in lately.items() if len(branch) == 1 and branch[0] is not None},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from scheduler.core.book.borrowing import Nominal
+from scheduler.core.book.lived import Lived
 from scheduler.core.branches import Branch
 from scheduler.core.snapshot import Booking, Limits, Place, Standing, Wall
 
@@ -31,6 +32,8 @@ class Terms:
     """The same of organisations with a half-life of one day: what they owe where nothing else is remembered."""
     nominal: Mapping[UUID, Nominal] = field(default_factory=dict)
     """Of organisations whose weight is set: their nominal shares, what they may borrow and what they lend."""
+    lived: Sequence[Lived] = ()
+    """What ran lately, and what runs: by it a new leader's yardstick has waited."""
     nu_per_hour: Mapping[str, float] = field(default_factory=dict)
     """Of one unit of each backend; one that is not there counts 1."""
 

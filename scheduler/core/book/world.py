@@ -17,6 +17,7 @@ from scheduler.core.book.figures import Figures
 from scheduler.core.book.footing import footing, footing_of, tier_of
 from scheduler.core.book.gate import Gate
 from scheduler.core.book.leaves import Asker, Leaves
+from scheduler.core.book.lived import came, ended
 from scheduler.core.book.loading import Tables
 from scheduler.core.book.queued import Queued
 from scheduler.core.book.queued import Shape as QueuedShape
@@ -84,12 +85,12 @@ class World:
         owed = _debts(terms, leaves.organisations()) if before is None else before.owed()
         self.order = _order(leaves, rooms, now_s, owed)
         self.gate = Gate(leaves, shapes, rooms, clock)
-        machines = [Machine(room, 1) for room in rooms]
-        self.engine = Supposing(self.order, leaves.tree, machines, self.gate)
+        self.engine = Supposing(self.order, leaves.tree, [Machine(room, 1) for room in rooms], self.gate)
         self._telling = Telling(
             pools=self._pools, halls=self.halls, leaves=leaves, shapes=shapes, gate=self.gate, clock=clock
         )
         self.gate.settle(terms)
+        self._remember(before)
 
     # -- what is told --------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,8 @@ class World:
         if held.backend not in self.halls:
             return True
         if number not in self.engine.running:
-            request = self._request(number, held, self._clock.next_second(held.until) - since_s, since_s)
+            submitted_s = self.came_s.get(number, since_s)
+            request = self._request(number, held, self._clock.next_second(held.until) - since_s, submitted_s)
             if request is None:
                 return False
             self.engine.ran_before(request, since_s)
@@ -346,6 +348,16 @@ class World:
             self.halls[name] = Hall(name, self._shapes, units_of=units, overdue_s=policy.overdue_s, devices=self.halls)
             self._tell(pool)
         return list(self.halls.values())
+
+    def _remember(self, before: World | None) -> None:
+        """How long the yardstick has waited, and who is due; and when what runs was submitted."""
+        known = came(self._terms.lived, self._clock) if before is None else before.came_s
+        self.came_s: Mapping[int, int] = known
+        for machine, name in enumerate(self.names):
+            if before is None:
+                self.order.lived(machine, ended(self._terms.lived, name, self.halls[name].units_of, self._clock))
+            elif name in before.halls:
+                self.order.remembers(machine, before.order, before.names.index(name))
 
     def _tell(self, pool: Pool) -> None:
         hall, clock = self.halls[pool.name], self._clock

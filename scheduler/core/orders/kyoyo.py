@@ -6,7 +6,7 @@ The README of scheduler/core gives the formulas and what they guarantee. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -177,6 +177,15 @@ class Kyoyo(Order):
         """What `owes` would have to be told."""
         return int(self._debts.of[self._top_of[top]])
 
+    def lived(self, machine: int, jobs: Iterable[tuple[Request, int, int]]) -> None:
+        """What ran there and ended, before anything is told: with its start, and how long it ran."""
+        self._yardsticks[machine].lived(jobs)
+
+    def remembers(self, machine: int, before: Kyoyo, its: int) -> None:
+        """Who is due, and what the yardstick has seen, of a machine that was another's `its`, by the same clock."""
+        self._due_s[machine] = before._due_s[its]
+        self._yardsticks[machine].remembers(before._yardsticks[its])
+
     def spread(self) -> tuple[int, int, int]:
         """Held in all, what there is, and the furthest that anybody is from its entitlement: in micro-NU per hour."""
         gaps = np.abs(self._held - self._entitled)
@@ -202,8 +211,17 @@ class Kyoyo(Order):
         for machine, yardstick in enumerate(self._yardsticks):
             if self._elders[machine]:
                 yardstick.advance(now_s)
-                age_s = max(self._floor_s, yardstick.longest_s * numerator // denominator)
-                self._due_s[machine] = max(self._due_s[machine], now_s - age_s)
+                for since_s, least_s, most_s in yardstick.recalled():
+                    # once due, always due: while its wait grew, most were due when 1.3 times it passed the floor
+                    wait_s = min(max(least_s, ((self._floor_s + 1) * denominator - 1) // numerator), most_s)
+                    self._due(machine, since_s + wait_s, wait_s)
+                self._due(machine, now_s, yardstick.longest_s)
+
+    def _due(self, machine: int, at_s: int, longest_s: int) -> None:
+        """By the longest wait of the yardstick at that time."""
+        numerator, denominator = _ALPHA
+        age_s = max(self._floor_s, longest_s * numerator // denominator)
+        self._due_s[machine] = max(self._due_s[machine], at_s - age_s)
 
     def settled(self) -> None:
         self._debts.from_now(self._held - self._entitled)

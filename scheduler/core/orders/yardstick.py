@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -59,6 +60,7 @@ class Yardstick:
         self._ghosts = 0
         self._ran = self._asked = 0
         self._ran_by_limit: dict[int, tuple[int, int]] = {}
+        self._recalled: list[tuple[int, int, int]] | None = None
 
     def arrived(self, job: Request) -> None:
         """One that had gone and comes again, as after a hand-over that failed, begins anew."""
@@ -75,6 +77,29 @@ class Yardstick:
         before, self._loaded = self._loaded, Ageing(backlog, rows)
         virtuals = [self._jobs.setdefault(job.number, _Virtual(job)) for job in before]
         self._line = deque(sorted([*self._line, *virtuals], key=attrgetter("age")))
+
+    def lived(self, jobs: Iterable[tuple[Request, int, int]]) -> None:
+        """What ran and ended before anything else is told: with its start, and how long it ran.
+
+        The next advance serves all arrivals since then, with true run times.
+        """
+        for job, start_s, lasted_s in jobs:
+            virtual = self._jobs[job.number] = _Virtual(job)
+            virtual.real_start_s, virtual.lasted_s = start_s, lasted_s
+            self._learn(job, lasted_s)
+            self._line.append(virtual)
+        self._line = deque(sorted(self._line, key=attrgetter("age")))
+        self._recalled = []
+
+    def recalled(self) -> Sequence[tuple[int, int, int]]:
+        """After the advance over what was lived: whose wait became the longest (submitted), and from what to what."""
+        found, self._recalled = self._recalled or (), None
+        return found
+
+    def remembers(self, before: Yardstick) -> None:
+        """The longest wait, and how long jobs run, as another of the same clock knows it."""
+        self.longest_s, self._ran, self._asked = before.longest_s, before._ran, before._asked
+        self._ran_by_limit = dict(before._ran_by_limit)
 
     def left(self, job: Request) -> None:
         """It was withdrawn: it takes no virtual time any more."""
@@ -123,7 +148,7 @@ class Yardstick:
                 self._end(self._jobs[number], at_s, now_s)
         first = self._head()
         if first is not None:
-            self._see(now_s - first.job.submitted_s)
+            self._see(first.job.submitted_s, now_s)
 
     def _of(self, number: int) -> _Virtual:
         known = self._jobs.get(number)
@@ -148,7 +173,7 @@ class Yardstick:
                 self._free -= virtual.job.units
                 virtual.start_s, virtual.state = start_s, _RUNS
                 self._run_until(virtual, start_s + self._guess(virtual, now_s))
-                self._see(start_s - virtual.job.submitted_s)
+                self._see(virtual.job.submitted_s, start_s)
             if not self._loaded.drop(virtual.job.number):
                 self._line.popleft()
         self._forget_stale()
@@ -185,8 +210,12 @@ class Yardstick:
                 return
             heapq.heappop(self._ends)
 
-    def _see(self, wait_s: int) -> None:
-        self.longest_s = max(self.longest_s, wait_s)
+    def _see(self, since_s: int, until_s: int) -> None:
+        """It waited so long."""
+        if until_s - since_s > self.longest_s:
+            if self._recalled is not None:
+                self._recalled.append((since_s, self.longest_s, until_s - since_s))
+            self.longest_s = until_s - since_s
 
     def _learn(self, job: Request, lasted_s: int) -> None:
         self._ran += job.units * lasted_s

@@ -49,6 +49,9 @@ async def is_as_read(world: World) -> None:
     assert opened.book.differs_from(picture.waiting.values(), picture.held.values()) == []
     assert took_part(kept.book, world) == took_part(opened.book, world)
     assert kept.book.has_spare_work == opened.book.has_spare_work
+    running = {each.seq: each.sent_at for each in opened.terms.lived if each.ended_at is None}
+    assert running == {each.seq: each.sent_at for each in picture.held.values()}
+    assert all(each.submitted_at <= each.sent_at <= (each.ended_at or world.now) for each in opened.terms.lived)
 
 
 async def test_the_leaders_book_is_what_a_reading_of_everything_says(database: Database) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from hpc_adapters.contract import Resources
 from scheduler.core.book.book import Book
 from scheduler.core.book.charges import Charge
+from scheduler.core.book.lived import Lived
 from scheduler.core.book.terms import Calendar, Terms
 from scheduler.core.book.turns import Turns
 from scheduler.core.snapshot import Holding, Policy, Pool, Standing, Waiting
@@ -104,3 +105,30 @@ def test_more_people_may_come_than_there_was_room_for_when_it_was_opened() -> No
 def test_turns_come_round() -> None:
     turns = Turns()
     assert [turns.next([1, 2, 3], 2), turns.next([1, 2, 3], 2), turns.next([], 2)] == [[1, 2], [3, 1], [2, 3]]
+
+
+def longest_s(found: Book) -> int:
+    return found._world.order._yardsticks[0].longest_s
+
+
+def test_a_new_world_and_a_new_leader_know_how_long_the_yardstick_has_waited() -> None:
+    """Jobs of an hour held the machine one after the other, here as in a queue without shares."""
+    hour, one_gpu = timedelta(hours=1), replace(WHOLE, total=Resources(gpus=1), free=Resources(gpus=1))
+    jobs = [job(number, submitted_at=NOW) for number in (1, 2, 3)]
+    found, lived = book(one_gpu, waiting=jobs), list[Lived]()
+    for since in (NOW, NOW + hour):
+        (start,) = found.decide(since).starts
+        number, until = start.attempt_id.int - 1000, since + hour
+        found.holds(replace(held(number), sent_at=since, until=until), since)
+        found.gone(start.attempt_id, until, seq=number)
+        lived.append(Lived(number, "h200", Resources(gpus=1), 3600, NOW, since, until))
+    now = NOW + 2 * hour
+    found.decide(now)
+    assert longest_s(found) == 7_200
+    found.pool(replace(WHOLE, total=Resources(gpus=2), free=Resources(gpus=2)), now)
+    assert longest_s(found) == 7_200
+    last = next(each for each in jobs if each.seq not in {one.seq for one in lived})
+    for past, waited_s in ((Terms(lived=lived), 7_200), (Terms(), 0)):
+        opened = book(one_gpu, terms=past, waiting=[last])
+        opened.decide(now)
+        assert longest_s(opened) == waited_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from fractions import Fraction
 from math import floor
 from random import Random  # noqa: TID251  always seeded
@@ -12,12 +13,16 @@ import pytest
 
 from scheduler.core.backlog import Backlog
 from scheduler.core.columns import Columns
+from scheduler.core.engine import Engine, Machine
 from scheduler.core.growth import Growth
 from scheduler.core.orders.ageing import by_age
 from scheduler.core.orders.elders import Elders
 from scheduler.core.orders.entitlement import Debts, Entitlements, whole_type
+from scheduler.core.orders.kyoyo import Kyoyo
 from scheduler.core.orders.yardstick import Yardstick
+from scheduler.core.pool import Pool
 from scheduler.core.request import Request
+from scheduler.core.tree import Node, Tree
 
 UNITS = 8
 
@@ -208,3 +213,71 @@ def test_who_comes_again_leaves_nothing_behind_on_the_virtual_machine(ran: bool)
     yardstick.advance(5)
     yardstick.advance(50)
     assert yardstick.longest_s == 1  # of the first, when it came again; the second waits for nobody
+
+
+class Life:
+    """An engine over its whole life, and what is known of it elsewhere: when each came, started and ended."""
+
+    def __init__(self, jobs: list[Request]) -> None:
+        self.engine, self.order, self.tree = opened(0)
+        self.coming, self.now_s = deque(jobs), 0
+        self.started: dict[int, tuple[Request, int]] = {}
+        self.ended: list[tuple[Request, int, int]] = []
+
+    def step(self, *others: Engine) -> list[list[Request]]:
+        """A second on: what each starts then."""
+        engines, self.now_s = (self.engine, *others), self.now_s + 1
+        for number, (job, since_s) in list(self.started.items()):
+            if since_s + job.limit_s == self.now_s:
+                self.ended.append((job, since_s, job.limit_s))
+                del self.started[number]
+                for engine in engines:
+                    engine.ended(number, self.now_s)
+        while self.coming and self.coming[0].submitted_s <= self.now_s:
+            job = self.coming.popleft()
+            for engine in engines:
+                engine.arrived(job)
+        found = [engine.decide(self.now_s) for engine in engines]
+        self.started |= {job.number: (job, self.now_s) for job in found[0]}
+        return found
+
+    def reopened(self, lived: list[tuple[Request, int, int]]) -> tuple[Engine, Kyoyo]:
+        """As a new leader opens it, that knows use and debts and is told of `lived`."""
+        engine, order, tree = opened(self.now_s)
+        for node, past in enumerate(self.engine.past()):
+            tree.remembers(node, past)
+            order.owes(node, self.order.debt(node))
+        order.lived(0, lived)
+        for job, since_s in self.started.values():
+            engine._machines[0].room.begin(since_s)
+            engine._machines[0].room.take(job)
+            engine.ran_before(job, since_s)
+        for _, _, job in self.engine.waiting.values():
+            engine.arrived(job)
+        assert engine.decide(self.now_s) == []
+        return engine, order
+
+
+def opened(now_s: int) -> tuple[Engine, Kyoyo, Tree]:
+    tree = Tree([Node(str(each), 1 + each) for each in range(3)], half_life_s=500)
+    order = Kyoyo(tree, [(UNITS, 1000)], floor_s=10)
+    order.began(now_s)
+    return Engine(order, tree, [Machine(Pool(UNITS), 1000)]), order, tree
+
+
+def test_one_that_is_opened_at_any_moment_decides_as_the_one_that_has_lived() -> None:
+    """Of what ran it is told the end alone; jobs run their limits, so that both know how long."""
+    forgotten = 0
+    for seed in range(20):
+        random = Random(seed)
+        life = Life([job._replace(leaf=random.randrange(3)) for job in jobs_of(seed, 100)])
+        for _ in range(random.randrange(200, 600)):
+            life.step()
+        (engine, order), (_, forgetful) = life.reopened(life.ended), life.reopened([])
+        assert order._yardsticks[0].longest_s == life.order._yardsticks[0].longest_s
+        while life.coming or life.started:
+            assert order._due_s == life.order._due_s
+            mine, theirs = life.step(engine)
+            assert mine == theirs
+        forgotten += order._yardsticks[0].longest_s > forgetful._yardsticks[0].longest_s
+    assert forgotten > 12

@@ -21,6 +21,7 @@ from kyoyo.errors import NotFound, Problem, UsageError
 from kyoyo.jobs import Job
 from kyoyo.launches import spec_of_training
 from kyoyo.models import Estimate, Fields, JobPage, JobRecord, Json, Offering
+from kyoyo.proposals import Proposals
 from kyoyo.quantum.devices import Device, device_of_offering
 from kyoyo.quantum.errors import UnknownBackend
 from kyoyo.reservations import Reservations
@@ -84,6 +85,11 @@ class Client:
     def data(self) -> Data:
         """The organisation's files."""
         return Data(self._transport, home=self.url, http=self._http)
+
+    @property
+    def proposals(self) -> Proposals:
+        """What two operators decide together, and the public history of prices."""
+        return Proposals(self._transport)
 
     @property
     def reservations(self) -> Reservations:

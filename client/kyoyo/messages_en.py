@@ -1,8 +1,9 @@
 """English sentences of the `kyoyo` command, by key. Braces are facts."""
 
-from kyoyo import messages_quantum, messages_refused, messages_reserve, messages_shares
+from kyoyo import messages_proposals, messages_quantum, messages_refused, messages_reserve, messages_shares
 
 MESSAGES = {
+    **messages_proposals.EN,
     **messages_quantum.EN,
     **messages_refused.EN,
     **messages_reserve.EN,

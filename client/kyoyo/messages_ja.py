@@ -1,8 +1,9 @@
 """`kyoyo` コマンドの日本語の文。キーは英語版と同じ。"""
 
-from kyoyo import messages_quantum, messages_refused, messages_reserve, messages_shares
+from kyoyo import messages_proposals, messages_quantum, messages_refused, messages_reserve, messages_shares
 
 MESSAGES = {
+    **messages_proposals.JA,
     **messages_quantum.JA,
     **messages_refused.JA,
     **messages_reserve.JA,

@@ -16,6 +16,7 @@ from kyoyo.cli import (
     jobs,
     money,
     parsing,
+    proposals,
     qpu,
     qpu_result,
     reserve,
@@ -54,11 +55,19 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "invoices": money.invoices,
     "statement": money.statement,
     "kpi": money.kpi,
+    "prices": proposals.prices,
     "rates": shares.rates,
     "shares": shares.shares,
 }
 _GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "data": {"put": data.data_put, "get": data.data_get, "ls": data.data_ls, "rm": data.data_rm},
+    "proposals": {
+        "ls": proposals.proposals_ls,
+        "show": proposals.proposals_show,
+        "make": proposals.proposals_make,
+        "approve": proposals.proposals_approve,
+        "reject": proposals.proposals_reject,
+    },
     "qpu": {
         "ls": qpu.qpu_ls,
         "show": qpu.qpu_show,

@@ -1,11 +1,19 @@
 """English sentences of the `kyoyo` command, by key. Braces are facts."""
 
-from kyoyo import messages_proposals, messages_quantum, messages_refused, messages_reserve, messages_shares
+from kyoyo import (
+    messages_placement,
+    messages_proposals,
+    messages_quantum,
+    messages_refused,
+    messages_reserve,
+    messages_shares,
+)
 
 MESSAGES = {
     **messages_proposals.EN,
     **messages_quantum.EN,
     **messages_refused.EN,
+    **messages_placement.EN,
     **messages_reserve.EN,
     **messages_shares.EN,
     "help.kyoyo": "Kyoyo: jobs on shared GPUs and quantum computers, with their price. Exit codes: 0 ok, 1 the job "
@@ -58,7 +66,7 @@ MESSAGES = {
     "option.gpus": "Number of GPUs over all nodes, or type:number.",
     "option.time": "Time limit: 30 (minutes), 10:00, 4:00:00, 1-12:00:00, 4h, 90s.",
     "option.name": "Name of the job.",
-    "option.offering": "Offering to run on; may be left out when only one fits.",
+    "option.offering": "Offering to run on, or several as A,B; may be left out when only one fits.",
     "option.project": "Project that it is charged to.",
     "option.kind": "batch or training.",
     "option.service_class": (

@@ -1,11 +1,19 @@
 """`kyoyo` コマンドの日本語の文。キーは英語版と同じ。"""
 
-from kyoyo import messages_proposals, messages_quantum, messages_refused, messages_reserve, messages_shares
+from kyoyo import (
+    messages_placement,
+    messages_proposals,
+    messages_quantum,
+    messages_refused,
+    messages_reserve,
+    messages_shares,
+)
 
 MESSAGES = {
     **messages_proposals.JA,
     **messages_quantum.JA,
     **messages_refused.JA,
+    **messages_placement.JA,
     **messages_reserve.JA,
     **messages_shares.JA,
     "help.kyoyo": "Kyoyo（共用）: 共用の GPU と量子コンピュータにジョブを投入し、料金を確かめます。"
@@ -58,7 +66,7 @@ MESSAGES = {
     "option.gpus": "全ノードの GPU の数、または「種類:数」。",
     "option.time": "制限時間: 30（分）、10:00、4:00:00、1-12:00:00、4h、90s など。",
     "option.name": "ジョブ名。",
-    "option.offering": "利用する提供サービス。該当するものが一つだけなら省略できます。",
+    "option.offering": "利用する提供サービス(A,B のように複数可)。該当するものが一つだけなら省略できます。",
     "option.project": "課金先のプロジェクト。",
     "option.kind": "batch または training。",
     "option.service_class": (

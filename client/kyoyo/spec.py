@@ -70,6 +70,11 @@ class JobSpec:
     body: str
     walltime_s: int
     offering: str | None = None
+    """Several, with commas between them: it runs on the one where it starts first."""
+    anywhere: bool = False
+    """On whatever offering fits."""
+    data_location: str | None = None
+    """'jp': nothing of it leaves Japan."""
     project: str = "default"
     service_class: str = "standard"
     gpus: int = 0
@@ -119,7 +124,8 @@ class JobSpec:
     def on_devices(self, offering_of: Callable[[str], str]) -> JobSpec:
         """The same with the offering of each QPU that it names, however it is named."""
         qpu = self.qpu and replace(self.qpu, offering=offering_of(self.qpu.offering))
-        named = self.offering if self.kind != QUANTUM or self.offering is None else offering_of(self.offering)
+        names = [] if self.kind != QUANTUM or self.offering is None else _names(self.offering)
+        named = ",".join(offering_of(each) for each in names) or self.offering
         return replace(self, offering=named, qpu=qpu)
 
     def settled(self, now: datetime, environment: Mapping[str, str]) -> JobSpec:
@@ -134,14 +140,16 @@ class JobSpec:
 
     def offered(self, choose: Callable[[str], str]) -> JobSpec:
         """The same with its offering, where it names none: `choose` knows the only one of a kind. UsageError."""
-        return self if self.offering is not None else replace(self, offering=choose(self.offering_kind))
+        if self.anywhere or self.offering is not None:
+            return self
+        return replace(self, offering=choose(self.offering_kind))
 
     def to_json(self) -> Mapping[str, object]:
         """The request body. What was not asked for is left out, so that an older portal understands it, too."""
         return {
             "name": self.name,
             "kind": self.kind,
-            "offering": self.offering,
+            **self._place(),
             "project": self.project,
             "service_class": self.service_class,
             "gpus": self.gpus,
@@ -153,6 +161,12 @@ class JobSpec:
             "max_attempts": self.max_attempts,
             **self._wishes(),
         }
+
+    def _place(self) -> Mapping[str, object]:
+        if self.anywhere:
+            return {"anywhere": True}
+        names = _names(self.offering or "")
+        return {"offering": names if len(names) > 1 else self.offering}
 
     def _body(self) -> Mapping[str, object]:
         if self.session is not None:
@@ -184,6 +198,7 @@ class JobSpec:
             "session_job": self.session_job,
             "elements": self.elements if self.elements > 1 else None,
             "qpu": self.qpu and self.qpu.to_json(),
+            "data_location": self.data_location,
             "max_cost_yen": None if self.max_cost is None else f"{Decimal(self.max_cost):f}",
         }
         return {name: value for name, value in wishes.items() if value}
@@ -214,6 +229,8 @@ class Choices:
     outputs: Sequence[str] = ()
     qpu: QpuBeside | None = None
     shorten: bool = False
+    anywhere: bool = False
+    data_location: str | None = None
     asked: Directives = field(default_factory=Directives)
 
     def directives(self) -> Directives:
@@ -300,7 +317,7 @@ def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices)
         kind=choices.kind,
         body=body,
         walltime_s=asked.walltime_s,
-        offering=asked.offering,
+        offering=None if choices.anywhere else asked.offering,
         project=asked.project or "default",
         service_class=asked.service_class or "standard",
         gpus=layout.gpus,
@@ -312,6 +329,8 @@ def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices)
         constraint=asked.constraint,
         reservation=asked.reservation,
         shorten=choices.shorten,
+        anywhere=choices.anywhere,
+        data_location=choices.data_location,
         licenses=asked.licenses or {},
         exclusive=bool(asked.exclusive),
         image=asked.image,
@@ -329,6 +348,11 @@ def _spec(body: str, *, asked: Directives, fallback_name: str, choices: Choices)
         qpu=choices.qpu,
         asked=asked,
     )
+
+
+def _names(offerings: str) -> list[str]:
+    """As sbatch's --partition has several: with commas between them."""
+    return [name for each in offerings.split(",") if (name := each.strip())]
 
 
 def _named(job: str) -> str | int:

@@ -15,6 +15,8 @@ from scheduler.core.placement import Choice, Option, broken, chosen
 from scheduler.core.snapshot import Waiting
 from scheduler.store.placing import Candidate, Flexible
 
+EXPLAINED: Final = 8
+"""Of so many it is looked at in one cycle why they do not start elsewhere."""
 MOST: Final = 32
 """Moves of one cycle."""
 LOOKED_AT: Final = 200
@@ -47,6 +49,8 @@ class Places:
     barred_since: dict[UUID, datetime] = field(default_factory=dict)
     rows: dict[UUID, Flexible] = field(default_factory=dict)
     """Those that were looked at last."""
+    told: dict[UUID, Mapping[str, object]] = field(default_factory=dict)
+    """Why they do not start elsewhere, as far as that was looked at."""
     domestic: Mapping[str, bool] = field(default_factory=dict)
     """Of each backend that they could go to, whether it is known to stand in Japan."""
 
@@ -55,6 +59,7 @@ class Places:
         self.rows, self.domestic = {each.attempt_id: each for each in rows}, domestic
         self.moved_at = {key: at for key, at in self.moved_at.items() if key in self.rows}
         self.barred_since = {key: at for key, at in self.barred_since.items() if key in self.rows}
+        self.told = {key: facts for key, facts in self.told.items() if key in self.rows}
 
     def rests(self, attempt_id: UUID, now: datetime) -> bool:
         """It was moved a moment ago."""
@@ -76,17 +81,18 @@ def moves(elsewhere: Elsewhere, *, places: Places, now: datetime) -> Sequence[Mo
     whatever is free there also goes where it has to wait. In the order in which they would be served: by their places
     in their lines, then by age.
     """
-    look, rows = _Look(elsewhere, places, now), places.rows.values()
-    jobs = {row.seq: job for row in rows if (job := elsewhere.job(row.seq)) is not None}
-    ranks = elsewhere.ranks({job.backend for job in jobs.values()}, LOOKED_AT)
+    look = _Look(elsewhere, places, now)
+    rows = [row for row in places.rows.values() if not places.rests(row.attempt_id, now)]
+    seen = [(row, job) for row in rows if (job := elsewhere.job(row.seq)) is not None and look.is_worth_it(row, job)]
+    ranks = elsewhere.ranks({job.backend for _, job in seen}, LOOKED_AT) if len(seen) > 1 else {}
     found: list[Move] = []
-    for row in sorted(rows, key=lambda each: (ranks.get(each.seq, _LAST), each.seq)):
-        if len(found) < MOST and row.seq in jobs and not places.rests(row.attempt_id, now):
-            found += look.move(row, jobs[row.seq])
+    for row, job in sorted(seen, key=lambda each: (ranks.get(each[0].seq, _LAST), each[0].seq)):
+        if len(found) < MOST:
+            found += look.move(row, job)
     return found
 
 
-def lacks(row: Flexible, elsewhere: Elsewhere) -> dict[str, object]:
+def lacks(row: Flexible, elsewhere: Elsewhere) -> Mapping[str, object]:
     """Why it does not start on its other offerings either: a reason with its facts for each."""
     job = elsewhere.job(row.seq)
     others = [each for each in row.candidates if each.offering_id != row.offering_id]
@@ -100,26 +106,36 @@ class _Look:
     def __init__(self, elsewhere: Elsewhere, places: Places, now: datetime) -> None:
         self._elsewhere, self._places, self._now = elsewhere, places, now
         self._beside: dict[str, list[Resources]] = {}
+        self._barred: dict[UUID, str | None] = {}
+
+    def is_worth_it(self, row: Flexible, job: Waiting) -> bool:
+        """Whether anything could come of a closer look: mostly every machine is full."""
+        here = row.code or self._away(row, _own(row)) or self._elsewhere.bars(job)
+        self._barred[row.attempt_id] = here
+        is_stuck = self._places.barred(row.attempt_id, self._now, is_so=here is not None)
+        return is_stuck or any(
+            self._has_room(job, each) for each in row.candidates if each.offering_id != row.offering_id
+        )
 
     def move(self, row: Flexible, job: Waiting) -> Iterator[Move]:
         """One, or none."""
-        own = next(each for each in row.candidates if each.offering_id == row.offering_id)
-        here = self._option(row, job, own, code=row.code)
-        is_stuck = self._places.barred(row.attempt_id, self._now, is_so=here.barred is not None)
-        if here.starts_now:
+        barred = self._barred[row.attempt_id]
+        is_stuck = self._places.barred(row.attempt_id, self._now, is_so=barred is not None)
+        others = [each for each in row.candidates if each.offering_id != row.offering_id]
+        others = [each for each in others if is_stuck or self._has_room(job, each)]
+        here = self._option(row, job, _own(row), barred=barred) if others else None
+        if here is None or here.starts_now:
             return
-        choice = chosen([here, *(self._option(row, job, each) for each in row.candidates if each is not own)])
+        choice = chosen([here, *(self._option(row, job, each) for each in others)])
         if choice is None or choice.option is here or not (choice.option.starts_now or is_stuck):
             return
-        to = next(each for each in row.candidates if each.offering_id == choice.option.offering_id)
+        to = next(each for each in others if each.offering_id == choice.option.offering_id)
         self._beside.setdefault(to.backend, []).append(to.needs)
         yield Move(row, to, choice)
 
-    def _option(self, row: Flexible, job: Waiting, at: Candidate, *, code: str | None = None) -> Option:
+    def _option(self, row: Flexible, job: Waiting, at: Candidate, *, barred: str | None = None) -> Option:
         there = _there(job, at)
-        if row.data_location is not None and not self._places.domestic.get(at.backend, False):
-            code = NOT_DOMESTIC
-        barred = code or self._elsewhere.bars(there)
+        barred = barred or self._away(row, at) or self._elsewhere.bars(there)
         free, whole = self._elsewhere.nodes(at.backend)
         return Option(
             offering_id=at.offering_id,
@@ -129,6 +145,18 @@ class _Look:
             starts_now=barred is None and self._elsewhere.starts(there, self._beside.get(at.backend, ())),
             broken=broken(free, node_units=whole, nodes=row.nodes, units=at.needs.gpus),
         )
+
+    def _away(self, row: Flexible, at: Candidate) -> str | None:
+        """Its data must stay where this is not known to stand."""
+        is_away = row.data_location is not None and not self._places.domestic.get(at.backend, False)
+        return NOT_DOMESTIC if is_away else None
+
+    def _has_room(self, job: Waiting, at: Candidate) -> bool:
+        return self._elsewhere.has_room(at.backend, [at.needs, *self._beside.get(at.backend, ())], job.walltime_s)
+
+
+def _own(row: Flexible) -> Candidate:
+    return next(each for each in row.candidates if each.offering_id == row.offering_id)
 
 
 def _there(job: Waiting, at: Candidate) -> Waiting:

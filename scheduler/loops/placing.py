@@ -21,7 +21,7 @@ from scheduler.loops import items, metrics
 from scheduler.loops.apply import apply_to
 from scheduler.loops.deps import Deps
 from scheduler.loops.memory import Kept
-from scheduler.loops.places import LOOKED_AT, Move, lacks, moves
+from scheduler.loops.places import EXPLAINED, LOOKED_AT, Move, lacks, moves
 from scheduler.store import attempts as attempt_store
 from scheduler.store import placing as store
 from scheduler.store.placing import first_choice
@@ -76,15 +76,16 @@ async def _move(deps: Deps, move: Move, now: datetime) -> bool:
 
 
 def told(deps: Deps, kept: Kept, news: Sequence[Wait]) -> Sequence[Wait]:
-    """With why it does not start on its other offerings either, of those that were looked at."""
-    rows = deps.memory.places.rows
-    if not any(wait.attempt_id in rows for wait in news):
-        return news
-    elsewhere = kept.book.elsewhere()
+    """With why they do not start on their other offerings: of a few that is looked at anew, of the others as before."""
+    places, elsewhere = deps.memory.places, kept.book.elsewhere()
+    about = [wait.attempt_id for wait in news if wait.attempt_id in places.rows]
+    turns = {attempt_id: turn for turn, attempt_id in enumerate(places.told)}
+    for attempt_id in sorted(about, key=lambda each: (turns.get(each, -1), each))[:EXPLAINED]:
+        places.told.pop(attempt_id, None)  # to the end: it was its turn
+        places.told[attempt_id] = lacks(places.rows[attempt_id], elsewhere)
+    known = {attempt_id: places.told[attempt_id] for attempt_id in about if attempt_id in places.told}
     return [
-        replace(wait, facts={**wait.facts, "elsewhere": lacks(rows[wait.attempt_id], elsewhere)})
-        if wait.attempt_id in rows
-        else wait
+        replace(wait, facts={**wait.facts, "elsewhere": known[wait.attempt_id]}) if wait.attempt_id in known else wait
         for wait in news
     ]
 

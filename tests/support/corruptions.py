@@ -26,6 +26,12 @@ _TAKEN = """
 
 CORRUPTIONS = [
     Corruption(
+        "a second offering that nobody was quoted",
+        """INSERT INTO scheduler.job_candidate SELECT id, organisation_id, offering_id, backend, gpus, cpus, memory_mb,
+               qpus, NULL, nu, 1 FROM scheduler.job WHERE name = 'train'""",
+        "candidates-differ-from-quote",
+    ),
+    Corruption(
         "a wish to make room that nobody has noted",
         """UPDATE scheduler.attempt SET preempt_wanted_at = '2026-04-11', preempt_for = 'standard' WHERE id = :train""",
         "preemption-differs-from-its-story",

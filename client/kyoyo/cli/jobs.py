@@ -238,6 +238,8 @@ def _facts(session: Session, record: JobRecord) -> list[tuple[str, str | Text]]:
         ("remedies", "\n".join(one_line(each.sentence) for each in record.remedies) or "-"),
         ("offering", one_line(record.offering)),
         ("backend", one_line(record.backend)),
+        ("candidates", one_line(", ".join(str(each.get("offering")) for each in record.raw.get("candidates") or []))),
+        ("data_location", session.texts("say.data_in_japan") if record.raw.get("data_location") else "-"),
         ("project", one_line(record.project)),
         ("nodes", str(record.nodes) if record.nodes > 1 else "-"),
         ("gpus", str(record.gpus or "-")),

@@ -14,7 +14,7 @@ from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import ended, progress
 from kyoyo.errors import Problem, UsageError
 from kyoyo.jobs import Job
-from kyoyo.models import Estimate, JobRecord
+from kyoyo.models import Estimate, Fields, JobRecord
 from kyoyo.outputs import files_of, save
 from kyoyo.script import Directives
 from kyoyo.spec import Choices, JobSpec, QpuBeside, spec_of_command, spec_of_script
@@ -41,6 +41,8 @@ Qpu = Annotated[
     str | None, typer.Option("--qpu", metavar="DEVICE:CALLS:SHOTS[:IDLE_S[:WAIT_S]]", help="option.qpu_beside")
 ]
 Shorten = Annotated[bool, typer.Option("--shorten", help="option.shorten")]
+Anywhere = Annotated[bool, typer.Option("--anywhere", help="option.anywhere")]
+DataLocation = Annotated[str | None, typer.Option("--data-location", metavar="jp", help="option.data_location")]
 Parsable = Annotated[bool, typer.Option("--parsable", help="option.parsable")]
 Wait = Annotated[bool, typer.Option("--wait", "-W", help="option.wait")]
 Arguments = Annotated[list[str] | None, typer.Argument(help="option.arguments")]
@@ -57,11 +59,21 @@ def estimate(
     max_timeouts: MaxTimeouts = 0,
     max_cost: MaxCostEstimate = None,
     qpu: Qpu = None,
+    anywhere: Anywhere = False,
+    data_location: DataLocation = None,
     wants_json: JSON = False,
 ) -> None:
     """What it would cost at most."""
     session = session_of(ctx, wants_json=wants_json)
-    choices = Choices(kind=kind, max_attempts=max_attempts, max_timeouts=max_timeouts, qpu=qpu_beside(qpu), asked=asked)
+    choices = Choices(
+        kind=kind,
+        max_attempts=max_attempts,
+        max_timeouts=max_timeouts,
+        qpu=qpu_beside(qpu),
+        anywhere=anywhere,
+        data_location=data_location,
+        asked=asked,
+    )
     spec = spec_of_script(script, choices)
     _tell_notes(session, spec)
     with session.client() as client:
@@ -89,6 +101,8 @@ def submit(
     max_cost: MaxCost = None,
     qpu: Qpu = None,
     shorten: Shorten = False,
+    anywhere: Anywhere = False,
+    data_location: DataLocation = None,
     wants_json: JSON = False,
 ) -> None:
     """Submit a script."""
@@ -104,6 +118,8 @@ def submit(
         max_timeouts=max_timeouts,
         qpu=qpu_beside(qpu),
         shorten=shorten,
+        anywhere=anywhere,
+        data_location=data_location,
         asked=asked,
     )
     send(session, spec_of_script(script, choices), max_cost=max_cost)
@@ -234,6 +250,12 @@ def show_estimate(session: Session, told: Estimate) -> None:
         expected=yen(told.expected_yen),
         available=yen(told.available_yen),
     )
+    for each in Fields(told.raw).items(Fields, "candidates"):
+        session.say(
+            "say.candidate", offering=one_line(each.text("offering", "")), ceiling=yen(each.needed_yen("ceiling_yen"))
+        )
+    for name, code in sorted(dict(told.raw.get("left_out") or {}).items()):
+        session.say("say.left_out", offering=one_line(name), code=one_line(str(code)))
     session.say("say.admissible" if told.admissible else "say.not_admissible")
 
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from hpc_adapters.contract import Resources
+from scheduler.core.book.aside import aside
 from scheduler.core.book.gate import Gate
 from scheduler.core.book.queued import Queued
 from scheduler.core.book.telling import Reason, Telling
 from scheduler.core.hall import Hall
+from scheduler.core.reasons import Why
 from scheduler.core.request import Request
 from scheduler.core.shapes import Shapes
 from scheduler.core.snapshot import Pool, Waiting
 from scheduler.core.supposing import NEW, Supposing
-
-UNKNOWN: Final = "BACKEND_OFFLINE"
 
 
 class Elsewhere:
@@ -45,8 +44,15 @@ class Elsewhere:
         self._now_s, self._waiting, self._starting = now_s, waiting, starting
 
     def job(self, number: int) -> Waiting | None:
-        """None: it does not wait, or is about to start."""
-        return None if number in self._starting else self._waiting.get(number)
+        """What waits for nothing but its turn, or for its machine. None: it does not, or is about to start."""
+        job = None if number in self._starting else self._waiting.get(number)
+        if job is None or number in self._engine.waiting:
+            return job
+        apart = aside(job, now=self._telling.now)
+        if apart is not None:  # what its machine was refused for says nothing of another one
+            return job if apart.why is Why.NOT_ELIGIBLE else None
+        is_throttled = job.task is not None and job.task.max_running is not None
+        return None if is_throttled or job.inside is not None else job
 
     def ranks(self, machines: Iterable[str], most: int) -> dict[int, int]:
         """The first of the line of each of these machines, with their places in it."""
@@ -63,7 +69,7 @@ class Elsewhere:
         """Why it may not start there however much is free: a word of core.reasons.Why. None: nothing."""
         supposed = self._supposed(job)
         if supposed is None:
-            return UNKNOWN
+            return Why.BACKEND_OFFLINE.value
         barred = self._telling.barred(supposed, job.backend)
         return None if barred is None else barred[0].value
 
@@ -73,6 +79,11 @@ class Elsewhere:
         if supposed is None:
             return None
         return self._telling.barred(supposed, job.backend) or self._telling.crowded(supposed, job.backend)
+
+    def has_room(self, backend: str, needs: Sequence[Resources], limit_s: int) -> bool:
+        """Whether so much is free there for so long, whoever may have it: a quick look."""
+        hall = self._halls.get(backend)
+        return hall is not None and hall.horizon(self._shapes.of(_sum(needs))) >= limit_s
 
     def starts(self, job: Waiting, beside: Sequence[Resources] = ()) -> bool:
         """Whether it would, with all that is about to go there too, without passing over anybody who could.

@@ -123,11 +123,11 @@ async def test_the_quote_is_the_jobs_and_that_of_all_calls(world: World, alice: 
         async def quoted(request: Submission) -> Any:
             ids = (world.new_id(), world.new_id())
             capabilities = {name: each.capabilities() for name, each in world.backends.items()}
-            quote, jobs = await service.estimate(
+            estimated = await service.estimate(
                 conn, principal=alice, request=request, capabilities=capabilities, ids=ids, now=world.now
             )
-            assert jobs == 1
-            return quote
+            assert estimated.jobs == 1
+            return estimated.quote
 
         both, alone = await quoted(a_caller()), await quoted(a_submission())
         # 5 calls of 2 s each and 250 ms for all 1,000 shots, at 150 yen a second, and 12.5 yen for 1,000 shots

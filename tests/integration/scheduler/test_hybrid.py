@@ -95,15 +95,16 @@ async def test_the_quote_is_the_sum_of_the_phases_and_of_two_offerings(world: Wo
         alone = []
         for wish in request.phases:
             ids = (world.new_id(), world.new_id())
-            quote, _ = await service.estimate(
+            one = await service.estimate(
                 conn, principal=alice, request=wish.request, capabilities={}, ids=ids, now=world.now
             )
-            alone.append(quote.ceiling_micro_yen)
-        quote, jobs = await service.estimate(
+            alone.append(one.quote.ceiling_micro_yen)
+        whole = await service.estimate(
             conn, principal=alice, request=request, capabilities={}, ids=(world.new_id(), world.new_id()), now=world.now
         )
         money = (await pricing.charges_by_job(conn, [job.id]))[job.id]
-    assert (jobs, quote.ceiling_micro_yen, money.ceiling_micro_yen) == (1, 3 * sum(alone), 3 * sum(alone))
+    quote = whole.quote
+    assert (whole.jobs, quote.ceiling_micro_yen, money.ceiling_micro_yen) == (1, 3 * sum(alone), 3 * sum(alone))
     assert money.held_micro_yen == 3 * sum(alone)
     assert [(each.phase, each.offering_id, each.ceiling_micro_yen) for each in quote.phases] == [
         (f"{name}-{number}", offering, ceiling)

@@ -202,7 +202,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     # shares and exchange rates
     # payments
     pricing.WebhookRefused: HTTPStatus.BAD_REQUEST,
-    pricing.StripeOff: HTTPStatus.NOT_IMPLEMENTED,
+    pricing.StripeOff: HTTPStatus.NOT_FOUND,
     pricing.PaymentOverdue: HTTPStatus.PAYMENT_REQUIRED,
     pricing.PaymentDisputed: HTTPStatus.PAYMENT_REQUIRED,
     pricing.ReceivableNotFound: HTTPStatus.NOT_FOUND,

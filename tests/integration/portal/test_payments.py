@@ -65,11 +65,11 @@ async def test_events_are_taken_under_either_secret_once_and_no_others(world: Wo
 
 
 async def test_without_stripe_there_are_no_events_and_no_cards(world: World) -> None:
-    assert await _post(world, b"{}", "t=1,v1=2") == (501, "stripe-off")
+    assert await _post(world, b"{}", "t=1,v1=2") == (404, "stripe-off")
     async with world.client() as http:
         answer = await http.post(f"{API}/top-ups", json={"amount_yen": 1000}, headers=key())
         strange = await http.get(f"{API}/top-ups/{an_id('none')}")
-    assert refused(answer) == (501, "stripe-off")
+    assert refused(answer) == (404, "stripe-off")
     assert refused(strange) == (404, "top-up-not-found")
 
 

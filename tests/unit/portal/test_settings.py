@@ -8,7 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from hpc_adapters.slurm.settings import ImageHook, ImageKind
-from portal.bootstrap import build_backends, load_sealer, slurm_settings
+from portal.bootstrap import (
+    build_backends,
+    load_gateway,
+    load_sealer,
+    load_webhook_secrets,
+    slurm_settings,
+)
 from portal.settings import (
     AerDevice,
     IbmRuntime,
@@ -231,3 +237,41 @@ def test_a_vendors_token_never_crosses_the_network_in_clear(tmp_path: Path) -> N
     path.write_text(f"[backends.qpu]\n{words}")
     with pytest.raises(SettingsWrong, match="https"):
         build_backends(Settings(backends_file=path, data_dir=tmp_path / "data"))
+
+
+def test_without_files_stripe_is_not_used() -> None:
+    assert (load_gateway(Settings()), load_webhook_secrets(Settings())) == (None, ())
+
+
+def test_two_webhook_secrets_are_active_while_one_is_replaced(tmp_path: Path) -> None:
+    held = tmp_path / "secrets"
+    held.write_text("whsec_new\n\nwhsec_old\n")
+    assert load_webhook_secrets(Settings(stripe_webhook_secrets_file=held)) == ("whsec_new", "whsec_old")
+    (tmp_path / "key").write_text("rk_test_x\n")
+    assert load_gateway(Settings(stripe_key_file=tmp_path / "key")) is not None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "pk_x", "whsec_a\nwhsec_b\nwhsec_c", "whsec_é"])
+def test_files_that_hold_no_secrets_of_stripes_are_refused_without_being_shown(tmp_path: Path, text: str) -> None:
+    held = tmp_path / "held"
+    held.write_text(text)
+    for load, settings in (
+        (load_gateway, Settings(stripe_key_file=held)),
+        (load_webhook_secrets, Settings(stripe_webhook_secrets_file=held)),
+        (load_gateway, Settings(stripe_key_file=tmp_path / "none")),
+    ):
+        with pytest.raises(SettingsWrong) as refused:
+            load(settings)
+        assert "KYOYO_STRIPE" in str(refused.value)
+        assert "whsec_a" not in str(refused.value)
+
+
+def test_production_wants_stripes_key_for_itself(tmp_path: Path) -> None:
+    held = tmp_path / "key"
+    held.write_text("rk_live_x")
+    held.chmod(0o644)
+    settings = Settings(environment="production", database_url=URL, stripe_key_file=held)
+    with pytest.raises(SettingsWrong, match="others may read"):
+        load_gateway(settings)
+    held.chmod(0o600)
+    assert load_gateway(settings) is not None

@@ -680,7 +680,7 @@ CREATE TABLE pricing.rated_line (
 );
 CREATE INDEX rated_line_period ON pricing.rated_line (organisation_id, accounting_date);
 CREATE INDEX rated_line_attempt ON pricing.rated_line (attempt_id);
-CREATE INDEX rated_line_job ON pricing.rated_line (job_id);
+CREATE INDEX rated_line_job ON pricing.rated_line (job_id, billed_month);
 CREATE INDEX rated_line_billed ON pricing.rated_line (organisation_id, billed_month);
 COMMENT ON TABLE pricing.rated_line IS 'Append-only: usage × price version, cut at Japanese midnight. Market, list, price and charge side by side.';
 

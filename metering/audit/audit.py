@@ -9,9 +9,10 @@ from hpc_adapters.contract import Backend, Window
 from hpc_adapters.errors import Unavailable
 from infra.db.connection import Conn
 from metering.audit import books, witness
+from metering.audit.closes import check_close
 from metering.audit.invoices import compare_invoice
 from metering.audit.model import Claims, Difference, Result, Told
-from metering.audit.store import attempts, figures, jobs, ledger, lines, people, postings, trail, usage
+from metering.audit.store import attempts, closes, figures, jobs, ledger, lines, people, postings, trail, usage
 from metering.audit.store.books import books as read_books
 from metering.audit.store.questions import ask
 from metering.audit.store.shelf import counts, first_dispatch, shelf
@@ -28,6 +29,7 @@ _QUESTIONS = (
     *lines.QUESTIONS,
     *people.QUESTIONS,
     *trail.QUESTIONS,
+    *closes.QUESTIONS,
 )
 
 
@@ -57,6 +59,9 @@ async def audit(conn: Conn, told: Sequence[Told], claims: Claims, *, now: dateti
     found: list[Difference] = await ask(conn, _QUESTIONS, young_since=young_since)
     for book in await read_books(conn):
         found += books.check(book)
+    closed = await closes.closed_months(conn)
+    for account in closed:
+        found += check_close(account)
     for each in told:
         found += witness.compare(each, await shelf(conn, each.backend), young_since=young_since)
     for figure in claims.figures:
@@ -72,5 +77,6 @@ async def audit(conn: Conn, told: Sequence[Told], claims: Claims, *, now: dateti
         "rows of backends": sum(len(each.rows or ()) for each in told),
         "figures": len(claims.figures),
         "draft invoices": len(claims.invoices),
+        "closed months of organisations": len(closed),
     }
     return Result(at=now, differences=found, looked_at=looked_at)

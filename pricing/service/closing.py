@@ -190,7 +190,8 @@ def _preview(made: Bill, kind: DocumentKind) -> Preview:
 async def _accounts(conn: Conn, organisations: Sequence[UUID], month: Month) -> list[Account]:
     usage = await store.usage(conn, organisations, month)
     covers = await store.covers(conn, list(usage), month)
-    originals = await store.originals(conn, list(usage), month)
+    corrected = [organisation for organisation, used in usage.items() if any(each.corrects for each in used)]
+    originals = await store.originals(conn, corrected, month) if corrected else {}
     carried = await store.carried(conn, organisations, month)
     lots = await store.lots(conn, list(usage))
     less = await pricebook.extras(conn, month, usage, covers)

@@ -21,8 +21,8 @@ from pricing.model import Component
 
 _WALLETS = "SELECT organisation_id FROM pricing.wallet w"
 # Who must be closed in a month $1 (its end: $2): every wallet that was open in it, and whoever has a line in it.
-_TO_CLOSE = """(w.opened_at < $2 OR EXISTS (
-    SELECT FROM pricing.rated_line l WHERE l.organisation_id = w.organisation_id AND l.billed_month = $1))"""
+_TO_CLOSE = """CASE WHEN w.opened_at < $2 THEN true ELSE EXISTS (
+    SELECT FROM pricing.rated_line l WHERE l.organisation_id = w.organisation_id AND l.billed_month = $1) END"""
 _NOT_CLOSED = """NOT EXISTS (
     SELECT FROM pricing.closed_account c WHERE c.organisation_id = w.organisation_id AND c.month = $1)"""
 
@@ -167,10 +167,10 @@ async def covers(conn: Conn, organisations: Sequence[UUID], month: Month) -> dic
     grants first and net, the rest with its tax from prepaid value and then from credit (pricing.ledger.balances.draw).
     """
     rows = await conn.fetch(
-        """WITH during AS (
+        """WITH during AS MATERIALIZED (
                SELECT organisation_id, job_id, sum(charged_micro_yen)::bigint AS charged FROM pricing.rated_line
                 WHERE organisation_id = ANY($1) AND billed_month = $2 GROUP BY 1, 2),
-           job AS (
+           job AS MATERIALIZED (
                SELECT d.organisation_id, d.job_id, d.charged, q.tax_rate_bp,
                       coalesce((SELECT sum(b.charged_micro_yen)::bigint FROM pricing.rated_line b
                                  WHERE b.job_id = d.job_id AND b.billed_month < $2), 0) AS before

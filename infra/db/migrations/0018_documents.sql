@@ -98,6 +98,8 @@ UPDATE pricing.rated_line SET billed_month = date_trunc('month', accounting_date
 ALTER TABLE pricing.rated_line ENABLE TRIGGER append_only;
 ALTER TABLE pricing.rated_line ALTER COLUMN billed_month SET NOT NULL;
 CREATE INDEX rated_line_billed ON pricing.rated_line (organisation_id, billed_month);
+DROP INDEX pricing.rated_line_job;
+CREATE INDEX rated_line_job ON pricing.rated_line (job_id, billed_month);
 
 -- Whoever writes a line holds the wallet's lock, and so does whoever closes the organisation's month: no line comes
 -- into a month behind its document. SECURITY DEFINER: it counts every closing, whoever writes.

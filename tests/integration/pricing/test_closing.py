@@ -11,8 +11,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from infra.db.connection import transaction
+from infra.db.connection import Conn, rehearsal, transaction
 from infra.refusal import Refusal
+from metering.audit.closes import check_close
+from metering.audit.store import closes
+from metering.audit.store.questions import ask
 from pricing import service
 from pricing.closing import CloseRules, Step
 from pricing.days import Month
@@ -172,6 +175,61 @@ def _less(late: UsageToRate) -> UsageToRate:
         started_at=late.started_at,
         ended_at=late.ended_at,
     )
+
+
+CHANGES = {
+    "UPDATE pricing.document SET amount_due_yen = amount_due_yen + 1, prepaid_applied_yen = prepaid_applied_yen - 1 "
+    "WHERE amount_due_yen > 0": "closed-month-differs",
+    'UPDATE pricing.document SET content = content || \'{"month": "2026-09"}\'': "closed-month-differs",
+    "UPDATE pricing.closed_account SET carried_in_yen = 7": "carried-differs",
+    "UPDATE pricing.rated_line SET charged_micro_yen = charged_micro_yen - 9, price_micro_yen = price_micro_yen - 9": (
+        "closed-month-differs"
+    ),
+    "UPDATE pricing.rated_line SET billed_month = '2026-03-01'": "rated-line-in-no-document",
+    "UPDATE pricing.document SET ordinal = 9 WHERE ordinal = 3": "document-number",
+    "DELETE FROM pricing.closed_account WHERE month = '2026-05-01'": "document-of-no-closed-month",
+}
+
+
+async def test_the_audit_finds_closed_months_right_and_what_somebody_changed(market: Market) -> None:
+    await market.grant("300")
+    await market.pay_in("121.5")
+    await market.give_credit("5000")
+    for number in range(3):
+        for job in range(3):
+            await _ran(market, (number, job), 1234 * (job + 1) % 3600, at=_day(number, job))
+        if number:
+            less = gpu_usage(("less", number), 7, supersedes=("usage", (number - 1, 0)))
+            await market.use((number - 1, 0), less, now=_day(number, 4))
+        await close(market.database, _month(number))
+    assert await _audited(market) == []
+    for sql, check in CHANGES.items():
+        async with transaction(market.database.owner) as conn:
+            await conn.execute("SET LOCAL session_replication_role = replica")
+            async with rehearsal(conn):
+                await conn.execute(sql)
+                assert check in await _checks(conn), sql
+
+
+def _day(number: int, day: int) -> datetime:
+    return max(_month(number).since, NOW) + timedelta(days=day)
+
+
+def _month(number: int) -> Month:
+    return (APRIL, MAY, JUNE)[number]
+
+
+async def _audited(market: Market) -> list[str]:
+    async with transaction(market.database.worker) as conn:
+        return await _checks(conn)
+
+
+async def _checks(conn: Conn) -> list[str]:
+    """By the rules of the close alone: this small market has no jobs of the scheduler."""
+    found = await ask(conn, closes.QUESTIONS, young_since=NOW)
+    for each in await closes.closed_months(conn):
+        found += check_close(each)
+    return [each.check for each in found]
 
 
 async def test_small_sums_roll_over_and_nothing_is_invoiced_for_nothing(market: Market) -> None:

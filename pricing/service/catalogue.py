@@ -50,13 +50,13 @@ async def sold(conn: Conn) -> list[Offering]:
 
 async def backends(conn: Conn) -> frozenset[str]:
     """On which machines something is or was sold."""
-    return frozenset(each.backend for each in await store.offerings(conn))
+    return frozenset(each.backend for each in await store.offerings(conn, retired=True))
 
 
 async def resource_types(conn: Conn) -> dict[str, str]:
-    """What counts as a unit of each machine: that of the first of its offerings, by id."""
+    """What counts as a unit of each machine: that of the first of its offerings, by id, those that retire last."""
     found: dict[str, str] = {}
-    for each in sorted(await store.offerings(conn), key=lambda one: one.id):
+    for each in sorted(await store.offerings(conn, retired=True), key=lambda one: (one.retired_at is not None, one.id)):
         found.setdefault(each.backend, each.resource_type)
     return found
 

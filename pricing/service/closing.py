@@ -218,7 +218,8 @@ async def _documents(conn: Conn, bills: Sequence[Bill], plan: ClosePlan, *, now:
         for each in await accounts.projects_of(conn, organisations)
     }
     offerings = {
-        each.id: Named(id=each.id, ja=each.title_ja, en=each.title_en) for each in await catalog_store.offerings(conn)
+        each.id: Named(id=each.id, ja=each.title_ja, en=each.title_en)
+        for each in await catalog_store.offerings(conn, retired=True)
     }
     year = fiscal_year(plan.issue_date)
     made: list[Document] = []

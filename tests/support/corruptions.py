@@ -196,6 +196,17 @@ CORRUPTIONS = [
         "charge-differs",
     ),
     Corruption(
+        "a price that one person set alone",
+        """UPDATE pricing.proposal_decision d SET decided_by = p.proposed_by FROM pricing.proposal p
+           WHERE p.id = d.proposal_id""",
+        "not-wanted-by-two",
+    ),
+    Corruption(
+        "a list price that nobody proposed",
+        "UPDATE pricing.price_component SET list_micro_yen = list_micro_yen + 1",
+        "price-differs-from-proposal",
+    ),
+    Corruption(
         "a price that was not in force",
         """INSERT INTO pricing.price_version (id, offering_id, customer_class, service_class, valid_from, tax_rate_bp,
                published_by, recorded_at, proposal_id)

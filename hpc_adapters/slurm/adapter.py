@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.resources import files
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 from uuid import UUID
 
 import httpx2
@@ -47,6 +47,8 @@ from hpc_adapters.slurm.usage import Usage
 from hpc_adapters.slurm.view import View
 from hpc_adapters.slurm.waiting import Waiting
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _SKEW_AT_MOST_S: Final = 30.0
 SAMPLER: Final = files("hpc_adapters.workloads").joinpath("gpu_sampler.py").read_bytes()
 
@@ -124,7 +126,6 @@ class SlurmBackend(SlurmFiles):
             },
             needs_identity=True,
             look_ahead=self._settings.look_ahead,
-            domestic=self._settings.domestic,
         )
 
     async def capacity(self) -> Capacity:
@@ -133,15 +134,19 @@ class SlurmBackend(SlurmFiles):
     async def submit(self, request: JobRequest) -> Ref:
         refuse_unoffered(request, self.capabilities())
         script, identity = check(request, self._settings)
+        places = Places.of(request, self._settings.folder, identity.user)
         async with self._one_at_a_time(request.attempt_id):
-            if await self._is_prepared(request.attempt_id, identity):
+            problem = await self._why_no_room(request)
+            is_new = await self._in_folder(self._prepare_new, request, places, script, may_begin=problem is None)
+            if not is_new:
                 known = await self._attempts.find(request.attempt_id)  # an earlier submission may have got through
                 if known is not None:
                     return known
-            if request.has_inputs:
-                await asyncio.to_thread(self.require_inputs, request)
-            await self._waiting.require_room(request)
-            return await self._hand_over(request, script, identity)
+            if problem is not None:
+                raise problem
+            if not is_new:
+                await self._in_folder(self._prepare, request, places, script)
+            return await self._hand_over(request, script, identity, places)
 
     async def find(self, attempt_id: UUID) -> Ref | None:
         return await self._attempts.find(attempt_id)
@@ -180,10 +185,8 @@ class SlurmBackend(SlurmFiles):
         if self._figures is not None:
             await self._figures.close()
 
-    async def _hand_over(self, request: JobRequest, script: Script, identity: Identity) -> Ref:
-        places = Places.of(request, self._settings.folder, identity.user)
+    async def _hand_over(self, request: JobRequest, script: Script, identity: Identity, places: Places) -> Ref:
         version = await self._slurm.version()
-        await self._prepare(places, script, needs_sampler=request.resources.gpus > 0)
         posted = body(request, script, identity, settings=self._settings, places=places, version=version)
         self._waiting.sent(request)
         try:
@@ -198,18 +201,35 @@ class SlurmBackend(SlurmFiles):
             raise
         return Ref(self._settings.name, request.attempt_id, str(Native(job_id, identity.user)))
 
-    async def _is_prepared(self, attempt_id: UUID, identity: Identity) -> bool:
+    async def _why_no_room(self, request: JobRequest) -> Rejected | Unavailable | None:
+        """What require_room() says: it counts only if no earlier submission got through."""
         try:
-            return await asyncio.to_thread(self._spool.knows, identity.user, attempt_id)
+            await self._waiting.require_room(request)
+        except (Rejected, Unavailable) as problem:
+            return problem
+        return None
+
+    async def _in_folder(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """In a thread. Unavailable: the shared folder is away."""
+        try:
+            return await asyncio.to_thread(work, *args, **kwargs)
         except OSError as error:
             raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
 
-    async def _prepare(self, places: Places, script: Script, *, needs_sampler: bool) -> None:
-        sampler = SAMPLER if needs_sampler else b""
-        try:
-            await asyncio.to_thread(prepare, self._spool, places, script, sampler=sampler)
-        except OSError as error:
-            raise Unavailable(f"{FOLDER_AWAY}: {error.errno}", maybe_done=False) from error
+    def _prepare_new(self, request: JobRequest, places: Places, script: Script, *, may_begin: bool) -> bool:
+        """Make the working folder, if it may begin. False: it is there already. Rejected.
+
+        Look and work in one: to get to a thread and back takes longer than either.
+        """
+        if self._spool.knows(places.user, places.attempt_id):
+            return False
+        if may_begin:
+            self._prepare(request, places, script)
+        return True
+
+    def _prepare(self, request: JobRequest, places: Places, script: Script) -> None:
+        self.require_inputs(request)
+        prepare(self._spool, places, script, sampler=SAMPLER if request.resources.gpus > 0 else b"")
 
     @asynccontextmanager
     async def _one_at_a_time(self, attempt_id: UUID) -> AsyncIterator[None]:

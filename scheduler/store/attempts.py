@@ -21,7 +21,8 @@ _ATTEMPT = f"""
     SELECT a.id, a.job_id, a.organisation_id, a.backend, a.phase, a.skippable, a.caller_id, a.max_timeouts, a.ordinal,
            a.offering_id, a.kind::text, a.max_attempts, a.walltime_s, a.nu, a.queued_at, a.state::text, a.backend_ref,
            a.dispatched_at, a.started_at, a.ended_at, a.exit_code, a.reason, a.not_before, a.doubt,
-           a.doubt_since, a.unknown_count, a.preempt_wanted_at, a.preempt_for::text, a.version, {CANCEL_WANTED} AS cancel_wanted,
+           a.doubt_since, a.unknown_count, a.preempt_wanted_at, a.preempt_for::text, a.version,
+           {CANCEL_WANTED} AS cancel_wanted,
            CASE WHEN a.max_timeouts = 0 THEN 0 ELSE (
                SELECT count(*) FROM scheduler.attempt t WHERE t.job_id = a.job_id AND t.phase = a.phase
                AND t.ordinal < a.ordinal AND t.reason = 'timed_out')::integer END AS timeouts,

@@ -166,6 +166,9 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.BudgetWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.MoreThanDeliverable: HTTPStatus.CONFLICT,
     pricing.NothingSoldOfIt: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.RefundWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.RefundListWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.RefundTooLarge: HTTPStatus.CONFLICT,
     # prices and money that an operator enters
     pricing.AmountNotPositive: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.GrantExpired: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -13,14 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from uuid import UUID
 
-from pricing.model import BillableAttempt, PriceVersion, UsageToRate, Waiver
+from pricing.model import WHOLE_BP, BillableAttempt, PriceVersion, UsageToRate, Waiver
 from pricing.rating import RatedPiece, rate
 
 Key = tuple[UUID, date]
 """Usage record and accounting day: at most one live line stands for it."""
-
-HOUSE_PAYS = frozenset({Waiver.BEYOND_CEILING, Waiver.LATE_CORRECTION})
-"""Why the customer is not charged for what the house then pays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +28,15 @@ class Line:
     piece: RatedPiece
     charged_micro_yen: int
     waiver: Waiver | None
+    house_micro_yen: int = 0
+    """What the house pays of it: booked to `overrun`. (What its cause does not charge is nobody's: unbooked.)"""
+    refunded_micro_yen: int = 0
+    """What was charged and given back by a decision."""
 
     @property
     def key(self) -> Key:
         """What the line stands for."""
         return self.piece.usage_record_id, self.piece.day
-
-    @property
-    def overrun_micro_yen(self) -> int:
-        """What the house pays of it: booked to `overrun`. (Lost work is nobody's: it is not booked at all.)"""
-        return self.piece.price_micro_yen - self.charged_micro_yen if self.waiver in HOUSE_PAYS else 0
 
     def reversed(self) -> Line:
         """The line that takes this one back."""
@@ -52,7 +48,13 @@ class Line:
             market_micro_yen=-piece.market_micro_yen,
             price_micro_yen=-piece.price_micro_yen,
         )
-        return replace(self, piece=back, charged_micro_yen=-self.charged_micro_yen)
+        return replace(
+            self,
+            piece=back,
+            charged_micro_yen=-self.charged_micro_yen,
+            house_micro_yen=-self.house_micro_yen,
+            refunded_micro_yen=-self.refunded_micro_yen,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class JobFacts:
     """Attempts with usage that waits for a price."""
     booked: Mapping[Key, Line]
     """The live lines: what stands after all lines and reversals so far."""
+    refunds_micro_yen: int = 0
+    """What was decided to be given back of the job, all decisions together."""
     rest: Rest = NOTHING
 
 
@@ -117,7 +121,7 @@ def outcome(facts: JobFacts) -> Outcome:
         lines=tuple(lines),
         charged_before_micro_yen=facts.rest.charged_micro_yen + _charged(facts.booked.values()),
         charged_after_micro_yen=facts.rest.charged_micro_yen + _charged(wanted.values()),
-        overrun_micro_yen=sum(line.overrun_micro_yen for line in lines),
+        overrun_micro_yen=sum(line.house_micro_yen for line in lines),
         settled=settled,
         releases=facts.hold_open and _is_over(facts),
     )
@@ -126,33 +130,45 @@ def outcome(facts: JobFacts) -> Outcome:
 def leaves_the_rest(facts: JobFacts) -> bool:
     """Whether the lines of the rest stay as they are, so that `outcome` of these facts is that of all facts.
 
-    It is so where nobody reaches the ceiling, now or before: then each line's charge is its price, or nothing by its
-    own ending, whatever the order. A job's many calls are settled so, each for what it takes itself. After the
-    release the limit is what was charged, which is reached at once: then everything is looked at.
+    It is so where nobody reaches the ceiling, now or before, and nothing is given back: then each line's charge is its
+    price, or a part by its own cause, whatever the order. A job's many calls are settled so, each for what it takes
+    itself. After the release the limit is what was charged, which is reached at once: then everything is looked at.
     """
+    if facts.refunds_micro_yen:
+        return False  # the rest may come to nothing because all of it was given back
     if facts.rest == NOTHING:
         return True
-    return (
-        facts.hold_open and not facts.rest.is_at_our_cost and not any(line.overrun_micro_yen for line in charge(facts))
-    )
+    if not facts.hold_open or facts.rest.is_at_our_cost:
+        return False
+    return not any(line.house_micro_yen for line in charge(facts))
 
 
 def charge(facts: JobFacts) -> list[Line]:
     """The lines of a job as they should stand, charged in a total order of its pieces until the limit is reached.
 
-    The limit is the ceiling; after the release it is what was charged by then, or less after a refund.
+    The limit is the ceiling; after the release it is what was charged by then, or less after a correction. What was
+    decided to be given back is taken off the first pieces in that order, whatever has been corrected since.
     """
-    limit = facts.ceiling_micro_yen if facts.hold_open else _charged(facts.booked.values())
+    booked_micro_yen = sum(each.charged_micro_yen + each.refunded_micro_yen for each in facts.booked.values())
+    limit = facts.ceiling_micro_yen if facts.hold_open else booked_micro_yen
     beyond = Waiver.BEYOND_CEILING if limit == facts.ceiling_micro_yen else Waiver.LATE_CORRECTION
-    left = limit - facts.rest.charged_micro_yen
+    left, to_refund = limit - facts.rest.charged_micro_yen, facts.refunds_micro_yen
     lines = []
     for attempt, piece in _pieces(facts):
-        waiver = _waiver_of(attempt)
-        charged = 0 if waiver else min(piece.price_micro_yen, left)
-        left -= charged
-        if waiver is None and charged < piece.price_micro_yen:
-            waiver = beyond
-        lines.append(Line(attempt_id=attempt.attempt_id, piece=piece, charged_micro_yen=charged, waiver=waiver))
+        due = piece.price_micro_yen * attempt.share_bp // WHOLE_BP
+        covered = min(due, left)
+        back = min(covered, to_refund)
+        left, to_refund = left - covered, to_refund - back
+        lines.append(
+            Line(
+                attempt_id=attempt.attempt_id,
+                piece=piece,
+                charged_micro_yen=covered - back,
+                waiver=beyond if covered < due else Waiver.REFUNDED if back else _waiver_of(attempt),
+                house_micro_yen=due - covered,
+                refunded_micro_yen=back,
+            )
+        )
     return lines
 
 
@@ -168,10 +184,10 @@ def _pieces(facts: JobFacts) -> Iterable[tuple[BillableAttempt, RatedPiece]]:
 
 
 def _waiver_of(attempt: BillableAttempt) -> Waiver | None:
-    """The refund rule: work that we or the backend lost costs nothing. The reason is the ending's own name."""
-    if attempt.ending is None or attempt.ending.is_charged:
+    """By the refund matrix: what is charged nothing by its ending's nature has the ending's own name."""
+    if attempt.ending is None or attempt.share_bp == WHOLE_BP:
         return None
-    return Waiver(attempt.ending.value)
+    return Waiver.BY_CAUSE if attempt.share_bp or attempt.ending.is_charged else Waiver(attempt.ending.value)
 
 
 def _is_settled(facts: JobFacts, attempt: BillableAttempt) -> bool:
@@ -181,7 +197,7 @@ def _is_settled(facts: JobFacts, attempt: BillableAttempt) -> bool:
     if attempt.ending is None:
         return False
     complete = attempt.accounting_final_at is not None and attempt.attempt_id not in facts.parked
-    return complete or not attempt.ending.is_charged
+    return complete or not attempt.share_bp
 
 
 def _is_over(facts: JobFacts) -> bool:
@@ -194,7 +210,11 @@ def _same(booked: Line | None, wanted: Line | None) -> bool:
     """Whether a line may stand. Another name for the waiver of the same amount is no reason to book it again."""
     if booked is None or wanted is None:
         return False
-    return (booked.piece, booked.charged_micro_yen) == (wanted.piece, wanted.charged_micro_yen)
+    return (booked.piece, booked.charged_micro_yen, booked.refunded_micro_yen) == (
+        wanted.piece,
+        wanted.charged_micro_yen,
+        wanted.refunded_micro_yen,
+    )
 
 
 def _charged(lines: Iterable[Line]) -> int:

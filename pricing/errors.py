@@ -119,6 +119,24 @@ class BudgetWrong(Refusal):
     code: ClassVar[str] = "budget-wrong"
 
 
+class RefundWrong(Refusal):
+    """No refund can be like this. Facts: field."""
+
+    code: ClassVar[str] = "refund-wrong"
+
+
+class RefundListWrong(Refusal):
+    """No list of refunds. Facts: problem ('not_csv' | 'columns' | 'too_many_rows')."""
+
+    code: ClassVar[str] = "refund-list-wrong"
+
+
+class RefundTooLarge(Refusal):
+    """More than the job is charged. Facts: amount_yen, charged_yen."""
+
+    code: ClassVar[str] = "refund-too-large"
+
+
 class NothingSoldOfIt(Refusal):
     """No offering has this resource type and a price for this component. Facts: resource_type, component."""
 

@@ -49,6 +49,9 @@ class Component(StrEnum):
     """CPUs or GPUs of a simulator × seconds. A count."""
 
 
+WHOLE_BP = 10_000
+"""All of something, in 1/100 of a percent."""
+
 UNPRICED = frozenset({"cpu_s"})
 """Components that are recorded and deliberately have no price: CPUs are part of a GPU's price."""
 
@@ -74,6 +77,25 @@ class Ending(StrEnum):
         return self in {Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELLED}
 
 
+class Cause(StrEnum):
+    """Why an attempt ended: what decides, by the refund matrix, how much of it is charged (pricing.refunds)."""
+
+    SUCCEEDED = "succeeded"
+    USER_ERROR = "user_error"
+    """The program said that it failed."""
+    OUT_OF_MEMORY = "out_of_memory"
+    WALLTIME = "walltime"
+    CANCELLED = "cancelled"
+    PREEMPTED = "preempted"
+    NODE_FAILURE = "node_failure"
+    VENDOR_ERROR = "vendor_error"
+    """The backend lost it, or no longer tells of it."""
+    OUR_FAULT = "our_fault"
+    MAINTENANCE_OVERRUN = "maintenance_overrun"
+    """Work on the machine took longer than announced."""
+    NEVER_RAN = "never_ran"
+
+
 class Waiver(StrEnum):
     """Why a line is charged less than its price."""
 
@@ -84,6 +106,10 @@ class Waiver(StrEnum):
     """It ran beyond the quoted ceiling: the house pays (account `overrun`)."""
     LATE_CORRECTION = "late_correction"
     """The accounting grew after the job's rest was released: the house pays."""
+    BY_CAUSE = "by_cause"
+    """The refund matrix charges only a part of what ends so."""
+    REFUNDED = "refunded"
+    """It was given back, by a decision that names its reason."""
 
 
 class LotKind(StrEnum):
@@ -408,6 +434,16 @@ class BillableAttempt:
     last: bool | None = None
     accounting_final_at: datetime | None = None
     settled_at: datetime | None = None
+    cause: Cause | None = None
+    charged_bp: int | None = None
+    """What the refund matrix charged when it ended, in 1/100 of a percent; None: as its ending always did."""
+
+    @property
+    def share_bp(self) -> int:
+        """What of it is charged, in 1/100 of a percent; of one that has not ended nothing is known: 0."""
+        if self.charged_bp is not None:
+            return self.charged_bp
+        return WHOLE_BP if self.ending is not None and self.ending.is_charged else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

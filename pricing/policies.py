@@ -4,6 +4,8 @@
 |---|---|
 | `market_reference_age` | `{"warn_after_days": 90, "block_after_days": 180}` |
 | `volume_discount` | `{"tiers": [{"above_yen": "1000000", "percent_bp": 500}, …]}`: off what a month is above that |
+| `refund_matrix` | `{"out_of_memory": 5000, …}`: cause → what is charged, in 1/100 of a percent |
+| `refund_limit` | `{"above_yen": "10000"}`: a larger refund needs two persons |
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from pricing import refunds
 from pricing.discounts import Tier
 from pricing.errors import PolicyWrong
 from pricing.reference import ReferenceAge
@@ -58,6 +61,8 @@ def volume_discount(value: Mapping[str, Any] | None) -> tuple[Tier, ...]:
 _READERS: Mapping[str, Callable[[Mapping[str, Any] | None], object]] = {
     MARKET_REFERENCE_AGE: reference_age,
     VOLUME_DISCOUNT: volume_discount,
+    refunds.MATRIX: refunds.matrix,
+    refunds.LIMIT: refunds.limit_micro_yen,
 }
 NAMES = tuple(_READERS)
 

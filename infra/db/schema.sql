@@ -588,6 +588,21 @@ CREATE TABLE pricing.hold (
 );
 COMMENT ON TABLE pricing.hold IS 'A job''s claim on its wallet: open from admission until the release after its last attempt.';
 
+CREATE TABLE pricing.refund (
+    id               uuid PRIMARY KEY,
+    organisation_id  uuid NOT NULL,
+    job_id           uuid NOT NULL,
+    cause            text NOT NULL,
+    amount_micro_yen bigint NOT NULL CHECK (amount_micro_yen > 0), -- without tax; the tax on it goes back with it
+    reason           text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    decided_by       uuid NOT NULL REFERENCES accounts.person,
+    approved_by      uuid REFERENCES accounts.person CHECK (approved_by <> decided_by), -- NULL: within the limit of one
+    decided_at       timestamptz NOT NULL,
+    FOREIGN KEY (job_id, organisation_id) REFERENCES pricing.hold (job_id, organisation_id)
+);
+CREATE INDEX refund_of ON pricing.refund (job_id);
+COMMENT ON TABLE pricing.refund IS 'Append-only: decisions to give back a part of what a job was charged. The rated lines and postings follow from them.';
+
 CREATE TABLE pricing.quote_phase (
     job_id             uuid NOT NULL,
     phase              text NOT NULL,
@@ -628,8 +643,12 @@ CREATE TABLE pricing.billable_attempt (
     accounting_final_at timestamptz,    -- set once, when metering says that the backend's record is complete
     settled_at      timestamptz,        -- set when its final accounting has been settled
     phase           text NOT NULL DEFAULT 'main',
+    cause           text,               -- set with ending: why, for the refund matrix
+    charged_bp      integer CHECK (charged_bp BETWEEN 0 AND 10000), -- what that charges, in 1/100 of a percent
     CHECK ((ending IS NULL) = (closed_at IS NULL) AND (ending IS NULL) = (last IS NULL)
            AND (ending IS NULL) = (told_at IS NULL)),
+    CONSTRAINT billable_attempt_cause
+        CHECK ((cause IS NULL) = (charged_bp IS NULL) AND (cause IS NULL OR ending IS NOT NULL)),
     UNIQUE (attempt_id, organisation_id),
     FOREIGN KEY (job_id, organisation_id) REFERENCES pricing.hold (job_id, organisation_id)
 );
@@ -674,9 +693,13 @@ CREATE TABLE pricing.rated_line (
     effective_at        timestamptz NOT NULL,
     recorded_at         timestamptz NOT NULL,
     billed_month        date NOT NULL,         -- first day of the month in whose document it is, fixed when it is written
+    house_micro_yen     bigint NOT NULL DEFAULT 0, -- of what is not charged, what the house pays: beyond the ceiling, too late
+    refunded_micro_yen  bigint NOT NULL DEFAULT 0, -- of it, what was charged and given back by a decision
     UNIQUE (usage_record_id, piece),
     CHECK (abs(charged_micro_yen) <= abs(price_micro_yen)),
-    CHECK (waiver IS NOT NULL OR charged_micro_yen = price_micro_yen)
+    CHECK (waiver IS NOT NULL OR charged_micro_yen = price_micro_yen),
+    CONSTRAINT rated_line_parts
+        CHECK (abs(charged_micro_yen) + abs(house_micro_yen) + abs(refunded_micro_yen) <= abs(price_micro_yen))
 );
 CREATE INDEX rated_line_period ON pricing.rated_line (organisation_id, accounting_date);
 CREATE INDEX rated_line_attempt ON pricing.rated_line (attempt_id);
@@ -2194,7 +2217,7 @@ BEGIN
         'accounts.declaration', 'accounts.audit_entry',
         'pricing.market_reference', 'pricing.price_version', 'pricing.price_component', 'pricing.lot', 'pricing.quote',
         'pricing.billable_usage', 'pricing.rated_line', 'pricing.ledger_transaction', 'pricing.ledger_entry',
-        'pricing.budget', 'pricing.notice', 'pricing.deliverable',
+        'pricing.budget', 'pricing.notice', 'pricing.deliverable', 'pricing.refund',
         'pricing.document', 'pricing.closed_account', 'pricing.month_close',
         'pricing.receivable', 'pricing.receivable_credit', 'pricing.top_up', 'pricing.payment', 'pricing.payment_reversal',
         'pricing.stripe_link', 'pricing.outbox', 'pricing.outbox_attempt', 'pricing.payment_case',
@@ -2279,6 +2302,11 @@ REVOKE INSERT ON pricing.budget, pricing.deliverable FROM kyoyo_worker;
 GRANT SELECT ON pricing.budget, pricing.notice TO kyoyo_tenant;
 GRANT INSERT ON pricing.budget TO kyoyo_tenant, kyoyo_operator;
 GRANT INSERT ON pricing.deliverable TO kyoyo_operator;
+
+-- Refunds: an operator decides, and its transaction books what follows.
+REVOKE INSERT ON pricing.refund FROM kyoyo_worker;
+GRANT SELECT ON pricing.refund TO kyoyo_tenant;
+GRANT INSERT ON pricing.refund, pricing.rated_line TO kyoyo_operator;
 
 -- A tenant reads its own and submits, cancels, and manages its tokens, members and projects.
 GRANT SELECT ON accounts.person, accounts.organisation, accounts.declaration, accounts.membership, accounts.project,

@@ -2,8 +2,9 @@
 
 The rules, in this module's own words: a quantity costs quantity × price ÷ per, rounded down to a micro-yen. GPU time of
 fewer GPUs than a price says is dearer by its premium, and less than its minimum time counts as that. An attempt
-that ended by itself, failed or was cancelled by its user is charged; every other costs nothing. A job is never charged
-more than its ceiling; once its hold is closed its charge never grows. Grants pay first, without tax; the rest is taxed
+that ended by itself, failed or was cancelled by its user is charged; every other costs nothing; or as the refund matrix
+said of it when it ended. A job is never charged more than its ceiling; once its hold is closed its charge never grows;
+what was decided to be given back of it is taken off. Grants pay first, without tax; the rest is taxed
 as a whole, the tax rounded down to a micro-yen. What was used and not charged is the house's overrun.
 """
 
@@ -21,6 +22,7 @@ from uuid import UUID
 from metering.audit.model import Difference
 
 CHARGED_ENDINGS = frozenset({"succeeded", "failed", "cancelled"})
+_WHOLE = 10_000
 _MOST_PERMUTED = 3
 _CLOCKS = timedelta(minutes=2)
 """A loop's facts carry the instant at which its tick began: two loops differ by the length of a tick."""
@@ -51,6 +53,14 @@ class Attempt:
     ending: str | None
     accounting_final_at: datetime | None
     phase: str = "main"
+    charged_bp: int | None = None
+    """What of it is charged, in 1/100 of a percent, as the refund matrix said when it ended; None: by its ending."""
+
+    @property
+    def share_bp(self) -> int:
+        if self.charged_bp is not None:
+            return self.charged_bp
+        return _WHOLE if self.ending in CHARGED_ENDINGS else 0
 
     @property
     def is_rated(self) -> bool:
@@ -58,7 +68,7 @@ class Attempt:
 
     @property
     def is_charged(self) -> bool:
-        return self.is_rated and self.ending in CHARGED_ENDINGS
+        return self.is_rated and self.share_bp > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +140,8 @@ class Book:
     charged_on_lines: int
     posted: Posted
     runs: int = 1
+    refunded: int = 0
+    """What was decided to be given back of it."""
     parts: Sequence[Part] = ()
     """Of a job with phases: its ceiling is the sum of theirs, and each attempt has the prices of its phase."""
 
@@ -217,7 +229,8 @@ def _rated(usage: Usage, told: Price) -> Rated:
 
 
 def _charge(book: Book) -> Iterable[Difference]:
-    possible = possible_charges(book)
+    bases = possible_charges(book)
+    possible = {_less_refunds(book, base) for base in bases}
     posted = book.posted.earned + book.posted.overrun
     told = " or ".join(map(str, sorted(possible)))
     if posted not in possible:
@@ -227,17 +240,29 @@ def _charge(book: Book) -> Iterable[Difference]:
     if posted != book.charged_on_lines:
         yield _of(book, "lines-differ-from-ledger", posted, book.charged_on_lines)
     yield from _postings(book, posted)
+    yield from _overrun(book, [base for base in bases if _less_refunds(book, base) == posted] or sorted(bases))
+
+
+def _less_refunds(book: Book, charge: int) -> int:
+    """What is left of a charge when all that was decided to be given back of the job is."""
+    return max(0, charge - book.refunded)
+
+
+def _overrun(book: Book, bases: Sequence[int]) -> Iterable[Difference]:
+    """What was used and not charged, refunds aside, is the house's."""
+    wanted = {base - _used(book, _counting(book.usages)) for base in bases}
+    if book.posted.overrun not in wanted:
+        yield _of(book, "overrun-differs", " or ".join(map(str, sorted(wanted))), book.posted.overrun)
 
 
 def _postings(book: Book, charge: int) -> Iterable[Difference]:
-    """Tax, debt, overrun and what is still held follow from the charge."""
+    """Tax, debt and what is still held follow from the charge."""
     drawn = _cover(book, charge)
     posted = book.posted
     still_held = _cover(book, book.ceiling).total - drawn.total if book.closed_at is None else 0
     for check_name, wanted, found in (
         ("tax-differs", drawn.tax, posted.tax),
         ("debt-differs", -drawn.on_credit, posted.owed),
-        ("overrun-differs", charge - _used(book, _counting(book.usages)), posted.overrun),
         ("held-differs", still_held, posted.held),
     ):
         if wanted != found:
@@ -303,7 +328,7 @@ def _arrangements(rows: list[list[Usage]]) -> Iterable[Sequence[list[Usage]]]:
 def _used(book: Book, counting: Iterable[Usage]) -> int:
     """Worth of what is charged, before the ceiling."""
     return sum(
-        _rated(usage, _prices(book, usage)[usage.component]).price
+        _rated(usage, _prices(book, usage)[usage.component]).price * _attempt(book, usage).share_bp // _WHOLE
         for usage in counting
         if usage.component in _prices(book, usage) and _attempt(book, usage).is_charged
     )

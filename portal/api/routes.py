@@ -27,6 +27,7 @@ from portal.api import (
     prices,
     promotions,
     proposals,
+    refunds,
     reservations,
     secrets,
     shares,
@@ -44,7 +45,7 @@ def api_router() -> APIRouter:
     router = APIRouter(prefix=API, responses=PROBLEMS)
     work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
     own = (me, *work, money, documents, wallets, payments, tokens, secrets, shares, placement)
-    book = (catalogue, prices, promotions, proposals)
+    book = (catalogue, prices, promotions, proposals, refunds)
     for part in (*own, members, organisations, declarations, operations, *book, months, elastic, kpi):
         router.include_router(part.router)
     router.include_router(payments.operators)

@@ -55,6 +55,7 @@ from pricing.service.documents import (
 from pricing.service.granting import propose_grant
 from pricing.service.inbox import receive_event
 from pricing.service.issued import annex, document, documents, issue_receipt
+from pricing.service.job_refunds import refund, refunds_of
 from pricing.service.jobs import (
     admission,
     billing_of,
@@ -184,6 +185,8 @@ __all__ = [
     "record_market_reference",
     "record_usage",
     "reference_age",
+    "refund",
+    "refunds_of",
     "reject",
     "repay_credit",
     "require_within",

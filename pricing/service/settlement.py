@@ -12,17 +12,20 @@ from datetime import datetime
 from uuid import UUID
 
 from infra.db.connection import Conn
-from pricing import charging, rating
+from pricing import charging, rating, refunds
 from pricing.charging import NOTHING, JobFacts, Key, Line, Outcome, Rest
 from pricing.errors import LedgerConflict, UnknownAttempt, UsageTooLarge
 from pricing.ledger import templates
 from pricing.ledger.balances import Part, draw, remainder
 from pricing.ledger.templates import ChargeMove
-from pricing.model import BillableAttempt, Ending, PriceVersion, Quote, Recorded, UsageToRate
+from pricing.model import BillableAttempt, Cause, Ending, PriceVersion, Quote, Recorded, UsageToRate
+from pricing.refunds import Refund
 from pricing.service.wallets import expire_lots
 from pricing.store import catalog as catalog_store
 from pricing.store import jobs as job_store
 from pricing.store import ledger as ledger_store
+from pricing.store import pricebook as book_store
+from pricing.store import refunds as refund_store
 from pricing.store import usage as store
 
 NO_PRICE_FOR_COMPONENT = "no-price-for-component"
@@ -30,9 +33,18 @@ NO_PRICE_FOR_COMPONENT = "no-price-for-component"
 
 
 async def close_attempt(
-    conn: Conn, *, attempt_id: UUID, ending: Ending, ended_at: datetime, last: bool, now: datetime
+    conn: Conn,
+    *,
+    attempt_id: UUID,
+    ending: Ending,
+    ended_at: datetime,
+    last: bool,
+    now: datetime,
+    cause: Cause | None = None,
 ) -> None:
-    """An attempt has ended. `last`: no attempt of its job follows.
+    """An attempt has ended. `last`: no attempt of its job follows. cause: why; None: as such an ending usually comes.
+
+    What of it is charged is what the refund matrix says now, and stays so.
 
     Settles it when its usage is known, or costs nothing; with the last one the rest of the hold goes back. Again:
     nothing happens. UnknownAttempt; LedgerConflict when it was told another ending before.
@@ -40,7 +52,18 @@ async def close_attempt(
     case = await _open(conn, attempt_id, now)
     known = case.attempt
     if known.ending is None:
-        await store.close_attempt(conn, attempt_id, ending=ending, ended_at=ended_at, last=last, now=now)
+        why = cause or refunds.usual_cause(ending)
+        matrix = refunds.matrix(await book_store.policy(conn, refunds.MATRIX, now=now))
+        await store.close_attempt(
+            conn,
+            attempt_id,
+            ending=ending,
+            cause=why,
+            charged_bp=matrix[why],
+            ended_at=ended_at,
+            last=last,
+            now=now,
+        )
     elif (known.ending, known.last) != (ending, last):
         raise LedgerConflict(f"attempt {attempt_id} ended as {known.ending} (last: {known.last}) before")
     await _balance_books(case)
@@ -77,6 +100,28 @@ async def waive_parked(conn: Conn, *, usage_record_id: UUID, now: datetime) -> N
     if attempt_id is None:
         raise UnknownAttempt(f"no usage record {usage_record_id} is parked")
     await _balance_books(await _open(conn, attempt_id, now))
+
+
+async def book_refund(conn: Conn, refund: Refund) -> int:
+    """Give back a part of a job's charge, by the decision that says so; what is charged afterwards. Under no lock yet.
+
+    Again with the same id: nothing happens. UnknownAttempt: nothing of the job has been charged; RefundWrong,
+    RefundTooLarge; LedgerConflict: the id stands for another refund.
+    """
+    attempts = await job_store.attempts_of(conn, refund.job_id)
+    if not attempts or attempts[0].organisation_id != refund.organisation_id:
+        raise UnknownAttempt(f"job {refund.job_id} has no attempt")
+    case = await _open(conn, attempts[-1].attempt_id, refund.decided_at)
+    known = await refund_store.refund(conn, refund.id)
+    charged = sum(line.charged_micro_yen for line in (await store.live_lines(conn, refund.job_id)).values())
+    if known is not None:
+        if (known.job_id, known.amount_micro_yen) != (refund.job_id, refund.amount_micro_yen):
+            raise LedgerConflict(f"refund {refund.id} was of another amount or job")
+        return charged
+    refunds.require_refund(refund.amount_micro_yen, refund.reason, charged_micro_yen=charged)
+    await refund_store.add_refund(conn, refund)
+    await _balance_books(case)
+    return charged - refund.amount_micro_yen
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +203,7 @@ async def _facts_of_one(case: _Case) -> JobFacts:
         hold_open=is_open,
         parked=frozenset([attempt_id] if await store.is_parked(conn, attempt_id) else []),
         booked=await store.live_lines_of_attempt(conn, attempt_id),
+        refunds_micro_yen=await refund_store.refunded(conn, attempt.job_id),
         rest=rest,
     )
 
@@ -171,6 +217,7 @@ async def _facts_of_all(case: _Case) -> JobFacts:
         hold_open=await job_store.hold_closed_at(conn, job_id) is None,
         parked=await store.parked_attempts(conn, job_id),
         booked=await store.live_lines(conn, job_id),
+        refunds_micro_yen=await refund_store.refunded(conn, job_id),
     )
 
 
@@ -182,6 +229,7 @@ def _job_facts(
     hold_open: bool,
     parked: frozenset[UUID],
     booked: Mapping[Key, Line],
+    refunds_micro_yen: int,
     rest: Rest = NOTHING,
 ) -> JobFacts:
     """Of usage only what counts: no correction has taken its place (one of the same attempt), and it has a price."""
@@ -203,6 +251,7 @@ def _job_facts(
         },
         parked=parked,
         booked=booked,
+        refunds_micro_yen=refunds_micro_yen,
         rest=rest,
     )
 

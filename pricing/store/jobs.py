@@ -14,10 +14,21 @@ from infra.db.ahead import Look, Row, rows_of
 from infra.db.connection import Conn
 from pricing.ledger.balances import Part
 from pricing.ledger.templates import Template, transaction_id
-from pricing.model import BillableAttempt, Component, Ending, LotKind, Quote, QuoteCandidate, QuoteLine, QuotePhase
+from pricing.model import (
+    BillableAttempt,
+    Cause,
+    Component,
+    Ending,
+    LotKind,
+    Quote,
+    QuoteCandidate,
+    QuoteLine,
+    QuotePhase,
+)
 
 _ATTEMPT = """SELECT attempt_id, job_id, organisation_id, project_id, person_id, offering_id, opened_at, phase,
-    ending::text AS ending, closed_at, last, accounting_final_at, settled_at FROM pricing.billable_attempt"""
+    ending::text AS ending, closed_at, last, accounting_final_at, settled_at, cause, charged_bp
+    FROM pricing.billable_attempt"""
 
 
 async def quote_of(conn: Conn, job_id: UUID) -> Quote | None:
@@ -219,7 +230,8 @@ async def held_parts(conn: Conn, job_ids: Sequence[UUID]) -> dict[UUID, list[Par
 
 
 def _attempt(row: Record) -> BillableAttempt:
-    return BillableAttempt(**{**row, "ending": Ending(row["ending"]) if row["ending"] else None})
+    ending = Ending(row["ending"]) if row["ending"] else None
+    return BillableAttempt(**{**row, "ending": ending, "cause": Cause(row["cause"]) if row["cause"] else None})
 
 
 async def move_attempt(conn: Conn, attempt_id: UUID, offering_id: str) -> bool:

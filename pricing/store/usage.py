@@ -9,16 +9,17 @@ from uuid import UUID
 from asyncpg import Record
 
 from infra.db.connection import Conn
-from pricing.charging import HOUSE_PAYS, Key, Line, Rest
+from pricing.charging import Key, Line, Rest
 from pricing.ledger.templates import Template, transaction_id
-from pricing.model import BillableAttempt, Component, Ending, UsageToRate, Waiver
+from pricing.model import BillableAttempt, Cause, Component, Ending, UsageToRate, Waiver
 from pricing.rating import RatedPiece
 from pricing.units import decimal, micro
 
 _SETTLING = (Template.SETTLE, Template.REFUND, Template.ADJUST)
 _REVISIONS = 4  # looked for at a time: most attempts are settled once
 _LINES = """SELECT attempt_id, usage_record_id, component, accounting_date, effective_at, quantity, list_micro_yen,
-    market_micro_yen, price_micro_yen, charged_micro_yen, waiver FROM pricing.rated_line"""
+    market_micro_yen, price_micro_yen, charged_micro_yen, waiver, house_micro_yen, refunded_micro_yen
+    FROM pricing.rated_line"""
 
 
 async def add_usage(conn: Conn, attempt: BillableAttempt, usages: Sequence[UsageToRate], *, now: datetime) -> None:
@@ -120,18 +121,28 @@ async def resolve_parked(conn: Conn, usage_record_id: UUID, *, now: datetime) ->
 
 
 async def close_attempt(
-    conn: Conn, attempt_id: UUID, *, ending: Ending, ended_at: datetime, last: bool, now: datetime
+    conn: Conn,
+    attempt_id: UUID,
+    *,
+    ending: Ending,
+    cause: Cause,
+    charged_bp: int,
+    ended_at: datetime,
+    last: bool,
+    now: datetime,
 ) -> None:
-    """How it ended, once and for good."""
+    """How it ended and what of it is charged, once and for good."""
     await conn.execute(
         """UPDATE pricing.billable_attempt
-           SET ending = $2::text::pricing.ending, closed_at = $3, last = $4, told_at = $5
+           SET ending = $2::text::pricing.ending, closed_at = $3, last = $4, told_at = $5, cause = $6, charged_bp = $7
            WHERE attempt_id = $1 AND ending IS NULL""",
         attempt_id,
         ending.value,
         ended_at,
         last,
         now,
+        cause.value,
+        charged_bp,
     )
 
 
@@ -198,8 +209,7 @@ async def rest_of(conn: Conn, attempt: BillableAttempt) -> tuple[Rest, bool]:
                        WHERE job_id = $1 AND attempt_id <> $2 AND last) END AS has_last
            FROM pricing.hold h
            CROSS JOIN (SELECT coalesce(sum(charged_micro_yen), 0)::bigint AS charged,
-                              coalesce(sum(price_micro_yen - charged_micro_yen) FILTER (WHERE waiver = ANY($3)), 0) > 0
-                                  AS ours
+                              coalesce(sum(house_micro_yen), 0) > 0 AS ours
                          FROM pricing.rated_line WHERE job_id = $1 AND attempt_id <> $2) l
            CROSS JOIN (SELECT EXISTS (
                            SELECT FROM pricing.billable_attempt
@@ -207,7 +217,6 @@ async def rest_of(conn: Conn, attempt: BillableAttempt) -> tuple[Rest, bool]:
            WHERE h.job_id = $1""",
         attempt.job_id,
         attempt.attempt_id,
-        [each.value for each in HOUSE_PAYS],
     )
     assert row is not None
     rest = Rest(
@@ -238,8 +247,10 @@ async def append_lines(
     await conn.executemany(
         """INSERT INTO pricing.rated_line (id, usage_record_id, piece, organisation_id, project_id, person_id, job_id,
                attempt_id, offering_id, price_version_id, component, accounting_date, quantity, list_micro_yen,
-               market_micro_yen, price_micro_yen, charged_micro_yen, waiver, effective_at, recorded_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)""",
+               market_micro_yen, price_micro_yen, charged_micro_yen, waiver, effective_at, recorded_at, house_micro_yen,
+               refunded_micro_yen)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+               $21, $22)""",
         rows,
     )
 
@@ -278,6 +289,8 @@ def _row(
         line.waiver,
         piece.effective_at,
         now,
+        line.house_micro_yen,
+        line.refunded_micro_yen,
     )
 
 
@@ -296,4 +309,6 @@ def _line(row: Record) -> Line:
         ),
         charged_micro_yen=row["charged_micro_yen"],
         waiver=Waiver(row["waiver"]) if row["waiver"] else None,
+        house_micro_yen=row["house_micro_yen"],
+        refunded_micro_yen=row["refunded_micro_yen"],
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from infra.db.connection import Conn, notify, reading, transaction
 from pricing import service as pricing
+from scheduler.core.causes import cause_of
 from scheduler.core.effects import (
     CancelOnBackend,
     ChargeFairShare,
@@ -125,7 +126,13 @@ async def _book(conn: Conn, deps: Deps, attempt: Attempt, effect: Effect, *, now
         case SettleHold(ending=ending, last=last):
             ended_at = attempt.ended_at or now
             await pricing.close_attempt(
-                conn, attempt_id=attempt.id, ending=ending, ended_at=ended_at, last=last, now=now
+                conn,
+                attempt_id=attempt.id,
+                ending=ending,
+                ended_at=ended_at,
+                last=last,
+                now=now,
+                cause=cause_of(ending, attempt.reason),
             )
         case ChargeFairShare(nu=nu):
             await store.charge_fair_share(conn, attempt, nu=nu, at=attempt.ended_at or now)

@@ -231,6 +231,18 @@ class HoldSettle(RuleBasedStateMachine):
         attempt.records.append(right)
         self._tell(lambda now: self.books.use(attempt.id, [right], now, final=True))
 
+    @precondition(lambda self: self._charged())
+    @rule(pick=PICK, percent=st.integers(1, 100))
+    def give_back(self, pick: int, percent: int) -> None:
+        """A part of what a job is charged, or all of it."""
+        charged = self._charged()
+        job_id, amount = charged[pick % len(charged)]
+        key, part = self._key(), -(-amount * percent // 100)
+        self._tell(lambda now: self.books.refund(key, job_id, part, now))
+
+    def _charged(self) -> list[tuple[UUID, int]]:
+        return [(job_id, job.charged_micro_yen) for job_id, job in self.before.items() if job.charged_micro_yen]
+
     @precondition(lambda self: self._attempts())
     @rule(pick=PICK, waive=st.booleans())
     def use_what_has_no_price(self, pick: int, waive: bool) -> None:  # noqa: FBT001  as above

@@ -21,7 +21,9 @@ from pricing.ledger import balances, templates
 from pricing.ledger.balances import LotBalance, Part
 from pricing.ledger.entries import Account, Bucket, Transaction
 from pricing.ledger.templates import ChargeMove
-from pricing.model import BillableAttempt, Ending, LotKind, Quote, UsageToRate
+from pricing.model import BillableAttempt, Cause, Ending, LotKind, Quote, UsageToRate
+from pricing.refunds import Refund
+from pricing.service.settlement import book_refund
 from tests.support.market import GPU, QPU, QPU_OFFERING, QPU_PRICES, Market, an_id, gpu_price
 from tests.support.prices import a_version
 
@@ -58,6 +60,7 @@ class Books(Protocol):
     def close(self, attempt_id: UUID, ending: Ending, ended_at: datetime, now: datetime, *, last: bool) -> None: ...
     def use(self, attempt_id: UUID, usages: Sequence[UsageToRate], now: datetime, *, final: bool) -> None: ...
     def waive(self, usage_record_id: UUID, now: datetime) -> None: ...
+    def refund(self, key: object, job_id: UUID, amount: int, now: datetime) -> None: ...
     def expire(self, now: datetime) -> None: ...
     def picture(self) -> Picture: ...
 
@@ -70,6 +73,7 @@ class _Job:
     usages: dict[UUID, dict[UUID, UsageToRate]] = field(default_factory=dict)
     parked: dict[UUID, UUID] = field(default_factory=dict)
     live: dict[Key, Line] = field(default_factory=dict)
+    refunds: dict[UUID, int] = field(default_factory=dict)
     hold_open: bool = True
 
     def prices(self, attempt_id: UUID, usage: UsageToRate) -> bool:
@@ -93,6 +97,7 @@ class _Job:
             },
             parked=frozenset(attempt for record, attempt in self.parked.items() if record not in replaced),
             booked=dict(self.live),
+            refunds_micro_yen=sum(self.refunds.values()),
         )
 
 
@@ -102,7 +107,7 @@ def _require_the_same_of_one(job: _Job, attempt_id: UUID, expected: Outcome) -> 
     others = [line for line in everything.booked.values() if line.attempt_id != attempt_id]
     rest = Rest(
         charged_micro_yen=sum(line.charged_micro_yen for line in others),
-        is_at_our_cost=any(line.overrun_micro_yen for line in others),
+        is_at_our_cost=any(line.house_micro_yen for line in others),
         is_settled=all(each.settled_at for each in everything.attempts if each.attempt_id != attempt_id),
         has_last=any(each.last for each in everything.attempts if each.attempt_id != attempt_id),
     )
@@ -200,6 +205,12 @@ class PureBooks:
             attempt_id = job.parked.pop(usage_record_id, None)
             if attempt_id is not None:
                 self._balance_books(job, attempt_id, now)
+
+    def refund(self, key: object, job_id: UUID, amount: int, now: datetime) -> None:
+        job = self.jobs[job_id]
+        if an_id(key) not in job.refunds:
+            job.refunds[an_id(key)] = amount
+            self._balance_books(job, list(job.attempts)[-1], now)
 
     def expire(self, now: datetime) -> None:
         for lot in self._lots():
@@ -304,7 +315,7 @@ class PureBooks:
 def _picture_of(job: _Job, held: int) -> JobPicture:
     return JobPicture(
         charged_micro_yen=sum(line.charged_micro_yen for line in job.live.values()),
-        overrun_micro_yen=sum(line.overrun_micro_yen for line in job.live.values()),
+        overrun_micro_yen=sum(line.house_micro_yen for line in job.live.values()),
         held_micro_yen=held,
         hold_open=job.hold_open,
         settled=frozenset(each.attempt_id for each in job.attempts.values() if each.settled_at),
@@ -397,6 +408,20 @@ class PostgresBooks:
     def waive(self, usage_record_id: UUID, now: datetime) -> None:
         self._as_worker(lambda conn: service.waive_parked(conn, usage_record_id=usage_record_id, now=now))
 
+    def refund(self, key: object, job_id: UUID, amount: int, now: datetime) -> None:
+        decided = Refund(
+            id=an_id(key),
+            organisation_id=self.market.organisation,
+            job_id=job_id,
+            cause=Cause.OUR_FAULT,
+            amount_micro_yen=amount,
+            reason="test",
+            decided_by=self.market.person,
+            approved_by=None,
+            decided_at=now,
+        )
+        self._as_operator(lambda conn: book_refund(conn, decided))
+
     def expire(self, now: datetime) -> None:
         self._as_worker(lambda conn: service.expire_lots(conn, organisation_id=self.market.organisation, now=now))
 
@@ -427,8 +452,8 @@ _ENTRIES = """SELECT e.bucket::text, e.lot_id, e.organisation_id IS NULL AS hous
 _JOBS = """SELECT h.job_id, h.closed_at IS NULL AS hold_open,
     (SELECT coalesce(sum(l.charged_micro_yen), 0)::bigint FROM pricing.rated_line l
       WHERE l.job_id = h.job_id) AS charged,
-    (SELECT coalesce(sum(l.price_micro_yen - l.charged_micro_yen), 0)::bigint FROM pricing.rated_line l
-      WHERE l.job_id = h.job_id AND l.waiver IN ('beyond_ceiling', 'late_correction')) AS overrun,
+    (SELECT coalesce(sum(l.house_micro_yen), 0)::bigint FROM pricing.rated_line l
+      WHERE l.job_id = h.job_id) AS overrun,
     (SELECT coalesce(sum(e.amount_micro_yen), 0)::bigint FROM pricing.ledger_entry e
        JOIN pricing.ledger_transaction t ON t.id = e.transaction_id
       WHERE t.job_id = h.job_id AND e.bucket = 'held') AS held,

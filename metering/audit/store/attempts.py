@@ -154,6 +154,25 @@ QUESTIONS: Sequence[Question] = (
                 ELSE coalesce(b.ending IN ('cancelled', 'lost', 'never_ran'), false) END""",
     ),
     Question(
+        # What the matrix says of each cause where no policy does.
+        check="share-differs-from-refund-matrix",
+        sql="""
+            WITH usual (cause, charged_bp) AS (VALUES
+                ('succeeded', 10000), ('user_error', 10000), ('out_of_memory', 10000), ('walltime', 10000),
+                ('cancelled', 10000), ('preempted', 0), ('node_failure', 0), ('vendor_error', 0), ('our_fault', 0),
+                ('maintenance_overrun', 0), ('never_ran', 0))
+            SELECT 'attempt:' || b.attempt_id AS subject, coalesce(m.charged_bp::text, 'a known cause') AS expected,
+                   format('%s: %s', b.cause, b.charged_bp) AS found
+            FROM pricing.billable_attempt b
+            LEFT JOIN LATERAL (
+                SELECT value FROM pricing.policy
+                WHERE name = 'refund_matrix' AND effective_at <= b.told_at ORDER BY effective_at DESC LIMIT 1) p ON true
+            LEFT JOIN LATERAL (
+                SELECT coalesce((p.value ->> u.cause)::integer, u.charged_bp) AS charged_bp
+                FROM usual u WHERE u.cause = b.cause) m ON true
+            WHERE b.cause IS NOT NULL AND b.charged_bp IS DISTINCT FROM m.charged_bp""",
+    ),
+    Question(
         check="attempt-never-settled",
         sql="""
             SELECT 'attempt:' || b.attempt_id AS subject, 'settled' AS expected,
@@ -170,6 +189,7 @@ QUESTIONS: Sequence[Question] = (
             FROM pricing.billable_attempt b
             WHERE b.settled_at IS NOT NULL
               AND (b.ending IS NULL
-                   OR b.ending IN ('succeeded', 'failed', 'cancelled') AND b.accounting_final_at IS NULL)""",
+                   OR coalesce(b.charged_bp > 0, b.ending IN ('succeeded', 'failed', 'cancelled'))
+                      AND b.accounting_final_at IS NULL)""",
     ),
 )

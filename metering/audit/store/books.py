@@ -21,7 +21,7 @@ _PRICES = """
            v.slice_below_gpus, v.slice_premium_bp, v.minimum_s
     FROM pricing.price_component c JOIN pricing.price_version v ON v.id = c.price_version_id"""
 _ATTEMPTS = """
-    SELECT b.job_id, b.attempt_id, b.ending::text, b.accounting_final_at,
+    SELECT b.job_id, b.attempt_id, b.ending::text, b.accounting_final_at, b.charged_bp,
            CASE WHEN k.attempt_id IS NULL THEN b.phase ELSE 'calls' END AS phase
     FROM pricing.billable_attempt b LEFT JOIN scheduler.qpu_call k ON k.attempt_id = b.attempt_id"""
 _PARTS = """
@@ -44,6 +44,7 @@ _POSTED = """
     SELECT t.job_id, e.bucket::text AS bucket, sum(e.amount_micro_yen) AS amount
     FROM pricing.ledger_transaction t JOIN pricing.ledger_entry e ON e.transaction_id = t.id
     WHERE t.job_id IS NOT NULL AND e.bucket IN ('earned', 'overrun', 'tax', 'owed', 'held') GROUP BY 1, 2"""
+_REFUNDED = "SELECT job_id, amount_micro_yen AS amount FROM pricing.refund"
 _CLAIMED = """
     SELECT t.job_id, l.kind::text AS kind, sum(e.amount_micro_yen) AS amount
     FROM pricing.ledger_transaction t JOIN pricing.ledger_entry e ON e.transaction_id = t.id
@@ -61,6 +62,7 @@ async def books(conn: Conn) -> list[Book]:
     rated = await _by_job(conn, _RATED)
     posted = await _by_job(conn, _POSTED)
     claimed = await _by_job(conn, _CLAIMED)
+    refunded = await _by_job(conn, _REFUNDED)
     return [
         Book(
             job_id=job["id"],
@@ -81,6 +83,7 @@ async def books(conn: Conn) -> list[Book]:
                 **{row["bucket"]: int(row["amount"]) for row in posted[job["id"]]},
                 claimed={row["kind"]: int(row["amount"]) for row in claimed[job["id"]]},
             ),
+            refunded=sum(row["amount"] for row in refunded[job["id"]]),
         )
         for job in await conn.fetch(_JOBS)
     ]
@@ -129,6 +132,7 @@ def _attempt(row: Any) -> Attempt:
         ending=row["ending"],
         accounting_final_at=row["accounting_final_at"],
         phase=row["phase"],
+        charged_bp=row["charged_bp"],
     )
 
 

@@ -18,7 +18,7 @@ async def shelf(conn: Conn, backend: str) -> Shelf:
     )
     attempts = await conn.fetch(
         """SELECT a.id AS attempt_id, a.state::text AS state, a.state >= 'SUCCEEDED' AS is_over, b.told_at,
-                  coalesce(b.ending IN ('succeeded', 'failed', 'cancelled'), false) AS charged,
+                  coalesce(b.charged_bp > 0, b.ending IN ('succeeded', 'failed', 'cancelled'), false) AS charged,
                   EXISTS (SELECT FROM accounts.audit_entry e
                           WHERE e.action = 'usage.none' AND e.subject = 'attempt:' || a.id) AS without_record
            FROM scheduler.attempt a LEFT JOIN pricing.billable_attempt b ON b.attempt_id = a.id

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from portal.pages import devices, entrance, jobs, money, officer, operator
+from portal.pages import devices, entrance, history, jobs, money, officer, operator
 
 
 def pages_router() -> APIRouter:
     """Every page; none is part of the API's description."""
     router = APIRouter(include_in_schema=False)
-    for part in (entrance, jobs, devices, money, operator, officer):
+    for part in (entrance, history, jobs, devices, money, operator, officer):
         router.include_router(part.router)
     return router

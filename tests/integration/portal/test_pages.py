@@ -32,6 +32,17 @@ def form_token(page: str) -> str:
     return found[1]
 
 
+async def test_anybody_reads_the_history_of_prices(world: World) -> None:
+    async with world.client(None) as http:
+        pages = {language: await http.get(f"/{language}/prices") for language in ("ja", "en")}
+        entrance = await http.get("/ja/sign-in")
+    assert [each.status_code for each in pages.values()] == [200, 200]
+    assert "料金の履歴" in pages["ja"].text
+    for told in ("gpu-demo", "330", "500", "a public price list", "2026-03-01"):
+        assert told in pages["en"].text
+    assert 'href="/ja/prices"' in entrance.text
+
+
 @pytest.mark.parametrize(
     ("who", "beginning"), [(ALPHA, "/ja/jobs"), (OPERATOR, "/ja/operator/queue"), (OFFICER, "/ja/officer/kpi")]
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from infra.paper.dates import japanese_date, japanese_period
+from infra.paper.dates import japanese_date
 from infra.paper.sheet import Column, Fact, Row, Sheet, Table, Words
 from pricing.papers.amounts import percent, with_sign, yen
 from pricing.papers.invoice import RateSum, rate_table
@@ -34,9 +34,8 @@ class CreditNotePaper:
     issue_date: date
     original_number: str
     original_date: date
-    first: date
-    last: date
-    """The days of the original supply."""
+    month: date
+    """Any day of the month of the original supply."""
     issuer: Issuer
     receiver: Receiver
     returned: tuple[Returned, ...]
@@ -64,7 +63,7 @@ def credit_note_sheet(paper: CreditNotePaper) -> Sheet:
         headline_facts=(
             Fact(Words("元の請求書", "Original invoice"), paper.original_number),
             Fact(Words("その発行日", "Its date"), japanese_date(paper.original_date)),
-            Fact(Words("ご利用期間", "Period of use"), japanese_period(paper.first, paper.last)),
+            Fact(Words("ご利用月", "Month of use"), f"{paper.month.year}年{paper.month.month}月"),
         ),
         tables=(_returned(paper), rate_table(paper.rates)),
         notes=(paper.how,),

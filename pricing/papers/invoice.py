@@ -8,7 +8,7 @@ for. The tax is rounded once per rate and invoice (施行令 第70条の10). Not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -55,7 +55,7 @@ class RateSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoicePaper:
-    """All that an invoice shows. total = Σ taxable + tax; due = total + carried in − prepaid."""
+    """All that an invoice shows. total = Σ taxable + tax; due = total + carried in − carried out − prepaid."""
 
     number: str
     issue_date: date
@@ -72,6 +72,8 @@ class InvoicePaper:
     carried_in_yen: int
     prepaid_applied_yen: int
     amount_due_yen: int
+    carried_out_yen: int = 0
+    """Left to a later month: too little to be asked for."""
     annex_csv: str
     """The rows behind the lines; it travels in the file."""
     issued_at: datetime
@@ -104,6 +106,21 @@ def invoice_sheet(paper: InvoicePaper) -> Sheet:
             ),
         ),
         made_at=paper.issued_at,
+    )
+
+
+def usage_sheet(paper: InvoicePaper) -> Sheet:
+    """The list of a month's use that comes to nothing, so that there is no invoice (利用明細書)."""
+    return replace(
+        invoice_sheet(paper),
+        title=Words("利用明細書", "List of use"),
+        facts=(
+            Fact(Words("番号", "No."), paper.number),
+            Fact(Words("発行日", "Date of issue"), japanese_date(paper.issue_date)),
+        ),
+        opening=Words(
+            "下記のとおりご利用いただきました。ご請求はありません。", "You used the following. Nothing is invoiced."
+        ),
     )
 
 
@@ -189,6 +206,8 @@ def _due(paper: InvoicePaper) -> Table:
         steps.append((Words("前月までの繰越額", "Carried over from earlier months"), paper.carried_in_yen))
     if paper.prepaid_applied_yen:
         steps.append((Words("前払金の充当", "Paid from prepaid value"), -paper.prepaid_applied_yen))
+    if paper.carried_out_yen:
+        steps.append((Words("翌月以降への繰越", "Left to a later month"), -paper.carried_out_yen))
     return Table(
         title=Words("ご請求金額の計算", "Amount due (yen)"),
         columns=_WHAT_AND_YEN,

@@ -126,8 +126,7 @@ def test_a_credit_note_names_the_original_and_its_date() -> None:
             issue_date=date(2026, 12, 20),
             original_number="2026-000123",
             original_date=date(2026, 12, 1),
-            first=date(2026, 11, 1),
-            last=date(2026, 11, 30),
+            month=date(2026, 11, 1),
             issuer=ISSUER,
             receiver=RECEIVER,
             returned=(
@@ -145,7 +144,7 @@ def test_a_credit_note_names_the_original_and_its_date() -> None:
     )
     texts = shown(sheet)
     assert {"T7000012050002", "2026-000123", "2026年12月1日（令和8年）", "2026年12月20日（令和8年）"} <= texts
-    assert {"2026年11月1日～11月30日", "機器故障", "¥1,357"} <= texts
+    assert {"2026年11月", "機器故障", "¥1,357"} <= texts
 
 
 def test_a_receipt_says_what_for_and_that_it_needs_no_stamp() -> None:

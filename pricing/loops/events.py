@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from infra.db.connection import Lease, Pool, transaction
+from infra.refusal import Refusal
 from pricing.remote import GatewayAway, GatewayRefused, Remote, RemoteDispute, RemoteRefund
 from pricing.service import arrivals, inbox
 from pricing.stripe_gateway import StripeGateway
@@ -36,11 +37,17 @@ async def follow_up(gateway: StripeGateway, pool: Pool, lease: Lease | None, obj
     async with transaction(pool, lease=lease) as conn:
         told = await inbox.events_of(conn, object_id)
     seen = await _look(gateway, object_id)
-    async with transaction(pool, lease=lease) as conn:
-        new = 0
-        for each in seen:
-            new += await arrivals.take(conn, each, now=now)
-        await inbox.set_handled(conn, told, now=now)
+    try:
+        async with transaction(pool, lease=lease) as conn:
+            new = 0
+            for each in seen:
+                new += await arrivals.take(conn, each, now=now)
+            await inbox.set_handled(conn, told, now=now)
+    except Refusal as refused:  # one object that cannot be booked holds up no other
+        _log.error("stripe-not-booked", object=object_id, why=str(refused))
+        async with transaction(pool, lease=lease) as conn:
+            new = await arrivals.put_aside(conn, object_id, why=str(refused), now=now)
+            await inbox.set_handled(conn, told, now=now)
     return new
 
 

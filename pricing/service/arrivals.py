@@ -39,6 +39,11 @@ async def take(conn: Conn, seen: Remote, *, now: datetime) -> int:
             return await _dispute(conn, seen, now)
 
 
+async def put_aside(conn: Conn, object_id: str, *, why: str, now: datetime) -> int:
+    """What our own rules refuse to book, for a person; 0: it is there."""
+    return await _case_of(conn, CaseKind.FAILED, object_id, None, 0, now, why=why)
+
+
 async def _invoice(conn: Conn, seen: RemoteInvoice, now: datetime) -> int:
     of = await store.receivable(conn, seen.ref) if seen.ref else None
     paid = [each for each in seen.payments if each.intent_id is not None]
@@ -142,23 +147,23 @@ async def _refund(conn: Conn, seen: RemoteRefund, now: datetime) -> int:
 async def _dispute(conn: Conn, seen: RemoteDispute, now: datetime) -> int:
     """The bank took the money: as much prepaid value goes as is free, new work is refused, and what runs goes on.
 
-    Won: it comes back. Lost: a person decides how it ends.
+    Won: it comes back. Lost: a person decides how it ends. A bank that only asks ('warning_…') takes nothing.
     """
     of = await payment_store.payment_by_stripe(conn, seen.intent_id)
     facts = {"reason": seen.reason, "intent": seen.intent_id or ""}
-    new = await _case_of(
-        conn, CaseKind.DISPUTE, seen.stripe_id, of.organisation_id if of else None, seen.amount_yen, now, **facts
-    )
+    asks = seen.status.startswith("warning")
+    kind = CaseKind.UNMATCHED if asks else CaseKind.DISPUTE
+    new = await _case_of(conn, kind, seen.stripe_id, of.organisation_id if of else None, seen.amount_yen, now, **facts)
     if of is None:
         return new
     taken = await payment_store.reversal(conn, _id("dispute", seen.stripe_id))
-    if taken is None and seen.status not in _OURS_AGAIN and not seen.status.startswith("warning"):
+    if taken is None and seen.status not in _OURS_AGAIN and not asks:
         await _reverse(conn, of, seen, now)
     if seen.status in _OURS_AGAIN:
         if taken is not None:
             await _give_again(conn, of, seen, taken["booked_micro_yen"], now)
         for each in await payment_store.open_cases_of(
-            conn, of.organisation_id, (CaseKind.DISPUTE,), stripe_id=seen.stripe_id
+            conn, of.organisation_id, (CaseKind.DISPUTE, CaseKind.UNMATCHED), stripe_id=seen.stripe_id
         ):
             await _settle(conn, each, seen.status, now)
     return new

@@ -146,7 +146,7 @@ async def test_a_dispute_holds_what_is_free_refuses_new_work_and_ends_none(house
     assert (balance.prepaid_micro_yen, balance.held_micro_yen) == (0, micro("363"))
     with pytest.raises(PaymentDisputed):
         await house.market.submit("new")
-    house.fake.close_dispute(dispute, won=won)
+    house.fake.close_dispute(dispute, status="won" if won else "lost")
     await house.deliver()
     await house.market.close("runs")  # it ran to its end all the same
     assert (await _balance(house)).prepaid_micro_yen == (micro("237") if won else 0)

@@ -9,8 +9,9 @@ import pytest
 
 from pricing.loops import reconcile
 from pricing.loops.replay import replay
-from pricing.payments import CaseKind
-from pricing.service import last_reconciliation, receivables
+from pricing.payments import CaseKind, Stage
+from pricing.service import arrivals, collection_standing, last_reconciliation, receivables, receive_payment
+from pricing.units import micro
 from tests.support.collecting import LATER, House
 from tests.support.database import fresh_database
 from tests.support.fake_stripe import Killed
@@ -42,7 +43,7 @@ async def _month(house: House, deliver: Callable[[], object]) -> None:
     disputes = [house.fake.dispute(each, 5000)["id"] for each in intents[:2]]
     await deliver()
     for dispute, won in zip(disputes, (True, False), strict=True):
-        house.fake.close_dispute(dispute, won=won)
+        house.fake.close_dispute(dispute, status="won" if won else "lost")
         await deliver()
 
 
@@ -190,3 +191,24 @@ async def test_what_stripe_refuses_for_good_is_for_a_person_and_holds_nothing_up
     assert (case.kind, case.facts["subject"]) == (CaseKind.DIFFERS, str(an_id("document", number)))
     assert "already in use" in case.facts["why"]
     assert await house.collect(LATER + timedelta(days=9)) == 0
+
+
+async def test_what_our_books_refuse_holds_nothing_else_up_and_a_question_of_a_bank_takes_nothing(house: House) -> None:
+    asked = [await house.top_up(key, 5000) for key in range(2)]
+    while await house.collect():
+        pass
+    first, second = (house.fake.pay_checkout(house.session_of(each))["id"] for each in asked)
+    async with house.market.as_operator() as conn:  # the same id, and another amount: that should never be
+        payment_id = arrivals._id("payment", first)
+        told = {"organisation_id": house.market.organisation, "reason": "wrong", "actor": None, "now": LATER}
+        await receive_payment(conn, payment_id=payment_id, amount_micro_yen=micro("1"), **told)
+    question = house.fake.dispute(second, 5000, status="warning_needs_response")["id"]
+    await house.deliver()
+    assert await house.payments() == [("card", second, 5000)]
+    found = sorted((each.kind, each.stripe_id) for each in await house.cases())
+    assert found == [(CaseKind.FAILED, first), (CaseKind.UNMATCHED, question)]
+    async with house.market.as_tenant() as conn:
+        assert (await collection_standing(conn, house.market.organisation, now=LATER)).stage is Stage.GOOD
+    house.fake.close_dispute(question, status="warning_closed")
+    await house.deliver()
+    assert [each.kind for each in await house.cases()] == [CaseKind.FAILED]

@@ -78,8 +78,8 @@ class FakeStripe:
         session["status"] = "expired"
         self.world.tell("checkout.session.expired", session)
 
-    def dispute(self, intent_id: str, amount_yen: int) -> Thing:
-        """The cardholder's bank takes the money back for the time being."""
+    def dispute(self, intent_id: str, amount_yen: int, *, status: str = "needs_response") -> Thing:
+        """The cardholder's bank takes the money back for the time being ('warning_…': it only asks)."""
         intent = self.world.get("payment_intent", intent_id)
         made = self.world.add(
             "dp",
@@ -89,14 +89,15 @@ class FakeStripe:
             charge=intent["latest_charge"],
             payment_intent=intent_id,
             reason="product_not_received",
-            status="needs_response",
+            status=status,
         )
         self.world.tell("charge.dispute.created", made)
         return made
 
-    def close_dispute(self, dispute_id: str, *, won: bool) -> None:
+    def close_dispute(self, dispute_id: str, *, status: str) -> None:
+        """'won', 'lost', or 'warning_closed'."""
         dispute = self.world.get("dispute", dispute_id)
-        dispute["status"] = "won" if won else "lost"
+        dispute["status"] = status
         self.world.tell("charge.dispute.closed", dispute)
 
     def tamper(self, kind: str, identity: str, **facts: Any) -> None:

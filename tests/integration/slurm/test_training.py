@@ -254,6 +254,7 @@ def _train_twice(client: Client, cluster: Cluster, software: Path, entry: Path) 
     def start(pause_s: float) -> Job:
         environment = {
             "PYTHONPATH": str(software),
+            "OMP_NUM_THREADS": "1",  # else each rank's threads keep all processors busy with waiting for each other
             "STEPS": str(STEPS),
             "PAUSE_S": str(pause_s),
         }

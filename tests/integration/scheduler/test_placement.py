@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from accounts.model import Principal
-from hpc_adapters.contract import Resources
+from hpc_adapters.contract import Resources, Seen
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.simulated.behaviour import Behaviour
+from metering.audit.store import attempts as of_attempts
+from metering.audit.store import jobs as of_jobs
 from metering.loops import collect
 from metering.loops.deps import Deps as MeteringDeps
 from pricing import service as pricing
@@ -114,6 +116,11 @@ async def _paid(world: World, quick: JobView, ceiling_micro_yen: int) -> None:
     async with world.market.as_worker() as conn:
         charged = (await pricing.charges_by_job(conn, [quick.id]))[quick.id].charged_micro_yen
     assert 0 < charged <= ceiling_micro_yen
+    for question in (*of_jobs.QUESTIONS, *of_attempts.QUESTIONS):
+        if "$1" in question.sql:  # of what only another moment would show
+            continue
+        found = await world.market.database.owner.fetch(question.sql)
+        assert [row["subject"] for row in found] == [], question.check
     assert charged * 10 == pytest.approx(ceiling_micro_yen, rel=0.2)
 
 
@@ -239,3 +246,25 @@ async def test_arrays_and_bounds(world: World) -> None:
         assert await service.candidates(conn, cheap.id) == []
     with pytest.raises(BadPlacement):
         await world.submit(alice, either(alternatives=tuple(f"gpu-{n}" for n in range(8))))
+
+
+async def test_another_attempt_waits_where_the_one_before_ran_and_may_be_placed_anew(world: World) -> None:
+    alice, bob = await world.member("alpha"), await world.member("beta")
+    full = await fill(world, alice, GPU)
+    body = Behaviour(run_s=30, ending=Seen.NODE_FAILED).script().body
+    job = await world.submit(bob, either(body=body, max_attempts=3, gpus=8))
+    await world.until(lambda seen: seen.attempt_count == 2, job)
+    assert (await world.job(job)).offering_id == DEAR
+    taken = await fill(world, alice, DEAR)  # it waits: the second attempt has begun there by now
+    await world.until(lambda seen: seen.attempt_count == 3, job)
+    await world.cancel(alice, full)
+    await world.until_ended(job)
+    rows = await world.market.database.owner.fetch(
+        "SELECT a.ordinal, a.offering_id, b.offering_id AS charged_as, a.flexible FROM scheduler.attempt a "
+        "JOIN pricing.billable_attempt b ON b.attempt_id = a.id WHERE a.job_id = $1 ORDER BY a.ordinal",
+        job.id,
+    )
+    assert [row["offering_id"] for row in rows[:2]] == [DEAR, DEAR]
+    assert all(row["offering_id"] == row["charged_as"] and row["flexible"] for row in rows)
+    assert (await world.job(job)).attempt_count == len(rows) == 3
+    assert taken.offering_id == DEAR

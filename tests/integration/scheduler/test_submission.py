@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from accounts import service as accounts
 from accounts.errors import DeclarationExpired, OrganisationSuspended, ProjectNotFound, ScopeMissing
+from accounts.model import CustomerClass
 from accounts.scopes import OrgRole, scopes_of
 from accounts.service import set_suspended
 from hpc_adapters.contract import Placement
@@ -38,6 +40,43 @@ async def test_job_hold_and_attempt_are_there_or_none_of_them(world: World) -> N
     )
     assert counts is not None
     assert tuple(counts) == (0, 0, 0, 0)
+
+
+async def test_one_like_the_one_before_takes_four_statements_and_no_answer_is_kept_for_it(world: World) -> None:
+    alice = await world.member("alice")
+    said: list[str] = []
+
+    async def submit() -> None:
+        async with world.as_tenant(alice) as conn:
+            said.clear()
+            with conn.query_logger(lambda query: said.append(query.query)):
+                await service.submit(
+                    conn,
+                    principal=alice,
+                    request=a_submission(),
+                    idempotency_key=f"key {next(world.numbers)}",
+                    job_id=world.new_id(),
+                    attempt_id=world.new_id(),
+                    quote_id=world.new_id(),
+                    now=world.now,
+                )
+
+    for _ in range(2):  # the first tells what the second asks
+        await submit()
+    assert len(said) == 4, said  # the locks, all looks, what pricing writes, what we write
+    async with world.market.as_operator() as conn:
+        await accounts.declare(
+            conn,
+            actor=None,
+            declaration_id=world.new_id(),
+            organisation_id=alice.organisation_id,
+            customer_class=CustomerClass.UNIVERSITY,
+            valid_from=world.now,
+            valid_until=NEXT_YEAR,
+            now=world.now + timedelta(seconds=1),
+        )
+    with pytest.raises(NoPrice):  # of the class that it has now
+        await submit()
 
 
 async def test_the_same_key_gives_the_same_job_also_when_it_may_not_be_asked_for_any_more(world: World) -> None:

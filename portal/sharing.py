@@ -62,6 +62,7 @@ def set_share(
     max_month_nu: Limit = None,
     max_borrow_percent: Limit = None,
     max_lend_percent: Limit = None,
+    reserved_units: Limit = None,
     since: From = None,
 ) -> None:
     """Sets what is named, from now on or later; the rest stays as it is."""
@@ -72,6 +73,7 @@ def set_share(
         "max_month_nu": max_month_nu,
         "max_borrow_percent": max_borrow_percent,
         "max_lend_percent": max_lend_percent,
+        "reserved_units": reserved_units,
     }
     changes: dict[str, int | None] = {} if weight is None else {"weight": weight}
     changes |= {name: _limit(name, text) for name, text in limits.items() if text is not None}
@@ -144,6 +146,8 @@ def tree_lines(seen: TreeOut) -> list[str]:
             told = ", ".join(f"{unit} {has}/{_most(most)}" for unit, (has, most) in amounts.items())
             if branch.level == "organisation" and each.backend is None:
                 told += f", borrows {_percent(each.max_borrow_percent)}, lends {_percent(each.max_lend_percent)}"
+            if each.reserved_units is not None:
+                told += f", {each.reserved_units} units for class reserved"
             lines.append(f"{indent}  {each.backend or 'in total'}: {told}")
     return lines
 

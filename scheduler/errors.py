@@ -240,7 +240,9 @@ class InteractiveTooLong(Refusal):
 
 
 class ReservedWithoutReservation(Refusal):
-    """The class is that of jobs inside an advance reservation, and none was named. Facts: none."""
+    """Of class reserved are jobs inside an advance reservation, and none was named, or within a share of that class,
+    and its organisation has none on the machine. Facts: none.
+    """
 
     code: ClassVar[str] = "reserved-without-reservation"
 
@@ -383,7 +385,7 @@ class ArrayNotFound(Refusal):
 
 class InvalidShare(Refusal):
     """Facts: field ('weight' | 'max_queued_jobs' | 'max_running_jobs' | 'max_gpus' | 'max_month_nu' |
-    'max_borrow_percent' | 'max_lend_percent'), value, minimum, maximum.
+    'max_borrow_percent' | 'max_lend_percent' | 'reserved_units'), value, minimum, maximum.
     """
 
     code: ClassVar[str] = "invalid-share"
@@ -407,6 +409,12 @@ class OnlyOrganisationsLend(Refusal):
     """
 
     code: ClassVar[str] = "only-organisations-lend"
+
+
+class ReservedShareOfMachine(Refusal):
+    """A share of class reserved is an organisation's, of one machine. Facts: field."""
+
+    code: ClassVar[str] = "reserved-share-of-machine"
 
 
 class UnknownBackend(Refusal):

@@ -275,6 +275,7 @@ class LimitsView:
 
     month_nu: what ended in this month of Japan's calendar used; holding_nu counts against max_month_nu, too.
     max_borrow_percent, max_lend_percent: of organisations in total, of their nominal share of each machine.
+    reserved_units: GPUs or QPUs that an organisation has on a backend for class reserved.
     """
 
     backend: str | None
@@ -289,6 +290,7 @@ class LimitsView:
     max_month_nu: float | None
     max_borrow_percent: int | None
     max_lend_percent: int | None
+    reserved_units: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +321,7 @@ class ShareChangeView:
     max_month_nu: float | None
     max_borrow_percent: int | None
     max_lend_percent: int | None
+    reserved_units: int | None
     effective_at: datetime
     recorded_at: datetime | None
     set_by: UUID | None

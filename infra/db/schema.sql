@@ -1434,6 +1434,7 @@ CREATE TABLE scheduler.share (
     reason             text NOT NULL CHECK (length(reason) <= 500),
     max_borrow_percent integer CHECK (max_borrow_percent >= 0),             -- beyond its nominal share, of that share
     max_lend_percent   integer CHECK (max_lend_percent BETWEEN 0 AND 100),  -- of its nominal share while it is idle
+    reserved_units     integer CHECK (reserved_units >= 0),  -- GPUs or QPUs for class reserved, kept from firm work
     CONSTRAINT share_once UNIQUE NULLS NOT DISTINCT (organisation_id, project_id, person_id, backend, effective_at),
     CONSTRAINT share_project FOREIGN KEY (project_id, organisation_id) REFERENCES accounts.project (id, organisation_id),
     CONSTRAINT share_user_of_project CHECK (person_id IS NULL OR project_id IS NOT NULL),
@@ -1441,7 +1442,9 @@ CREATE TABLE scheduler.share (
     CONSTRAINT share_organisation_is_limited
         CHECK (num_nonnulls(project_id, backend) > 0 OR num_nulls(max_queued_jobs, max_running_jobs) = 0),
     CONSTRAINT share_only_organisations_lend
-        CHECK (num_nonnulls(project_id, backend) = 0 OR num_nonnulls(max_borrow_percent, max_lend_percent) = 0)
+        CHECK (num_nonnulls(project_id, backend) = 0 OR num_nonnulls(max_borrow_percent, max_lend_percent) = 0),
+    CONSTRAINT share_reserved_of_organisation
+        CHECK (reserved_units IS NULL OR (project_id IS NULL AND backend IS NOT NULL))
 );
 COMMENT ON TABLE scheduler.share IS 'Append-only: weight of a branch of the share tree among its siblings, and its limits (NULL: none). The latest effective row of a branch and backend holds; without one the settings'' defaults do.';
 

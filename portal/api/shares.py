@@ -19,7 +19,15 @@ from scheduler import service as scheduler
 from scheduler.views import LimitsView, TreeView
 
 router = APIRouter(tags=["shares"])
-_LIMITS = ("max_queued_jobs", "max_running_jobs", "max_gpus", "max_month_nu", "max_borrow_percent", "max_lend_percent")
+_LIMITS = (
+    "max_queued_jobs",
+    "max_running_jobs",
+    "max_gpus",
+    "max_month_nu",
+    "max_borrow_percent",
+    "max_lend_percent",
+    "reserved_units",
+)
 
 Reason = Annotated[Word, Field(description="Why; kept with it and shown.", examples=["contract of April"])]
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -64,7 +72,7 @@ class LimitsOut(Out):
     `month_nu`: used by what ended in this month of Japan's calendar; `holding_nu`, what runs at its full size, counts
     against `max_month_nu`, too. `max_borrow_percent`, `max_lend_percent`: of an organisation in total: how much beyond
     its nominal share of each machine it may hold, and how much of its own others may hold while it is idle, in percent
-    of that share.
+    of that share. `reserved_units`: GPUs or QPUs of the machine that an organisation has for class reserved.
     """
 
     backend: str | None
@@ -79,6 +87,7 @@ class LimitsOut(Out):
     max_month_nu: float | None
     max_borrow_percent: int | None
     max_lend_percent: int | None
+    reserved_units: int | None
 
 
 class BranchOut(Out):
@@ -108,6 +117,7 @@ class ShareChangeOut(Out):
     max_month_nu: float | None
     max_borrow_percent: int | None
     max_lend_percent: int | None
+    reserved_units: int | None
     effective_at: datetime
     recorded_at: datetime | None
     set_by: UUID | None
@@ -137,6 +147,7 @@ class NewShare(In):
     max_month_nu: Limit = None
     max_borrow_percent: Limit = None
     max_lend_percent: Limit = None
+    reserved_units: Limit = None
     reason: Reason
     effective_at: From = None
 
@@ -255,6 +266,7 @@ def tree_out(seen: TreeView, names: Mapping[UUID, str]) -> TreeOut:
                 max_month_nu=each.max_month_nu,
                 max_borrow_percent=each.max_borrow_percent,
                 max_lend_percent=each.max_lend_percent,
+                reserved_units=each.reserved_units,
                 effective_at=each.effective_at,
                 recorded_at=each.recorded_at,
                 set_by=each.set_by,
@@ -279,4 +291,5 @@ def _limits_out(each: LimitsView) -> LimitsOut:
         max_month_nu=each.max_month_nu,
         max_borrow_percent=each.max_borrow_percent,
         max_lend_percent=each.max_lend_percent,
+        reserved_units=each.reserved_units,
     )

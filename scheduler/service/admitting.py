@@ -17,7 +17,9 @@ from pricing.model import JobSize, Offering, OfferingKind, Quote, ServiceClass, 
 from pricing.quoting import OFFERING_MODEL, qpu_time_us
 from scheduler import policy
 from scheduler.core import fairshare, units
+from scheduler.core.branches import Level
 from scheduler.core.model import JobKind
+from scheduler.core.snapshot import Limits
 from scheduler.errors import (
     DeviceLimit,
     InteractiveTooLong,
@@ -25,6 +27,7 @@ from scheduler.errors import (
     KindMismatch,
     NotAtThisSite,
     NotDomestic,
+    OverQuota,
     ReservedWithoutReservation,
     UnsupportedFeature,
 )
@@ -32,7 +35,7 @@ from scheduler.options import check_begin, resources_within, shown
 from scheduler.reservations.model import number_of
 from scheduler.service.expecting import expect_sold
 from scheduler.store import devices as device_store
-from scheduler.store import exchange
+from scheduler.store import exchange, tree
 from scheduler.store import placing as placing_store
 from scheduler.submission import Submission
 
@@ -75,7 +78,7 @@ async def admit(
 ) -> Admitted:
     """A checked request against what its organisation may, its offering sells and its backend does."""
     _require_class(request)
-    request = _without_ours(request)
+    of_reservation, request = request, _without_ours(request)
     job_id, quote_id = ids
     customer_class, now = who.customer.customer_class, who.now
     check_begin(request.begin_at, now=now)
@@ -90,6 +93,7 @@ async def admit(
     expect_sold(offering)
     _require_kind(request, offering)
     size = size_of(request)
+    await _require_share(conn, who, of_reservation, offering, size)
     size = replace(size, service=service or _by_elements(offering, size, request.elements))
     quote = pricing.quote(
         sold,
@@ -117,11 +121,29 @@ async def admit(
 
 
 def _require_class(request: Submission) -> None:
-    """InteractiveTooLong, ReservedWithoutReservation."""
+    """InteractiveTooLong."""
     if request.service_class is ServiceClass.INTERACTIVE and request.walltime_s > policy.MAX_INTERACTIVE_S:
         raise InteractiveTooLong(requested_s=request.walltime_s, limit_s=policy.MAX_INTERACTIVE_S)
-    if request.service_class is ServiceClass.RESERVED and number_of(request.placement.reservation) is None:
+
+
+async def _require_share(conn: Conn, who: Asker, request: Submission, offering: Offering, size: JobSize) -> None:
+    """Of class reserved, in no advance reservation: ReservedWithoutReservation; OverQuota where it is larger."""
+    if request.service_class is not ServiceClass.RESERVED or number_of(request.placement.reservation) is not None:
+        return
+    organisation = who.customer.organisation_id
+    known = await tree.settings(conn, at=who.now, organisation_id=organisation)
+    share = known.limits.get(((organisation,), offering.backend), Limits()).reserved_units
+    if not share:
         raise ReservedWithoutReservation
+    asked = max(1, size.gpus)
+    if asked > share:
+        raise OverQuota(
+            quota="reserved_units",
+            level=Level.ORGANISATION.value,
+            on=offering.backend,
+            asked=asked,
+            max=share,
+        )
 
 
 def _without_ours(request: Submission) -> Submission:

@@ -22,6 +22,7 @@ from scheduler.errors import (
     NotRetroactive,
     OnlyOrganisationsLend,
     ReasonMissing,
+    ReservedShareOfMachine,
     ShareExists,
     TooFarAhead,
     UnknownBackend,
@@ -42,8 +43,10 @@ _MOST: Mapping[str, int] = {
     "max_month_nu": policy.MAX_MONTH_NU,
     "max_borrow_percent": policy.MAX_SETTING,
     "max_lend_percent": 100,
+    "reserved_units": policy.MAX_SETTING,
 }
 _OF_ORGANISATIONS = frozenset({"max_borrow_percent", "max_lend_percent"})
+_RESERVED = "reserved_units"
 _ALWAYS_LIMITED = frozenset({"max_queued_jobs", "max_running_jobs"})
 
 
@@ -70,8 +73,9 @@ async def set_branch(
 ) -> int:
     """Sets what `changes` names (weight, max_…; None: no limit) and keeps the rest as it is then. The new version.
 
-    InvalidShare, UnknownShareField, BackendHasNoWeight, OnlyOrganisationsLend, UserWithoutProject, UnknownBackend,
-    NotRetroactive, ReasonMissing, ShareExists; accounts' OrganisationNotFound, ProjectNotFound, NotAMember.
+    InvalidShare, UnknownShareField, BackendHasNoWeight, OnlyOrganisationsLend, ReservedShareOfMachine,
+    UserWithoutProject, UnknownBackend, NotRetroactive, ReasonMissing, ShareExists; accounts' OrganisationNotFound,
+    ProjectNotFound, NotAMember.
     """
     require_operator(actor)
     checked_change(reason, effective_at, now)
@@ -191,6 +195,8 @@ def _check(of: BranchName, changes: Mapping[str, int | None]) -> None:
             raise UnknownShareField(field=shown(field), known=", ".join(_MOST))
         if field in _OF_ORGANISATIONS and not is_top:
             raise OnlyOrganisationsLend(field=field)
+        if field == _RESERVED and (of.project is not None or of.backend is None):
+            raise ReservedShareOfMachine(field=field)
         minimum = 1 if field == "weight" else 0
         needed = field == "weight" or (is_top and field in _ALWAYS_LIMITED)
         if needed if value is None else not minimum <= value <= most:

@@ -85,6 +85,7 @@ def _limits_view(backend: str | None, limits: Limits, own: Sequence[Alive], mont
         max_month_nu=None if most is None else most / MICRO,
         max_borrow_percent=limits.max_borrow_percent,
         max_lend_percent=limits.max_lend_percent,
+        reserved_units=limits.reserved_units,
     )
 
 
@@ -104,6 +105,7 @@ def _change_view(row: ShareRow, projects: Mapping[UUID, str]) -> ShareChangeView
         max_month_nu=None if most is None else most / MICRO,
         max_borrow_percent=row.limits.max_borrow_percent,
         max_lend_percent=row.limits.max_lend_percent,
+        reserved_units=row.limits.reserved_units,
         effective_at=row.effective_at,
         recorded_at=row.recorded_at,
         set_by=row.set_by,

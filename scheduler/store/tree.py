@@ -14,7 +14,10 @@ from scheduler.core.fairshare import MICRO
 from scheduler.core.snapshot import Limits, Place
 
 _FORGOTTEN_AFTER_HALF_LIVES = 20  # a millionth is left
-_LIMITS = "max_queued_jobs, max_running_jobs, max_gpus, max_month_micro_nu, max_borrow_percent, max_lend_percent"
+_LIMITS = (
+    "max_queued_jobs, max_running_jobs, max_gpus, max_month_micro_nu, max_borrow_percent, max_lend_percent, "
+    "reserved_units"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ async def add(conn: Conn, new: ShareRow) -> int | None:
     version = await conn.fetchval(
         f"INSERT INTO scheduler.share (organisation_id, project_id, person_id, backend, weight, {_LIMITS}, "  # noqa: S608  our own words
         "effective_at, reason, set_by, recorded_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
         "ON CONFLICT DO NOTHING RETURNING version",
         organisation_id,
         project_id,
@@ -106,6 +109,7 @@ async def add(conn: Conn, new: ShareRow) -> int | None:
         new.limits.max_month_micro_nu,
         new.limits.max_borrow_percent,
         new.limits.max_lend_percent,
+        new.limits.reserved_units,
         new.effective_at,
         new.reason,
         new.set_by,
@@ -211,4 +215,5 @@ def _limits(row: Row) -> Limits:
         max_month_micro_nu=row["max_month_micro_nu"],
         max_borrow_percent=row["max_borrow_percent"],
         max_lend_percent=row["max_lend_percent"],
+        reserved_units=row["reserved_units"],
     )

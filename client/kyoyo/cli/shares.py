@@ -13,6 +13,7 @@ from kyoyo.models import Fields, Json
 from kyoyo.terminal import one_line
 
 _PERCENTS = ("max_borrow_percent", "max_lend_percent")
+_UNITS = "reserved_units"
 
 
 def rates(
@@ -59,9 +60,9 @@ def _rate(session: Session, column: str, value: object) -> str:
 
 
 def _percents(branches: Sequence[Json]) -> list[str]:
-    """What is said of borrowing and lending, where the operator has limited it."""
+    """What is said of borrowing, lending and class reserved, where the operator has set it."""
     limits = [each for branch in branches for each in Fields(branch).items(lambda item: Fields(item).told, "limits")]
-    return [name for name in _PERCENTS if any(each.get(name) is not None for each in limits)]
+    return [name for name in (*_PERCENTS, _UNITS) if any(each.get(name) is not None for each in limits)]
 
 
 def _rows(session: Session, branch: Json, percents: list[str]) -> list[list[str]]:
@@ -75,7 +76,7 @@ def _rows(session: Session, branch: Json, percents: list[str]) -> list[list[str]
         _number(branch.get("used_nu")),
     ]
     limits = told.items(lambda item: Fields(item).told, "limits")
-    return [[*head, *_limits(session, each), *(_percent(each.get(name)) for name in percents)] for each in limits]
+    return [[*head, *_limits(session, each), *(_share(name, each.get(name)) for name in percents)] for each in limits]
 
 
 def _limits(session: Session, each: Json) -> list[str]:
@@ -95,8 +96,10 @@ def _of(session: Session, has: object, most: object) -> str:
     return f"{_number(has)} / {limit}"
 
 
-def _percent(value: object) -> str:
-    return "-" if value is None else f"{_number(value)} %"
+def _share(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    return _number(value) if name == _UNITS else f"{_number(value)} %"
 
 
 def _number(value: object) -> str:

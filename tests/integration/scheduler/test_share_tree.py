@@ -12,12 +12,14 @@ from accounts.errors import NotAMember, ProjectNotFound, ScopeMissing
 from accounts.model import OrgRole, Principal
 from accounts.scopes import scopes_of
 from hpc_adapters.simulated.behaviour import Behaviour
+from pricing.model import ServiceClass
 from scheduler import errors, service
 from scheduler.core.branches import Level
 from scheduler.core.model import State
 from scheduler.service import BranchName
 from scheduler.submission import ArrayWish
 from scheduler.views import JobView
+from tests.support import market
 from tests.support.database import Database
 from tests.support.market import NOW, an_id
 from tests.support.scheduled import CLUSTER, World, a_submission, open_world
@@ -307,6 +309,8 @@ async def test_only_sensible_settings_of_what_exists_are_taken(world: World, sub
         ({"max_borrow_percent": 10**9}, errors.InvalidShare),
         ({"project": "default", "max_lend_percent": 0}, errors.OnlyOrganisationsLend),
         ({"backend": CLUSTER, "max_borrow_percent": 0}, errors.OnlyOrganisationsLend),
+        ({"reserved_units": 2}, errors.ReservedShareOfMachine),
+        ({"project": "default", "backend": CLUSTER, "reserved_units": 2}, errors.ReservedShareOfMachine),
         ({"backend": "nowhere", "max_gpus": 2}, errors.UnknownBackend),
         ({"project": "nothing", "weight": 2}, ProjectNotFound),
         ({"project": "default", "person_id": stranger, "weight": 2}, NotAMember),
@@ -354,3 +358,47 @@ async def test_the_exchange_table_tells_its_versions_and_who_set_them(world: Wor
         ("gpu", 3.0, False, "measured anew"),
     ]
     assert [each.holds for each in later] == [False, True]
+
+
+async def test_class_reserved_needs_a_share_that_is_large_enough_and_seen(world: World) -> None:
+    alice, bob = await world.member("alice"), await world.member("bob")
+    await set_of(world, alice, backend=CLUSTER, reserved_units=4)
+    reserved = {"service_class": ServiceClass.RESERVED}
+    with pytest.raises(errors.OverQuota) as refused:
+        await world.submit(alice, a_submission(gpus=5, **reserved))
+    assert refused.value.facts == {
+        "quota": "reserved_units",
+        "level": "organisation",
+        "on": CLUSTER,
+        "asked": 5,
+        "max": 4,
+    }
+    with pytest.raises(errors.ReservedWithoutReservation):
+        await world.submit(bob, a_submission(gpus=1, **reserved))
+    async with world.as_tenant(alice) as conn:
+        seen = await service.share_tree(conn, alice.organisation_id, now=world.now)
+    assert {each.backend: each.reserved_units for each in seen.branches[0].limits} == {None: None, CLUSTER: 4}
+    assert seen.history[-1].reserved_units == 4
+
+
+async def test_a_share_of_class_reserved_is_kept_for_it(world: World) -> None:
+    alice, bob = await world.member("alice"), await world.member("bob")
+    await set_of(world, alice, backend=CLUSTER, reserved_units=4)
+    of_bob = [await world.submit(bob, a_submission(gpus=2, body=HOUR)) for _ in range(3)]
+    await world.dispatch()
+    assert await started(world, of_bob) == [0, 1]
+    waits = await world.job(of_bob[2])
+    assert waits.waiting is not None
+    assert (waits.waiting.reason, waits.waiting.facts["own"]) == ("KEPT_FOR_RESERVED", 0)
+    async with world.as_tenant(bob) as conn:
+        told = await service.what_would_help(conn, waits, now=world.now)
+    assert [each.code for each in told] == ["as_spot"]
+    async with world.market.as_operator() as conn:
+        await market.publish(conn, market.GPU, [market.gpu_price("400")], service_class=ServiceClass.RESERVED)
+    reserved = a_submission(gpus=4, service_class=ServiceClass.RESERVED, body=HOUR)
+    of_alice = [await world.submit(alice, reserved) for _ in range(2)]
+    await world.dispatch()
+    assert await started(world, of_alice) == [0]
+    second = (await world.job(of_alice[1])).waiting
+    assert second is not None
+    assert (second.reason, second.facts["held"], second.facts["max"]) == ("RESERVED_SHARE", 4, 4)

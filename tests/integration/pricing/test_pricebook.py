@@ -13,6 +13,9 @@ import pytest
 
 from accounts.model import CustomerClass, Evidence
 from infra.refusal import Refusal
+from metering.audit.closes import check_close
+from metering.audit.store import closes
+from metering.audit.store.questions import ask
 from pricing import service
 from pricing.days import Month, day_of
 from pricing.discounts import PROMOTION, VOLUME, Promotion
@@ -30,6 +33,7 @@ from pricing.errors import (
 )
 from pricing.model import ForeignPrice, JobSize
 from pricing.units import micro
+from tests.support.closes import close, documents, house
 from tests.support.market import GPU, MARKET, NOW, QPU, Market, a_new_version, an_id, gpu_price, gpu_usage
 from tests.support.staff import FIRST, SECOND, published
 
@@ -268,6 +272,32 @@ async def test_promotions_and_the_volume_discount_lower_a_month(market: Market) 
     assert (group.taxable_yen, group.tax_yen) == (871, 87)
     async with market.as_tenant() as conn:
         assert {each.id for each in await service.promotions(conn, now=TOMORROW)} == {spring, an_id("others")}
+
+
+async def test_what_is_taken_off_stands_in_the_months_document_and_in_the_books(market: Market) -> None:
+    await market.grant("100")
+    await market.pay_in("121.5")
+    await market.give_credit("5000")
+    await _promoted(market, "spring", percent_bp=2_500)
+    await _run(market, "granted", NOW)
+    await _run(market, "during", TOMORROW)
+    async with market.as_tenant() as conn:
+        draft = await service.draft_invoice(conn, market.organisation, month=APRIL, now=APRIL.until)
+    await close(market.database, APRIL)
+    (found,) = await documents(market.database, market.organisation)
+    (group,) = found.content["groups"]
+    assert [(line["kind"], line["charged_yen"]) for line in group["lines"]] == [
+        ("usage", 660),
+        ("grant", -100),
+        ("promotion", -70),  # a quarter of 330, of which the customer pays 560 ÷ 660 itself: 70 yen, cut to a micro-yen
+    ]
+    assert (found.amounts.total_yen, found.amounts.amount_due_yen) == (draft.total_yen, draft.amount_due_yen)
+    async with market.as_worker() as conn:
+        wrong = await ask(conn, closes.QUESTIONS, young_since=NOW)
+        for each in await closes.closed_months(conn):
+            wrong += check_close(each)
+    assert wrong == []
+    await house(market.database)  # sums to zero
 
 
 @pytest.mark.parametrize(

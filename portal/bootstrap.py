@@ -362,6 +362,7 @@ async def portal_deps(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[P
                 sealer=sealer,
                 data=store,
                 webhook_secrets=load_webhook_secrets(settings),
+                font_folders=settings.font_folders,
                 address=settings.address,
                 log=structlog.get_logger("portal"),
             )

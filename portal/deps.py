@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from accounts.sealing import Sealer
 from hpc_adapters.contract import Backend
 from infra.clock import Clock, new_id, new_secret, utc_now
 from infra.db.connection import Pool
+from infra.paper.typesetting import FONT_FOLDERS
 from portal.auth.sessions import Sessions
 from portal.data.service import DataStore
 from portal.metrics import Metrics
@@ -60,6 +62,8 @@ class PortalDeps:
     """Of Stripe's events; empty: Stripe is not used here."""
     address: str = ""
     """Where people reach the portal."""
+    font_folders: Sequence[Path] = FONT_FOLDERS
+    """Where the fonts of papers are."""
     limits: Limits = Limits()
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)

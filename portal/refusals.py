@@ -166,6 +166,7 @@ STATUS: Mapping[type[Refusal], HTTPStatus] = {
     pricing.BudgetWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.MoreThanDeliverable: HTTPStatus.CONFLICT,
     pricing.NothingSoldOfIt: HTTPStatus.UNPROCESSABLE_ENTITY,
+    pricing.PaperNotPossible: HTTPStatus.CONFLICT,
     pricing.RefundWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.RefundListWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
     pricing.RefundTooLarge: HTTPStatus.CONFLICT,

@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.paper.typesetting import FONT_FOLDERS
+
 PORTAL_LOGIN = "kyoyo_portal"
 WORKER_LOGIN = "kyoyo_worker"
 AUDITOR_LOGIN = "kyoyo_auditor"
@@ -345,6 +347,8 @@ class Settings(BaseSettings):
     secrets_key_file: Path | None = None
     """Keys for members' secrets, one in base64 a line, the newest first; the same for portal and worker."""
 
+    font_folders: tuple[Path, ...] = FONT_FOLDERS
+    """Where the fonts of invoices and other papers are: BIZ UDPGothic, and Noto Sans CJK for rare names."""
     issuer_file: Path | None = None
     """Who issues invoices: name, registration_number, postal_code, address, contact, bank_account, programme (TOML)."""
     closing_grace_days: int = Field(default=3, ge=0, le=60)

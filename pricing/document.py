@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -123,3 +124,27 @@ class Search:
     counterparty: str | None = None
     """A part of the name, in any form of its letters and width."""
     kind: DocumentKind | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnexLine:
+    """A rated line as the annex of its document shows it. Amounts in micro-yen without tax."""
+
+    line_id: UUID
+    corrects: UUID | None
+    """The line before it of the same usage and day: this one takes that one back, or stands in its place."""
+    original_number: str | None
+    """The document that has that line, if it is another one."""
+    accounting_date: date
+    job_id: UUID
+    job_attempt_id: UUID
+    project_id: UUID
+    person_id: UUID
+    offering_id: str
+    component: str
+    quantity: Decimal
+    list_micro_yen: int
+    price_micro_yen: int
+    charged_micro_yen: int
+    waiver: str | None
+    recorded_at: datetime

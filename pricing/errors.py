@@ -137,6 +137,12 @@ class RefundTooLarge(Refusal):
     code: ClassVar[str] = "refund-too-large"
 
 
+class PaperNotPossible(Refusal):
+    """No paper can be made of it. Facts: problem ('kind' | 'fonts' | 'letters'), what."""
+
+    code: ClassVar[str] = "paper-not-possible"
+
+
 class NothingSoldOfIt(Refusal):
     """No offering has this resource type and a price for this component. Facts: resource_type, component."""
 

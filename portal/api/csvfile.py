@@ -16,16 +16,21 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 
 def csv_response(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """A download. A text that a spreadsheet would calculate gets an apostrophe; decimal numbers are no such text."""
+    """A download."""
+    return Response(
+        csv_text(head, rows).encode("utf-8-sig"),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """The text of it. What a spreadsheet would calculate gets an apostrophe; decimal numbers are no such text."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(head)
     writer.writerows([_cell(each) for each in row] for row in rows)
-    return Response(
-        text.getvalue().encode("utf-8-sig"),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    return text.getvalue()
 
 
 def _cell(value: object) -> str:

@@ -17,7 +17,7 @@ from portal.api.csvfile import CSV, csv_response
 from portal.api.wire import Items, Out, Word, number_text
 from portal.auth.caller import Caller, needs
 from pricing import service as pricing
-from pricing.document import Document, DocumentKind, Search
+from pricing.document import AnnexLine, Document, DocumentKind, Search
 from pricing.units import yen_text
 
 router = APIRouter(tags=["money"], prefix="/documents")
@@ -25,7 +25,7 @@ router = APIRouter(tags=["money"], prefix="/documents")
 Reader = Annotated[Caller, needs(Scope.MONEY_READ, Scope.OPERATE)]
 Name = Annotated[Word, Path(description="Its number, such as INV-2026-000001, or its id.")]
 YenRange = Annotated[int | None, Query(ge=-(10**12), le=10**12)]
-_ANNEX = (
+ANNEX = (
     *("line", "corrects", "original", "accounting_date", "job", "attempt", "project", "person", "offering"),
     *("component", "quantity", "list_yen", "price_yen", "charged_yen", "waiver", "recorded_at"),
 )
@@ -124,16 +124,18 @@ async def get_lines(caller: Reader, name: Name) -> Response:
     """The rated lines behind a month's document, exact to a micro-yen; what corrects a line names it."""
     async with caller.transaction(snapshot=True) as conn:
         found = await pricing.document(conn, name)
-        rows = [
-            (
-                *(each.line_id, each.corrects, each.original_number, each.accounting_date, each.job_id),
-                *(each.job_attempt_id, each.project_id, each.person_id, each.offering_id, each.component),
-                *(number_text(each.quantity), yen_text(each.list_micro_yen), yen_text(each.price_micro_yen)),
-                *(yen_text(each.charged_micro_yen), each.waiver, each.recorded_at.isoformat()),
-            )
-            async for each in pricing.annex(conn, found)
-        ]
-    return csv_response(f"{found.number}.csv", _ANNEX, rows)
+        rows = [annex_row(each) async for each in pricing.annex(conn, found)]
+    return csv_response(f"{found.number}.csv", ANNEX, rows)
+
+
+def annex_row(line: AnnexLine) -> tuple[object, ...]:
+    """A rated line in the order of ANNEX."""
+    return (
+        *(line.line_id, line.corrects, line.original_number, line.accounting_date, line.job_id),
+        *(line.job_attempt_id, line.project_id, line.person_id, line.offering_id, line.component),
+        *(number_text(line.quantity), yen_text(line.list_micro_yen), yen_text(line.price_micro_yen)),
+        *(yen_text(line.charged_micro_yen), line.waiver, line.recorded_at.isoformat()),
+    )
 
 
 def _told(found: Document) -> dict[str, Any]:

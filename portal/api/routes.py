@@ -22,6 +22,7 @@ from portal.api import (
     operations,
     organisations,
     output,
+    papers,
     payments,
     placement,
     prices,
@@ -44,7 +45,7 @@ def api_router() -> APIRouter:
     """Every endpoint of the API; each can answer with a problem."""
     router = APIRouter(prefix=API, responses=PROBLEMS)
     work = (offerings, devices, jobs, calls, output, data, transfers, reservations)
-    own = (me, *work, money, documents, wallets, payments, tokens, secrets, shares, placement)
+    own = (me, *work, money, documents, papers, wallets, payments, tokens, secrets, shares, placement)
     book = (catalogue, prices, promotions, proposals, refunds)
     for part in (*own, members, organisations, declarations, operations, *book, months, elastic, kpi):
         router.include_router(part.router)

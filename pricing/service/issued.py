@@ -12,12 +12,11 @@ from infra.db.connection import Conn
 from pricing import receipts
 from pricing.approvals import sha256_of
 from pricing.days import Month, day_of
-from pricing.document import Amounts, Document, DocumentKind, Search, fiscal_year, number
+from pricing.document import Amounts, AnnexLine, Document, DocumentKind, Search, fiscal_year, number
 from pricing.errors import DocumentNotFound, LedgerConflict, SearchRangeWrong
 from pricing.ledger.templates import transaction_id
 from pricing.receipts import Paid
 from pricing.store import issued as store
-from pricing.store.issued import AnnexLine
 
 
 async def documents(conn: Conn, wanted: Search, *, limit: int, after: UUID | None = None) -> list[Document]:

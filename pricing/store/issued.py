@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from uuid import UUID
 
 from asyncpg import Record
 
 from infra.db.connection import Conn
 from pricing.days import Month
-from pricing.document import Amounts, Document, DocumentKind, Search
+from pricing.document import Amounts, AnnexLine, Document, DocumentKind, Search
 
 _DOCUMENT = """SELECT id, organisation_id, kind::text AS kind, fiscal_year, ordinal, month, original_id, issued_at,
     issue_date, due_date, counterparty, subtotal_yen, tax_yen, total_yen, prepaid_applied_yen, carried_in_yen,
@@ -105,30 +102,6 @@ def _document(row: Record) -> Document:
         **{**told, "kind": DocumentKind(told["kind"]), "month": Month.of(told["month"])},
         amounts=amounts,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnexLine:
-    """A rated line as the annex of its document shows it. Amounts in micro-yen without tax."""
-
-    line_id: UUID
-    corrects: UUID | None
-    """The line before it of the same usage and day: this one takes that one back, or stands in its place."""
-    original_number: str | None
-    """The document that has that line, if it is another one."""
-    accounting_date: date
-    job_id: UUID
-    job_attempt_id: UUID
-    project_id: UUID
-    person_id: UUID
-    offering_id: str
-    component: str
-    quantity: Decimal
-    list_micro_yen: int
-    price_micro_yen: int
-    charged_micro_yen: int
-    waiver: str | None
-    recorded_at: datetime
 
 
 async def annex(conn: Conn, organisation_id: UUID, month: Month) -> AsyncIterator[AnnexLine]:

@@ -113,8 +113,7 @@ def loops(
         Loop("expire", lambda lease, now: expire.tick(pool, lease, now), every_s=60.0),
         Loop("watch", lambda lease, now: watch.tick(pool, lease, now), every_s=60.0),
         Loop("notices", lambda lease, now: notices.tick(pool, lease, now), every_s=NOTICES_S),
-        Loop("dun", lambda lease, now: dun.tick(pool, lease, now), every_s=DUN_S),
-        *_with_stripe(stripe, pool),
+        *_collecting(stripe, pool),
         *_wanted(Loop("forecasting", scheduling(Foresight()), every_s=float(forecast_every_s))),
         *_keeping(sites or {}, pool, every_s=site_sync_s),
     )
@@ -137,7 +136,8 @@ def _scheduling(
     return deps
 
 
-def _with_stripe(stripe: StripeGateway | None, pool: Pool) -> Iterator[Loop]:
+def _collecting(stripe: StripeGateway | None, pool: Pool) -> Iterator[Loop]:
+    yield Loop("dun", lambda lease, now: dun.tick(pool, lease, now), every_s=DUN_S)
     if stripe is None:
         return
 

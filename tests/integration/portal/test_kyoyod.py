@@ -23,6 +23,8 @@ from infra.clock import utc_now
 from infra.db.connection import transaction
 from infra.db.migrate import MIGRATIONS
 from portal.worker import loops
+from pricing.service import collecting, inbox
+from pricing.stripe_gateway import StripeGateway
 from tests.support import forked
 from tests.support.database import Database
 
@@ -222,3 +224,5 @@ def test_the_worker_runs_every_loop_and_each_that_is_woken(database: Database) -
     names = [loop.name for loop in loops(database.worker, {})]
     assert len(names) == len(set(names))
     assert {"dispatch", "cancel"} <= set(names)  # what scheduler.service notifies
+    with_stripe = {loop.name for loop in loops(database.worker, {}, stripe=StripeGateway("rk_test_x"))}
+    assert with_stripe - set(names) == {collecting.LOOP, inbox.LOOP, "reconcile"}

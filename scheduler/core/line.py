@@ -27,14 +27,18 @@ class Shelf:
 
     __slots__ = ("_blocks", "_shortest")
 
-    def __init__(self, unread: Unread | None = None) -> None:
+    def __init__(self, ordered: list[Place] | Unread | None = None) -> None:
         self._blocks: list[list[Place] | Unread] = []
         self._shortest: list[int] = []
-        if unread is not None:
-            backlog, rows = unread.backlog, unread.rows
+        if isinstance(ordered, Unread):
+            backlog, rows = ordered.backlog, ordered.rows
             starts = range(0, len(rows), _BLOCK)
             self._blocks += [Unread(backlog, rows[at : at + _BLOCK]) for at in starts]
             self._shortest += np.minimum.reduceat(backlog.limit_s[rows], list(starts)).tolist()
+        elif ordered:
+            blocks = [ordered[at : at + _BLOCK] for at in range(0, len(ordered), _BLOCK)]
+            self._blocks += blocks
+            self._shortest += map(_shortest, blocks)
 
     def __bool__(self) -> bool:
         return bool(self._blocks)
@@ -154,13 +158,13 @@ class Line:
         if self._head is not None and place < self._head:
             self._head = place
 
-    def load(self, shape: int, unread: Unread) -> None:
+    def load(self, shape: int, ordered: list[Place] | Unread) -> None:
         """Many of one shape, in the order of the line."""
         if shape in self._shelves:
-            for place in unread.read():
+            for place in ordered.read() if isinstance(ordered, Unread) else ordered:
                 self.add(place)
         else:
-            self._shelves[shape] = Shelf(unread)
+            self._shelves[shape] = Shelf(ordered)
             insort(self._shapes, shape)
             self._head = None
 

@@ -49,6 +49,9 @@ class _Cursors(dict[int, _Cursor]):
         found = self[line] = _Cursor(self._lines[line])
         return found
 
+    def head(self, line: int) -> Place:
+        return self[line].head
+
 
 class Queue:
     """Lines are created when the first comes, and forgotten when the last has left."""
@@ -86,7 +89,9 @@ class Queue:
         found = line[np.concatenate(([0], cuts))].tolist()
         for each in found:
             self._known(each)
-        self.lines.load(found, (Unread(backlog, part) for part in np.split(rows, cuts)))
+        first = np.lexsort((backlog.number[rows[starts]], backlog.rank[rows[starts]], line[starts]))
+        heads = rows[starts[first]][np.concatenate(([0], cuts_of(line[starts])))]
+        self.lines.load(found, (Unread(backlog, part) for part in np.split(rows, cuts)), heads.tolist())
 
     def remove(self, line: int, place: Place) -> None:
         """KeyError: it is not here."""

@@ -20,13 +20,8 @@ _Entry = tuple[Turn, Place, int]
 """Whose turn it is: (turn, first of the line, line)."""
 
 
-class _Headed(Protocol):
-    @property
-    def head(self) -> Place: ...
-
-
 class _Lines(Protocol):
-    def __getitem__(self, line: int, /) -> _Headed: ...
+    def head(self, line: int) -> Place: ...
 
     def __contains__(self, line: int, /) -> bool: ...
 
@@ -90,4 +85,4 @@ class Turns:
             heapq.heapreplace(self._heap, (current, head, line))
 
     def _entry(self, line: int) -> _Entry:
-        return self._order.turn(line), self._lines[line].head, line
+        return self._order.turn(line), self._lines.head(line), line

@@ -12,8 +12,7 @@ from metering.audit import books, witness
 from metering.audit.closes import check_close
 from metering.audit.invoices import compare_invoice
 from metering.audit.model import Claims, Difference, Result, Told
-from metering.audit.store import attempts, figures, jobs, ledger, lines, people, postings, prices, trail, usage
-from metering.audit.store import attempts, closes, figures, jobs, ledger, lines, people, postings, trail, usage
+from metering.audit.store import attempts, closes, figures, jobs, ledger, lines, people, postings, prices, trail, usage
 from metering.audit.store.books import books as read_books
 from metering.audit.store.questions import ask
 from metering.audit.store.shelf import counts, first_dispatch, shelf

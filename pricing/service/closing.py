@@ -133,9 +133,7 @@ async def close_some(conn: Conn, plan: ClosePlan, *, limit: int, now: datetime) 
         if each.kind is not None
     )
     await ledger_store.post_all(conn, [each for each in moves if each is not None], now=now)
-    for each in documents:
-        if each.amounts.amount_due_yen > 0:
-            await collecting.request(conn, each.id, now=now)
+    await collecting.request_all(conn, documents, now=now)
     return len(taken)
 
 
@@ -188,8 +186,9 @@ def _preview(made: Bill, kind: DocumentKind) -> Preview:
 
 
 async def _accounts(conn: Conn, organisations: Sequence[UUID], month: Month) -> list[Account]:
-    usage = await store.usage(conn, organisations, month)
-    covers = await store.covers(conn, list(usage), month)
+    sums = await store.sums(conn, organisations, month)
+    usage = {organisation: each.usage for organisation, each in sums.items()}
+    covers = {organisation: each.covers for organisation, each in sums.items()}
     corrected = [organisation for organisation, used in usage.items() if any(each.corrects for each in used)]
     originals = await store.originals(conn, corrected, month) if corrected else {}
     carried = await store.carried(conn, organisations, month)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -11,6 +11,7 @@ from accounts.service import append_audit
 from infra.db.connection import Conn, notify
 from pricing.collectable import Collectable
 from pricing.days import day_of
+from pricing.document import Document
 from pricing.errors import (
     MoreThanOpen,
     PaymentCaseNotFound,
@@ -63,6 +64,31 @@ async def request(conn: Conn, document_id: UUID, *, now: datetime) -> bool:
     if issued["amount_due_yen"] <= 0:
         return False
     return await ask(conn, Collectable.of_document(document_id, dict(issued)), now=now)
+
+
+async def request_all(conn: Conn, documents: Sequence[Document], *, now: datetime) -> None:
+    """`request` of many documents that have just been issued."""
+    due = [
+        Collectable.of_document(
+            each.id,
+            {
+                "organisation_id": each.organisation_id,
+                "number": each.number,
+                "due_date": each.due_date,
+                "amount_due_yen": each.amounts.amount_due_yen,
+                "content": each.content,
+            },
+        )
+        for each in documents
+        if each.amounts.amount_due_yen > 0
+    ]
+    if not due:
+        return
+    await store.add_receivables(conn, due, now=now)
+    asked = [(each.organisation_id, each.document_id) for each in due if each.amount_yen >= MINIMUM_CHARGE_YEN]
+    await store.put_out_all(conn, Task.ISSUE, asked, now=now)
+    if asked:
+        await notify(conn, LOOP)
 
 
 async def ask(conn: Conn, of: Collectable, *, now: datetime) -> bool:

@@ -6,10 +6,12 @@ Set-based: one statement per batch of organisations, not one per organisation or
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
+
+from asyncpg import Record
 
 from infra.db.connection import Conn
 from pricing.billing import Lots
@@ -129,81 +131,118 @@ async def finish(conn: Conn, month: Month) -> Closed | None:
     return Closed(**row)
 
 
-async def usage(conn: Conn, organisations: Sequence[UUID], month: Month) -> dict[UUID, list[UsageSum]]:
-    """The lines of a month by organisation, each list by project, offering, component, month of use and tax rate.
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What an organisation used in a month, and what paid for it."""
 
-    Of an earlier month what corrects a line (takes it back, or stands in its place) is apart from what is new.
-    """
-    rows = await conn.fetch(
-        """SELECT l.organisation_id, l.project_id, l.offering_id, l.component, q.tax_rate_bp,
-                  date_trunc('month', l.accounting_date::timestamp)::date AS used_in,
-                  l.accounting_date < $2 AND (l.piece > 0 OR EXISTS (
-                      SELECT FROM pricing.billable_usage u
-                       WHERE u.usage_record_id = l.usage_record_id AND u.supersedes IS NOT NULL)) AS corrects,
-                  sum(l.quantity) AS quantity,
-                  sum(l.list_micro_yen)::bigint AS list_micro_yen, sum(l.price_micro_yen)::bigint AS price_micro_yen,
-                  sum(l.charged_micro_yen)::bigint AS charged_micro_yen
-           FROM pricing.rated_line l JOIN pricing.quote q ON q.job_id = l.job_id
-           WHERE l.organisation_id = ANY($1) AND l.billed_month = $2
-           GROUP BY 1, 2, 3, 4, 5, 6, 7
-           HAVING sum(l.quantity) <> 0 OR sum(l.list_micro_yen) <> 0 OR sum(l.price_micro_yen) <> 0
-               OR sum(l.charged_micro_yen) <> 0
-           ORDER BY 1, used_in DESC, 2, 3, 4, 5, corrects""",
-        organisations,
-        month.first,
-    )
-    found: dict[UUID, list[UsageSum]] = {}
-    for row in rows:
-        told = dict(row)
-        told |= {"component": Component(told["component"]), "used_in": Month.of(told["used_in"])}
-        found.setdefault(told.pop("organisation_id"), []).append(UsageSum(**told))
-    return found
+    usage: list[UsageSum] = field(default_factory=list)
+    covers: list[Cover] = field(default_factory=list)
 
 
-async def covers(conn: Conn, organisations: Sequence[UUID], month: Month) -> dict[UUID, list[Cover]]:
-    """What paid for a month's charges, by organisation and tax rate.
+async def sums(conn: Conn, organisations: Sequence[UUID], month: Month) -> dict[UUID, Sums]:
+    """The lines of a month by organisation, each list by project, offering, component, month of use and tax rate; and
+    what paid for them by tax rate.
 
-    For each job what its hold pays for all that is billed to the end of the month, less what it paid to the beginning:
+    Of an earlier month what corrects a line (takes it back, or stands in its place) is apart from what is new. Paid:
+    for each job what its hold pays for all billed to the end of the month, less what it paid to the beginning:
     grants first and net, the rest with its tax from prepaid value and then from credit (pricing.ledger.balances.draw).
+    One statement, which reads each line once.
     """
     rows = await conn.fetch(
-        """WITH during AS MATERIALIZED (
-               SELECT organisation_id, job_id, sum(charged_micro_yen)::bigint AS charged FROM pricing.rated_line
-                WHERE organisation_id = ANY($1) AND billed_month = $2 GROUP BY 1, 2),
+        """WITH line AS MATERIALIZED (
+               SELECT l.organisation_id, l.job_id, l.project_id, l.offering_id, l.component,
+                      CASE WHEN l.accounting_date < $2 THEN date_trunc('month', l.accounting_date::timestamp)::date
+                           ELSE $2 END AS used_in,
+                      CASE WHEN l.accounting_date < $2 THEN l.piece > 0 OR EXISTS (
+                               SELECT FROM pricing.billable_usage u
+                                WHERE u.usage_record_id = l.usage_record_id AND u.supersedes IS NOT NULL)
+                           ELSE false END AS corrects,
+                      sum(l.quantity) AS quantity, sum(l.list_micro_yen)::bigint AS list,
+                      sum(l.price_micro_yen)::bigint AS price, sum(l.charged_micro_yen)::bigint AS charged
+                 FROM pricing.rated_line l WHERE l.organisation_id = ANY($1) AND l.billed_month = $2
+                GROUP BY 1, 2, 3, 4, 5, 6, 7),
+           billed AS (
+               SELECT organisation_id, job_id, sum(charged)::bigint AS charged FROM line GROUP BY 1, 2),
            job AS MATERIALIZED (
                SELECT d.organisation_id, d.job_id, d.charged, q.tax_rate_bp,
                       coalesce((SELECT sum(b.charged_micro_yen)::bigint FROM pricing.rated_line b
                                  WHERE b.job_id = d.job_id AND b.billed_month < $2), 0) AS before
-                 FROM during d JOIN pricing.quote q ON q.job_id = d.job_id),
+                 FROM billed d JOIN pricing.quote q ON q.job_id = d.job_id),
            held AS (
-               SELECT t.job_id,
-                      coalesce(sum(e.amount_micro_yen) FILTER (WHERE o.kind = 'grant'), 0)::bigint AS granted,
+               SELECT t.job_id, coalesce(sum(e.amount_micro_yen) FILTER (WHERE o.kind = 'grant'), 0)::bigint AS granted,
                       coalesce(sum(e.amount_micro_yen) FILTER (WHERE o.kind = 'prepaid'), 0)::bigint AS prepaid
-                 FROM during d
-                 JOIN pricing.ledger_transaction t ON t.job_id = d.job_id AND t.template = 'hold'
+                 FROM job j
+                 JOIN pricing.ledger_transaction t ON t.job_id = j.job_id AND t.template = 'hold'
                  JOIN pricing.ledger_entry e ON e.transaction_id = t.id AND e.bucket = 'held'
-                 JOIN pricing.lot o ON o.id = e.lot_id
+                 JOIN pricing.lot o ON o.id = e.lot_id AND o.kind <> 'credit'
                 GROUP BY t.job_id),
            net AS (
-               SELECT j.organisation_id, j.tax_rate_bp, h.prepaid, each.sign,
-                      least(each.net, h.granted) AS granted, each.net - least(each.net, h.granted) AS taxed
-                 FROM job j JOIN held h ON h.job_id = j.job_id
+               SELECT j.organisation_id, j.tax_rate_bp, coalesce(h.prepaid, 0) AS prepaid, each.sign,
+                      least(each.net, coalesce(h.granted, 0)) AS granted,
+                      each.net - least(each.net, coalesce(h.granted, 0)) AS taxed
+                 FROM job j LEFT JOIN held h ON h.job_id = j.job_id
                  CROSS JOIN LATERAL (VALUES (j.before, -1), (j.before + j.charged, 1)) AS each (net, sign)),
            paid AS (
                SELECT *, div(taxed::numeric * tax_rate_bp, 10000)::bigint AS tax FROM net)
-           SELECT organisation_id, tax_rate_bp, sum(sign * granted)::bigint AS granted_micro_yen,
-                  sum(sign * tax)::bigint AS tax_micro_yen,
-                  sum(sign * least(taxed + tax, prepaid))::bigint AS prepaid_micro_yen,
-                  sum(sign * (taxed + tax - least(taxed + tax, prepaid)))::bigint AS credit_micro_yen
-             FROM paid GROUP BY 1, 2 ORDER BY 1, 2""",
+           SELECT l.organisation_id, j.tax_rate_bp, l.project_id, l.offering_id, l.component, l.used_in, l.corrects,
+                  sum(l.quantity) AS quantity, sum(l.list)::bigint AS a, sum(l.price)::bigint AS b,
+                  sum(l.charged)::bigint AS c, 0::bigint AS d
+             FROM line l JOIN job j ON j.job_id = l.job_id GROUP BY 1, 2, 3, 4, 5, 6, 7
+           HAVING sum(l.quantity) <> 0 OR sum(l.list) <> 0 OR sum(l.price) <> 0 OR sum(l.charged) <> 0
+           UNION ALL
+           SELECT organisation_id, tax_rate_bp, NULL, NULL, NULL, NULL, NULL, NULL, sum(sign * granted)::bigint,
+                  sum(sign * tax)::bigint, sum(sign * least(taxed + tax, prepaid))::bigint,
+                  sum(sign * (taxed + tax - least(taxed + tax, prepaid)))::bigint
+             FROM paid GROUP BY 1, 2""",
         organisations,
         month.first,
     )
-    found: dict[UUID, list[Cover]] = {}
-    for row in rows:
-        told = dict(row)
-        found.setdefault(told.pop("organisation_id"), []).append(Cover(**told))
-    return found
+    found: dict[UUID, Sums] = {}
+    for row in sorted(rows, key=_place):
+        of_one = found.setdefault(row["organisation_id"], Sums())
+        if row["component"] is None:
+            of_one.covers.append(_cover(row))
+        else:
+            of_one.usage.append(_usage(row))
+    return {organisation: each for organisation, each in found.items() if each.usage}
+
+
+def _place(row: Record) -> tuple[object, ...]:
+    """Where a sum stands: what was used last comes first."""
+    day = row["used_in"]
+    return (
+        0 if day is None else -day.toordinal(),
+        str(row["project_id"]),
+        row["offering_id"] or "",
+        row["component"] or "",
+        row["tax_rate_bp"],
+        bool(row["corrects"]),
+    )
+
+
+def _usage(row: Record) -> UsageSum:
+    return UsageSum(
+        offering_id=row["offering_id"],
+        component=Component(row["component"]),
+        tax_rate_bp=row["tax_rate_bp"],
+        quantity=row["quantity"],
+        list_micro_yen=row["a"],
+        price_micro_yen=row["b"],
+        charged_micro_yen=row["c"],
+        project_id=row["project_id"],
+        used_in=Month.of(row["used_in"]),
+        corrects=row["corrects"],
+    )
+
+
+def _cover(row: Record) -> Cover:
+    return Cover(
+        tax_rate_bp=row["tax_rate_bp"],
+        granted_micro_yen=row["a"],
+        tax_micro_yen=row["b"],
+        prepaid_micro_yen=row["c"],
+        credit_micro_yen=row["d"],
+    )
 
 
 async def originals(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,6 +61,24 @@ async def add_receivable(conn: Conn, new: Collectable, *, now: datetime) -> bool
         now,
     )
     return status == "INSERT 0 1"
+
+
+async def add_receivables(conn: Conn, new: Sequence[Collectable], *, now: datetime) -> None:
+    """Many at once; those that are there stay."""
+    await conn.execute(
+        """INSERT INTO pricing.receivable
+           SELECT document, organisation, number, amount, due, content, $1 FROM unnest(
+               $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::date[], $7::jsonb[])
+               AS t (document, organisation, number, amount, due, content)
+           ON CONFLICT (document_id) DO NOTHING""",
+        now,
+        [each.document_id for each in new],
+        [each.organisation_id for each in new],
+        [each.number for each in new],
+        [each.amount_yen for each in new],
+        [each.due_date for each in new],
+        [each.to_json() for each in new],
+    )
 
 
 async def receivable(conn: Conn, document_id: UUID) -> Receivable | None:
@@ -190,6 +208,19 @@ async def put_out(
         now,
     )
     return status == "INSERT 0 1"
+
+
+async def put_out_all(conn: Conn, task: Task, subjects: Sequence[tuple[UUID, UUID]], *, now: datetime) -> None:
+    """The same of many, each (organisation, subject), for the first time."""
+    await conn.execute(
+        """INSERT INTO pricing.outbox SELECT id, organisation, $1, subject, 0, '{}', $2
+           FROM unnest($3::uuid[], $4::uuid[], $5::uuid[]) AS t (id, organisation, subject) ON CONFLICT DO NOTHING""",
+        task.value,
+        now,
+        [uuid5(subject, f"{task}:0") for _, subject in subjects],
+        [organisation for organisation, _ in subjects],
+        [subject for _, subject in subjects],
+    )
 
 
 async def due(conn: Conn, *, now: datetime, limit: int) -> list[Errand]:

@@ -30,6 +30,7 @@ from kyoyo.script.options import TAKES, Given, Takes
 from kyoyo.spec import QUANTUM, Choices, JobSpec, spec_of_circuit, spec_of_command, spec_of_script
 from kyoyo.texts import language_of
 from kyoyo.transport import Pace, Transport, new_key
+from kyoyo.wallet import Wallet
 
 _CHOICES = frozenset(each.name for each in fields(Choices))
 
@@ -85,6 +86,11 @@ class Client:
     def data(self) -> Data:
         """The organisation's files."""
         return Data(self._transport, home=self.url, http=self._http)
+
+    @property
+    def wallet(self) -> Wallet:
+        """What becomes of the wallet, and limits on spending."""
+        return Wallet(self._transport)
 
     @property
     def proposals(self) -> Proposals:
@@ -256,6 +262,10 @@ class Client:
     def document_lines_csv(self, number: str) -> str:
         """The rated lines behind a document as CSV. NotFound."""
         return self._transport.get_text(f"/documents/{_segment(number)}/lines.csv")
+
+    def document_pdf(self, number: str) -> bytes:
+        """The paper of a document (PDF/A). NotFound; Conflict: none can be made of it."""
+        return self._transport.get_bytes(f"/documents/{_segment(number)}/paper.pdf")
 
     def kpi(self, period: str) -> Json:
         """Figures of a period (YYYY-MM, YYYY-Qn, FYyyyy); for program officers."""

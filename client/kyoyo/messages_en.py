@@ -7,6 +7,7 @@ from kyoyo import (
     messages_refused,
     messages_reserve,
     messages_shares,
+    messages_wallet,
 )
 
 MESSAGES = {
@@ -16,6 +17,7 @@ MESSAGES = {
     **messages_placement.EN,
     **messages_reserve.EN,
     **messages_shares.EN,
+    **messages_wallet.EN,
     "help.kyoyo": "Kyoyo: jobs on shared GPUs and quantum computers, with their price. Exit codes: 0 ok, 1 the job "
     "failed, 2 usage, 3 sign-in, 4 refused, 5 not found, 6 conflict, 7 unavailable.",
     "help.panel.commands": "Commands",

@@ -7,6 +7,7 @@ from kyoyo import (
     messages_refused,
     messages_reserve,
     messages_shares,
+    messages_wallet,
 )
 
 MESSAGES = {
@@ -16,6 +17,7 @@ MESSAGES = {
     **messages_placement.JA,
     **messages_reserve.JA,
     **messages_shares.JA,
+    **messages_wallet.JA,
     "help.kyoyo": "Kyoyo（共用）: 共用の GPU と量子コンピュータにジョブを投入し、料金を確かめます。"
     "終了コード: 0 正常、1 ジョブ失敗、2 使い方の誤り、3 認証、4 受付不可、5 該当なし、6 競合、7 接続不可。",
     "help.panel.commands": "コマンド",

@@ -72,6 +72,10 @@ class Transport:
         """The same of a document that is no JSON: UTF-8, without a byte order mark."""
         return self._send("GET", path, params=_present(params)).content.decode("utf-8-sig")
 
+    def get_bytes(self, path: str) -> bytes:
+        """The same of a file."""
+        return self._send("GET", path).content
+
     def post(self, path: str, body: Mapping[str, object] | None = None, *, key: str | None = None) -> object:
         """POST under one Idempotency-Key for all tries. Conflict when the key was used with another body."""
         headers = {"Idempotency-Key": key or self._make_key()}

@@ -179,7 +179,7 @@ async def set_budget(
         return await _budgets(conn, caller)
 
 
-@router.post("/organisations/{organisation_id}/grants", status_code=HTTPStatus.CREATED, tags=["operator"])
+@router.post("/organisations/{organisation_id}/grants/proposals", status_code=HTTPStatus.CREATED, tags=["operator"])
 async def propose_grant(
     caller: Operator,
     organisation_id: UUID,

@@ -28,9 +28,10 @@ from hypothesis.stateful import (
 
 from pricing.model import BillableAttempt, Ending, JobSize, LotKind, Quote, UsageToRate
 from pricing.units import micro
-from tests.support.books import QPU_VERSION, VERSION, Books, JobPicture, Picture, PostgresBooks, PureBooks, TwinBooks
+from tests.support.books import QPU_VERSION, VERSION, Books, PostgresBooks, PureBooks, TwinBooks
 from tests.support.database import fresh_database
 from tests.support.market import GPU, NOW, QPU, Market, an_id, gpu_usage, open_market
+from tests.support.pictures import JobPicture, Picture
 from tests.support.prices import a_hybrid_quote, a_quote
 
 _NUMBERS = count()

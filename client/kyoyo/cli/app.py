@@ -25,6 +25,7 @@ from kyoyo.cli import (
     shims,
     submit,
     train,
+    wallet,
 )
 from kyoyo.cli.session import Session
 from kyoyo.errors import KyoyoError, Problem, UsageError
@@ -54,12 +55,15 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "invoice": money.invoice,
     "invoices": money.invoices,
     "statement": money.statement,
+    "outlook": wallet.outlook,
+    "notices": wallet.notices,
     "kpi": money.kpi,
     "prices": proposals.prices,
     "rates": shares.rates,
     "shares": shares.shares,
 }
 _GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
+    "budgets": {"ls": wallet.budgets_ls, "set": wallet.budgets_set, "lift": wallet.budgets_lift},
     "data": {"put": data.data_put, "get": data.data_get, "ls": data.data_ls, "rm": data.data_rm},
     "proposals": {
         "ls": proposals.proposals_ls,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kyoyo.cli.session import JSON, Session, session_of
 from kyoyo.cli.show import cell, document, table
+from kyoyo.errors import UsageError
 from kyoyo.models import Fields, Json
 from kyoyo.terminal import one_line
 
@@ -45,12 +47,17 @@ def invoices(
     until: Annotated[str | None, typer.Option("--until", help="option.until")] = None,
     *,
     csv: Annotated[bool, typer.Option("--csv", help="option.csv")] = False,
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="option.pdf", dir_okay=False)] = None,
     wants_json: JSON = False,
 ) -> None:
     """Documents that were issued, or one of them with its lines."""
     session = session_of(ctx, wants_json=wants_json)
     with session.client() as client:
-        if csv:
+        if pdf is not None:
+            if number is None:
+                raise UsageError(key="wrong.pdf_number")
+            pdf.write_bytes(client.document_pdf(number))
+        elif csv:
             told = client.document_lines_csv(number) if number else client.documents_csv(since=since, until=until)
             session.out_stream.write(told)
         elif number:

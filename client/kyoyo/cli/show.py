@@ -30,7 +30,7 @@ STATE_STYLE = {
 _TIMES = frozenset({"at", "as_of"})
 _NARROWEST = 12
 """To how many characters a text may be broken."""
-_WORDS = frozenset({"kind", "status", "component", "role", "service_class"})
+_WORDS = frozenset({"kind", "status", "component", "role", "service_class", "period"})
 
 
 def state_word(session: Session, state: str) -> str:

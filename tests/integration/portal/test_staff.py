@@ -27,8 +27,8 @@ async def test_an_operator_brings_a_startup_from_nothing_to_its_first_job(world:
         made = (await operator.post(f"{API}/organisations", json=NEW)).json()
         base = f"{API}/organisations/{made['id']}"
         grant = {"amount_yen": "1000.5", "reason": "採択", "expires_at": (NOW + timedelta(days=90)).isoformat()}
-        proposed = await operator.post(f"{base}/grants", json=grant, headers=key("g"))
-        again = await operator.post(f"{base}/grants", json=grant, headers=key("g"))
+        proposed = await operator.post(f"{base}/grants/proposals", json=grant, headers=key("g"))
+        again = await operator.post(f"{base}/grants/proposals", json=grant, headers=key("g"))
         alone = await operator.post(f"{API}/proposals/{proposed.json()['id']}/approve", json={})
         async with world.client(SECOND) as second:
             granted = await second.post(f"{API}/proposals/{proposed.json()['id']}/approve", json={})
@@ -72,7 +72,7 @@ async def test_an_operator_is_refused_by_name(world: World, subtests: pytest.Sub
             (f"{base}/payments", value | {"amount_yen": "1e3"}, "invalid-request"),
             (f"{base}/payments", value | {"amount_yen": "9" * 20}, "invalid-request"),
             (f"{base}/payments", value | {"amount_yen": 10}, "invalid-request"),
-            (f"{base}/grants", value | {"expires_at": NOW.isoformat()}, "grant-expired"),
+            (f"{base}/grants/proposals", value | {"expires_at": NOW.isoformat()}, "grant-expired"),
             (f"{API}/organisations/{made['owner_id']}/payments", value, "organisation-not-found"),
         ]
         for number, (path, body, code) in enumerate(cases):

@@ -105,10 +105,12 @@ async def test_nothing_is_granted_that_the_machines_cannot_deliver(world: World)
             f"{API}/issuance/deliverable", json=some | {"resource_type": "gpu:other"}, headers=key("o")
         )
         tried = await http.post(f"{API}/issuance/deliverable?dry_run=true", json=some, headers=key("d"))
-        assert (await http.post(f"{base}/grants?dry_run=true", json=grant, headers=key("t"))).status_code == 201
+        assert (
+            await http.post(f"{base}/grants/proposals?dry_run=true", json=grant, headers=key("t"))
+        ).status_code == 201
         said = await http.post(f"{API}/issuance/deliverable", json=some, headers=key("d"))
-        too_much = await http.post(f"{base}/grants", json=grant, headers=key("g"))
-        enough = await http.post(f"{base}/grants", json=grant | {"amount_yen": "0.5"}, headers=key("e"))
+        too_much = await http.post(f"{base}/grants/proposals", json=grant, headers=key("g"))
+        enough = await http.post(f"{base}/grants/proposals", json=grant | {"amount_yen": "0.5"}, headers=key("e"))
     assert free["deliverable_yen"] is None
     assert refused(unsold) == (422, "nothing-sold-of-it")
     assert tried.json() == said.json()

@@ -517,7 +517,7 @@ COMMENT ON TABLE pricing.lot IS 'Where value came from. Consumption order: grant
 CREATE TYPE pricing.budget_period AS ENUM (
     'month',       -- of Asia/Tokyo
     'fiscal_year', -- April to March
-    'forever'
+    'forever'      -- all that was ever spent
 );
 
 CREATE TABLE pricing.budget (
@@ -943,7 +943,11 @@ CREATE TRIGGER rated_line_billed BEFORE INSERT ON pricing.rated_line
     FOR EACH ROW EXECUTE FUNCTION pricing.assign_billed_month();
 
 -- Money that is asked for and comes: receivables, payments, what is to be done at Stripe and what happened there.
-CREATE TYPE pricing.payment_method AS ENUM ('bank_transfer', 'card', 'elsewhere');
+CREATE TYPE pricing.payment_method AS ENUM (
+    'bank_transfer', -- 銀行振込
+    'card',          -- through Checkout
+    'elsewhere'      -- marked as paid by an operator, with where
+);
 
 CREATE TABLE pricing.receivable (
     document_id     uuid PRIMARY KEY,
@@ -1048,7 +1052,7 @@ CREATE TABLE pricing.outbox (
 COMMENT ON TABLE pricing.outbox IS 'Append-only: what is to be done at Stripe, written in the transaction of its cause.';
 
 CREATE TYPE pricing.attempt_outcome AS ENUM (
-    'done',
+    'done',   -- Stripe has it
     'moot',   -- nothing was to be done any more
     'later',  -- Stripe was away
     'refused' -- for good: an operator looks

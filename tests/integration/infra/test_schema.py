@@ -90,6 +90,7 @@ CHANGEABLE = {
     "accounts.api_token",
     *("pricing.offering", "pricing.wallet", "pricing.hold", "pricing.billable_attempt", "pricing.parked_usage"),
     *("pricing.ledger_balance", "pricing.document_counter"),
+    "pricing.inbox",  # what came is a fact; that it was dealt with is added
     *("scheduler.attempt", "scheduler.attempt_files", "scheduler.device", "scheduler.reserved_hour"),
     "scheduler.forecast",
     *("portal.object", "portal.upload"),

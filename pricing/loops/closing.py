@@ -9,7 +9,7 @@ import structlog
 from infra.db.connection import Lease, Pool, notify, transaction
 from pricing import service
 
-BATCH = 200
+BATCH = 500
 NAME = "closing"
 _log = structlog.get_logger("pricing")
 

@@ -25,8 +25,12 @@ _WALLETS = "SELECT organisation_id FROM pricing.wallet w"
 # Who must be closed in a month $1 (its end: $2): every wallet that was open in it, and whoever has a line in it.
 _TO_CLOSE = """CASE WHEN w.opened_at < $2 THEN true ELSE EXISTS (
     SELECT FROM pricing.rated_line l WHERE l.organisation_id = w.organisation_id AND l.billed_month = $1) END"""
-_NOT_CLOSED = """NOT EXISTS (
-    SELECT FROM pricing.closed_account c WHERE c.organisation_id = w.organisation_id AND c.month = $1)"""
+_OPEN_IN_IT = "w.opened_at < $2"
+_OPENED_LATER = """w.opened_at >= $2 AND EXISTS (
+    SELECT FROM pricing.rated_line l WHERE l.organisation_id = w.organisation_id AND l.billed_month = $1)"""
+# A look-up for each, not a join: while a month is closed the planner knows nothing of its growing rows.
+_NOT_CLOSED = """(SELECT c.month FROM pricing.closed_account c
+    WHERE c.organisation_id = w.organisation_id AND c.month = $1) IS NULL"""
 
 
 async def first_day(conn: Conn) -> date | None:
@@ -85,12 +89,15 @@ async def unsettled(conn: Conn, month: Month) -> int:
 
 async def take(conn: Conn, month: Month, *, limit: int) -> list[UUID]:
     """Lock the wallets of the next organisations to be closed, in one order; those that are still to be closed then."""
-    rows = await conn.fetch(
-        f"{_WALLETS} WHERE {_TO_CLOSE} AND {_NOT_CLOSED} ORDER BY organisation_id LIMIT $3 FOR UPDATE",
-        month.first,
-        month.until,
-        limit,
-    )
+    for who in (_OPEN_IN_IT, _OPENED_LATER):  # apart: the latter looks at lines, and there are hardly any
+        rows = await conn.fetch(
+            f"{_WALLETS} WHERE {who} AND {_NOT_CLOSED} ORDER BY organisation_id LIMIT $3 FOR UPDATE",
+            month.first,
+            month.until,
+            limit,
+        )
+        if rows:
+            break
     taken = [row["organisation_id"] for row in rows]
     rows = await conn.fetch(  # another closer may have come first: look again, under the locks
         f"{_WALLETS} WHERE organisation_id = ANY($2) AND {_NOT_CLOSED} ORDER BY organisation_id",

@@ -1,4 +1,4 @@
-"""The close of a month: 10,000 organisations, a million rated lines, every check on, two hundred organisations a
+"""The close of a month: 10,000 organisations, a million rated lines, every check on, five hundred organisations a
 transaction.
 
 Peer: one GROUP BY over the same lines, and one INSERT of as many invoices of the same content into a table that nothing

@@ -784,56 +784,67 @@ BEGIN
     RETURN FOUND;
 END $$;
 
-CREATE FUNCTION pricing.project_balance() RETURNS trigger
+CREATE FUNCTION pricing.project_balances() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NEW.organisation_id IS NULL THEN
-        RETURN NULL;
-    END IF;
     -- UPDATE first: INSERT … ON CONFLICT would test the CHECK on the proposed (negative) row.
-    UPDATE pricing.ledger_balance SET amount_micro_yen = amount_micro_yen + NEW.amount_micro_yen
-     WHERE organisation_id = NEW.organisation_id AND bucket = NEW.bucket AND lot_id IS NOT DISTINCT FROM NEW.lot_id;
-    IF NOT FOUND THEN
-        INSERT INTO pricing.ledger_balance VALUES (NEW.organisation_id, NEW.bucket, NEW.lot_id, NEW.amount_micro_yen);
-    END IF;
+    WITH moved AS (
+        SELECT organisation_id, bucket, lot_id, sum(amount_micro_yen)::bigint AS amount
+        FROM appended WHERE organisation_id IS NOT NULL GROUP BY 1, 2, 3
+    ), changed AS (
+        UPDATE pricing.ledger_balance b SET amount_micro_yen = b.amount_micro_yen + m.amount FROM moved m
+         WHERE b.organisation_id = m.organisation_id AND b.bucket = m.bucket AND b.lot_id IS NOT DISTINCT FROM m.lot_id
+        RETURNING b.organisation_id, b.bucket, b.lot_id
+    )
+    INSERT INTO pricing.ledger_balance
+    SELECT m.organisation_id, m.bucket, m.lot_id, m.amount FROM moved m
+     WHERE NOT EXISTS (SELECT FROM changed c WHERE c.organisation_id = m.organisation_id AND c.bucket = m.bucket
+                          AND c.lot_id IS NOT DISTINCT FROM m.lot_id);
     RETURN NULL;
 END $$;
 CREATE TRIGGER ledger_entry_project AFTER INSERT ON pricing.ledger_entry
-    FOR EACH ROW EXECUTE FUNCTION pricing.project_balance();
+    REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION pricing.project_balances();
 
+-- A transaction is written whole, by one statement: what a statement appends balances, and joins nothing that was
+-- written by a database transaction before, not even as a balanced pair.
+CREATE FUNCTION pricing.refuse_unsound_entries() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT a.transaction_id AS id INTO wrong
+      FROM appended a JOIN pricing.ledger_transaction t ON t.id = a.transaction_id
+     WHERE t.xact <> pg_current_xact_id() LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'ledger transaction % is closed', wrong.id USING ERRCODE = 'KY004';
+    END IF;
+    SELECT transaction_id AS id, sum(amount_micro_yen) AS total INTO wrong
+      FROM appended GROUP BY 1 HAVING sum(amount_micro_yen) <> 0 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'ledger transaction % does not balance: % micro-yen', wrong.id, wrong.total USING ERRCODE = 'KY003';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ledger_entry_sound AFTER INSERT ON pricing.ledger_entry
+    REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION pricing.refuse_unsound_entries();
+
+-- At the commit, of each transaction: that it has entries at all, and that they balance.
 CREATE FUNCTION pricing.refuse_unbalanced() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    of_transaction uuid;
     total numeric;
     entries bigint;
 BEGIN
-    of_transaction := CASE TG_TABLE_NAME WHEN 'ledger_entry' THEN (to_jsonb(NEW) ->> 'transaction_id')::uuid
-                                         ELSE (to_jsonb(NEW) ->> 'id')::uuid END;
     SELECT coalesce(sum(amount_micro_yen), 0), count(*) INTO total, entries
-      FROM pricing.ledger_entry WHERE transaction_id = of_transaction;
+      FROM pricing.ledger_entry WHERE transaction_id = NEW.id;
     IF total <> 0 OR entries < 2 THEN
-        RAISE EXCEPTION 'ledger transaction % does not balance: % micro-yen in % entries', of_transaction, total, entries
+        RAISE EXCEPTION 'ledger transaction % does not balance: % micro-yen in % entries', NEW.id, total, entries
             USING ERRCODE = 'KY003';
     END IF;
     RETURN NULL;
 END $$;
-CREATE CONSTRAINT TRIGGER ledger_entry_balanced AFTER INSERT ON pricing.ledger_entry
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pricing.refuse_unbalanced();
 CREATE CONSTRAINT TRIGGER ledger_transaction_balanced AFTER INSERT ON pricing.ledger_transaction
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pricing.refuse_unbalanced();
-
--- A transaction is written whole: no entry joins it in a later database transaction, even a balanced pair.
-CREATE FUNCTION pricing.refuse_late_entry() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF (SELECT xact FROM pricing.ledger_transaction WHERE id = NEW.transaction_id) <> pg_current_xact_id() THEN
-        RAISE EXCEPTION 'ledger transaction % is closed', NEW.transaction_id USING ERRCODE = 'KY004';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER ledger_entry_late BEFORE INSERT ON pricing.ledger_entry
-    FOR EACH ROW EXECUTE FUNCTION pricing.refuse_late_entry();
 
 CREATE TYPE pricing.document_kind AS ENUM (
     'invoice',     -- 適格請求書

@@ -33,7 +33,7 @@ from pricing.ledger import templates
 from pricing.ledger.balances import Part
 from pricing.ledger.entries import Account, Bucket, Entry, Transaction
 from pricing.ledger.templates import InvoiceMove
-from pricing.model import LotKind
+from pricing.model import GrantPurpose, LotKind
 from pricing.store import ledger as store
 from pricing.units import MICRO
 from tests.support.database import fresh_database
@@ -99,6 +99,7 @@ class LedgerOnPostgres:
                 reason="test",
                 created_by=None,
                 now=NOW,
+                purpose=GrantPurpose.SUBSIDY if kind is LotKind.GRANT else None,
             )
 
     def post(self, new: Transaction) -> bool:

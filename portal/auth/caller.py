@@ -15,7 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from accounts import service as accounts
 from accounts.errors import ScopeMissing
 from accounts.model import Principal, Scope
-from infra.db.connection import Conn, Role, rehearsal, transaction
+from infra.db.connection import Conn, Role, reading, rehearsal, transaction
 from portal.deps import PortalDeps, deps_of
 from portal.errors import CustomersOnly, Unauthenticated
 from portal.language import Language, negotiate
@@ -75,7 +75,7 @@ async def authenticated(
         raise Unauthenticated
     deps = deps_of(request)
     now = deps.clock()
-    async with transaction(deps.pool) as conn:
+    async with reading(deps.pool) as conn:  # one look, before anything is done in anybody's name
         principal = await accounts.authenticate(conn, sent.credentials, now=now)
     request.state.organisation_id = principal.organisation_id
     language = negotiate(request.headers.get("accept-language", ""))

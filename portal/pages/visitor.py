@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from accounts import service as accounts
 from accounts.errors import ScopeMissing
 from accounts.model import Scope
-from infra.db.connection import transaction
+from infra.db.connection import reading
 from portal.auth.caller import Caller
 from portal.auth.sessions import Session
 from portal.deps import deps_of
@@ -55,7 +55,7 @@ async def signed_in(request: Request, language: PageLanguage) -> Visitor:
     session = deps.sessions.read(request.cookies.get(deps.sessions.cookie, ""), now=now)
     if session is None:
         raise Unauthenticated
-    async with transaction(deps.pool) as conn:
+    async with reading(deps.pool) as conn:
         principal = await accounts.recognise(conn, session.token_sha256, now=now)
     request.state.organisation_id = principal.organisation_id
     caller = Caller(deps=deps, principal=principal, now=now, language=language)

@@ -152,6 +152,21 @@ async def test_what_comes_late_lies_in_the_open_month_and_names_the_document_tha
     await _balanced(market, JUNE.following)
 
 
+async def test_late_use_of_several_days_corrects_nothing(market: Market) -> None:
+    """Its lines are several pieces of one record, each of a day of its own."""
+    await market.give_credit("5000")
+    begun = END_OF_APRIL - timedelta(days=2)
+    await market.submit("long", now=begun)
+    await market.close("long", at=END_OF_APRIL)
+    await close(market.database, APRIL)
+    late = gpu_usage("long", 3600, started_at=begun, ended_at=END_OF_APRIL)
+    await market.use("long", late, now=MAY.since + timedelta(days=10))
+    await close(market.database, MAY)
+    (may,) = await documents(market.database, market.organisation)
+    (group,) = may.content["groups"]
+    assert [(each["used_in"], each["charged_yen"]) for each in group["lines"]] == [("2026-04", 330)]
+
+
 def _require_credit_note(credit: Document, may: Document) -> None:
     assert (credit.number, credit.kind, credit.original_id) == ("CN-2026-000001", DocumentKind.CREDIT_NOTE, may.id)
     assert (credit.amounts.total_yen, credit.amounts.carried_out_yen, credit.amounts.amount_due_yen) == (-363, -363, 0)

@@ -38,6 +38,7 @@ from pricing.payments import (
 from pricing.service import wallets
 from pricing.service.receiving import receive
 from pricing.store import collecting as store
+from pricing.store import ledger as ledger_store
 from pricing.store import payments as payment_store
 from pricing.units import MICRO
 
@@ -109,7 +110,8 @@ async def credit(conn: Conn, document_id: UUID, *, note_id: UUID, number: str, a
         return
     _require_open(of, amount_yen)
     content = {"document_id": str(document_id), "number": number, "amount_yen": amount_yen}
-    await _put_out(conn, Task.CREDIT, of.organisation_id, note_id, content=content, now=now)
+    subject = uuid5(note_id, str(document_id))  # a note may lower several documents
+    await _put_out(conn, Task.CREDIT, of.organisation_id, subject, content=content, now=now)
 
 
 async def receivables(conn: Conn, *, organisation_id: UUID | None = None, only_open: bool = False) -> list[Receivable]:
@@ -133,6 +135,8 @@ async def mark_paid(
     What is left open stays open; when nothing is, Stripe's invoice is closed. ReceivableNotFound, MoreThanOpen.
     """
     of = await receivable(conn, number)
+    await ledger_store.lock_wallet(conn, of.organisation_id)
+    of = await receivable(conn, number)  # as it is under the lock: two do not take the same yen as open
     payment_id = uuid5(of.document_id, f"elsewhere:{reference}")
     if await payment_store.payment(conn, payment_id) is not None:
         return of
@@ -198,9 +202,7 @@ async def refund_payment(
 
     Again with the same refund_id: nothing. PaymentNotFound, PaymentRefundTooLarge, InsufficientFunds: it was spent.
     """
-    of = await payment_store.payment(conn, payment_id)
-    if of is None:
-        raise PaymentNotFound(payment=str(payment_id))
+    of = await _locked_payment(conn, payment_id)
     if await payment_store.reversal(conn, refund_id) is not None:
         return of
     if not 0 < amount_yen <= of.left_yen:
@@ -285,6 +287,17 @@ async def remind(conn: Conn, *, now: datetime) -> int:
 async def last_reconciliation(conn: Conn) -> Mapping[str, Any] | None:
     """Of the last night: day, since, compared, differences, ran_at. None: there never was one."""
     return await payment_store.last_reconciliation(conn)
+
+
+async def _locked_payment(conn: Conn, payment_id: UUID) -> Payment:
+    """As it is under its wallet's lock: two do not give back the same yen. PaymentNotFound."""
+    of = await payment_store.payment(conn, payment_id)
+    if of is not None:
+        await ledger_store.lock_wallet(conn, of.organisation_id)
+        of = await payment_store.payment(conn, payment_id)
+    if of is None:
+        raise PaymentNotFound(payment=str(payment_id))
+    return of
 
 
 async def _case(conn: Conn, case_id: UUID) -> PaymentCase:

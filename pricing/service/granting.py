@@ -12,6 +12,7 @@ from pricing.model import GrantPurpose
 from pricing.service.approvals import Order, executes, propose
 from pricing.service.outlook import may_issue
 from pricing.service.wallets import balance, issue_grant
+from pricing.store import wallets as store
 from pricing.units import yen_text
 
 GRANT = "grant.issue"
@@ -53,6 +54,7 @@ async def _give(conn: Conn, order: Order) -> Content:
     """The grant's id is its proposal's. What lies in all wallets must stay deliverable."""
     organisation_id = UUID(order.content["organisation_id"])
     amount = int(order.content["amount_micro_yen"])
+    await store.lock_issuance(conn)  # two grants do not take the same rest
     (await may_issue(conn, now=order.now)).require(amount)
     await issue_grant(
         conn,

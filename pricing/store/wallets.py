@@ -197,6 +197,11 @@ async def prepaid_at(conn: Conn, *, until: datetime) -> list[tuple[datetime, dat
     return [(row["created_at"], row["expires_at"], row["unused"]) for row in rows]
 
 
+async def lock_issuance(conn: Conn) -> None:
+    """Who gives free value out comes here before the look at what may be, and before any wallet."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('pricing.issuance', 0))")
+
+
 async def outstanding(conn: Conn) -> int:
     """What lies in all wallets, spendable or held, free credit lines included."""
     amount: int = await conn.fetchval(

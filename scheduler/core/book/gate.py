@@ -24,7 +24,7 @@ from scheduler.core.shapes import Shapes
 from scheduler.core.snapshot import Limits, Place, Standing
 
 T = TypeVar("T")
-_PIECE = Resources(gpus=1, qpus=1)
+_GPU, _QPU = Resources(gpus=1), Resources(qpus=1)
 _UNKNOWN = Standing(organisation_id=UUID(int=0))
 
 
@@ -34,8 +34,8 @@ class Gate:
     def __init__(self, leaves: Leaves, shapes: Shapes, halls: Sequence[Hall], clock: Clock) -> None:
         self._leaves, self._shapes, self._halls, self._clock = leaves, shapes, halls, clock
         self._gauges = Gauges(leaves.limited_by)
-        self.borrowing = Borrowing([MachineSize(max(1, hall.total), _pieces(hall)) for hall in halls])
-        self.guarantees = Guarantees([GuaranteeSize(max(1, hall.total), hall.units_of(_PIECE) or 1) for hall in halls])
+        self.borrowing = Borrowing([MachineSize(max(1, hall.total), hall.total // _piece(hall)) for hall in halls])
+        self.guarantees = Guarantees([GuaranteeSize(max(1, hall.total), _piece(hall)) for hall in halls])
         self._standings: Mapping[UUID, Standing] = {}
         self._wall_s: dict[UUID, int] = {}
         self._counted: dict[int, Size] = {}
@@ -176,9 +176,9 @@ class Gate:
         return known
 
 
-def _pieces(hall: Hall) -> int:
-    """In how many GPUs or QPUs it can be held."""
-    return hall.total // max(1, hall.units_of(_PIECE))
+def _piece(hall: Hall) -> int:
+    """Units of one GPU; of one QPU where there are no GPUs, for a QPU beside GPUs is all of its kind."""
+    return hall.units_of(_GPU) or hall.units_of(_QPU) or 1
 
 
 def _of_nodes(of_places: Mapping[Place, T], leaves: Leaves) -> dict[NodePlace, T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.model import ServiceClass
+from scheduler.core.book.borrowing import Nominal
 from scheduler.core.reasons import Why
-from scheduler.core.snapshot import Limits, Plan, Policy, Preemption
-from tests.support.site_checks import Machine, organisation
+from scheduler.core.snapshot import Limits, Plan, Policy, Pool, Preemption
+from tests.support.site_checks import Machine, gpus, organisation
 from tests.support.sites import Site, Wish, branch_of
 
 RESERVED, STANDARD, SPOT = ServiceClass.RESERVED, ServiceClass.STANDARD, ServiceClass.SPOT
@@ -76,6 +78,23 @@ def test_class_reserved_has_its_share_and_no_more() -> None:
     submit(site, STANDARD, 4, of=2)
     site.decide()
     assert held(site, STANDARD) == 4  # what is in use is not kept twice
+
+
+def test_of_a_machine_with_gpus_and_a_qpu_the_gpus_are_shared() -> None:
+    site = Site({"m": Machine(GPUS)}, organisations=(1, 2, 3))
+    both = replace(gpus(GPUS), qpus=1)
+    site.pool = lambda name: Pool(name=name, total=both, free=both)  # type: ignore[method-assign]
+    nominal = {organisation(2): Nominal(weight=1, max_borrow_percent=0), organisation(3): Nominal(weight=1)}
+    terms = site.terms
+    site.terms = lambda: replace(terms(), nominal=nominal)  # type: ignore[method-assign]
+    site.restart()
+    guarantee(site, 2)
+    own = [submit(site, RESERVED, 2) for _ in range(2)]
+    others = [submit(site, STANDARD, 4, of=2), submit(site, STANDARD, 1, of=2)]
+    plan = site.decide()
+    assert site.holding.keys() == {own[0], others[0]}
+    assert why(plan, own[1])[1] == {"position": 1, "asked": 2, "held": 2, "max": 2}
+    assert why(plan, others[1]) == (Why.BORROW_LIMIT, {"position": 2, "held": 4, "asked": 1, "nominal": 4, "max": 4})
 
 
 def test_what_spot_work_holds_is_back_after_its_protected_time_and_grace() -> None:

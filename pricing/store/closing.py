@@ -161,10 +161,8 @@ async def sums(conn: Conn, organisations: Sequence[UUID], month: Month) -> dict[
                       CASE WHEN l.accounting_date < $2 THEN date_trunc('month', l.accounting_date::timestamp)::date
                            ELSE $2 END AS used_in,
                       CASE WHEN l.accounting_date < $2 THEN l.piece > 0 AND EXISTS (
-                               SELECT FROM pricing.rated_line o
-                                WHERE o.usage_record_id = l.usage_record_id AND o.piece < l.piece
-                                  AND o.accounting_date = l.accounting_date)
-                            OR EXISTS (
+                               SELECT FROM pricing.rated_line o WHERE o.usage_record_id = l.usage_record_id
+                                  AND o.piece < l.piece AND o.accounting_date = l.accounting_date) OR EXISTS (
                                SELECT FROM pricing.billable_usage u
                                 WHERE u.usage_record_id = l.usage_record_id AND u.supersedes IS NOT NULL)
                            ELSE false END AS corrects,

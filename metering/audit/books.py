@@ -11,7 +11,7 @@ as a whole, the tax rounded down to a micro-yen. What was used and not charged i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -53,6 +53,7 @@ class Attempt:
     ending: str | None
     accounting_final_at: datetime | None
     phase: str = "main"
+    offering: str = ""
     charged_bp: int | None = None
     """What of it is charged, in 1/100 of a percent, as the refund matrix said when it ended; None: by its ending."""
 
@@ -107,7 +108,7 @@ class Posted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What was promised of one phase of a job, and the prices of its own offering."""
+    """What was promised of one phase of a job, or of the job on one offering, and the prices of that offering."""
 
     phase: str
     gpus: int
@@ -144,6 +145,9 @@ class Book:
     """What was decided to be given back of it."""
     parts: Sequence[Part] = ()
     """Of a job with phases: its ceiling is the sum of theirs, and each attempt has the prices of its phase."""
+    places: Mapping[str, Part] = field(default_factory=dict)
+    """Of a job that may run on one of several offerings, by offering: its promise is that of the dearest, and each
+    attempt has the prices of the one where it was placed."""
 
 
 def check(book: Book) -> list[Difference]:
@@ -155,12 +159,16 @@ def check(book: Book) -> list[Difference]:
 
 
 def _promise(book: Book) -> Iterable[Difference]:
-    """Ceiling: each component's most quantity at its price, rounded up, added up; so of each phase."""
-    parts: Sequence[Part | Book] = book.parts or [book]
+    """Ceiling: each component's most quantity at its price, rounded up, added up; so of each phase and each place."""
+    parts: Sequence[Part | Book] = book.parts or list(book.places.values()) or [book]
     for part in parts:
         yield from _part(book, part)
-    if book.parts and sum(part.ceiling for part in book.parts) != book.ceiling:
-        yield _of(book, "ceiling-differs", sum(part.ceiling for part in book.parts), book.ceiling)
+    ceilings = [part.ceiling for part in parts]
+    wanted_ceiling = max(ceilings) if book.places else sum(ceilings)
+    if wanted_ceiling != book.ceiling:
+        yield _of(book, "ceiling-differs", wanted_ceiling, book.ceiling)
+    if book.places and book.promised not in [each.promised for each in parts if each.ceiling == wanted_ceiling]:
+        yield _of(book, "promised-quantity-differs", "what the dearest place promises", _promises(book))
     claimed, wanted_claim = sum(book.posted.claimed.values()), _cover(book, book.ceiling).total
     if claimed != wanted_claim:
         yield _of(book, "hold-differs", wanted_claim, claimed)
@@ -335,9 +343,11 @@ def _used(book: Book, counting: Iterable[Usage]) -> int:
 
 
 def _prices(book: Book, usage: Usage) -> Mapping[str, Price]:
-    """Those of its attempt's phase."""
-    phase = _attempt(book, usage).phase
-    return next((part.prices for part in book.parts if part.phase == phase), book.prices)
+    """Those of its attempt's phase, or of the offering where it was placed."""
+    attempt = _attempt(book, usage)
+    if attempt.offering in book.places:
+        return book.places[attempt.offering].prices
+    return next((part.prices for part in book.parts if part.phase == attempt.phase), book.prices)
 
 
 # --- who pays -------------------------------------------------------------------------------------------------------
@@ -388,6 +398,10 @@ def _attempt(book: Book, usage: Usage) -> Attempt:
 
 def _row_key(usage: Usage) -> str:
     return str(usage.row_id)
+
+
+def _promises(book: Book) -> str:
+    return ", ".join(f"{quantity} {name} for {amount}" for name, (quantity, amount) in sorted(book.promised.items()))
 
 
 def _told(rated: Rated) -> str:

@@ -12,8 +12,8 @@ from infra.db.connection import Conn
 from metering.audit.books import Attempt, Book, Part, Posted, Price, Rated, Usage
 
 _JOBS = """
-    SELECT j.id, j.gpus, j.shots, j.walltime_s, q.ceiling_micro_yen, q.tax_rate_bp, q.lines, q.price_version_id,
-           h.closed_at
+    SELECT j.id, j.gpus, j.shots, j.walltime_s, j.max_timeouts, q.ceiling_micro_yen, q.tax_rate_bp, q.lines,
+           q.price_version_id, h.closed_at
     FROM scheduler.job j JOIN pricing.quote q ON q.job_id = j.id JOIN pricing.hold h ON h.job_id = j.id
     ORDER BY j.id"""
 _PRICES = """
@@ -21,7 +21,7 @@ _PRICES = """
            v.slice_below_gpus, v.slice_premium_bp, v.minimum_s
     FROM pricing.price_component c JOIN pricing.price_version v ON v.id = c.price_version_id"""
 _ATTEMPTS = """
-    SELECT b.job_id, b.attempt_id, b.ending::text, b.accounting_final_at, b.charged_bp,
+    SELECT b.job_id, b.attempt_id, b.offering_id, b.ending::text, b.accounting_final_at, b.charged_bp,
            CASE WHEN k.attempt_id IS NULL THEN b.phase ELSE 'calls' END AS phase
     FROM pricing.billable_attempt b LEFT JOIN scheduler.qpu_call k ON k.attempt_id = b.attempt_id"""
 _PARTS = """
@@ -32,6 +32,14 @@ _PARTS = """
           FROM scheduler.job j JOIN scheduler.job_qpu u ON u.job_id = j.id
           UNION ALL SELECT job_id, 'calls', 0, shots, call_s, 0 FROM scheduler.job_qpu) p
     JOIN pricing.quote_phase q ON q.job_id = p.job_id AND q.phase = p.phase"""
+_PLACES = """
+    SELECT j.id AS job_id, placed.key AS offering, 'main' AS phase, coalesce(c.gpus, j.gpus) AS gpus, j.shots,
+           j.walltime_s, j.max_timeouts, (placed.value ->> 'ceiling_micro_yen')::bigint AS ceiling_micro_yen,
+           placed.value -> 'lines' AS lines, (placed.value ->> 'price_version_id')::uuid AS price_version_id
+    FROM pricing.quote q JOIN scheduler.job j ON j.id = q.job_id
+    CROSS JOIN LATERAL jsonb_each(q.candidates) AS placed
+    LEFT JOIN scheduler.job_candidate c
+      ON c.job_id = coalesce(j.array_id, j.id) AND c.offering_id = placed.key"""
 _USAGES = """
     SELECT b.job_id, u.id, u.accounting_row_id, u.attempt_id, u.component, u.quantity, u.supersedes, u.recorded_at,
            extract(epoch FROM u.ended_at - u.started_at)::numeric AS ran_s
@@ -58,6 +66,7 @@ async def books(conn: Conn) -> list[Book]:
         prices[row["price_version_id"]][row["component"]] = _price(row)
     attempts = await _by_job(conn, _ATTEMPTS)
     parts = await _by_job(conn, _PARTS)
+    places = await _by_job(conn, _PLACES)
     usages = await _by_job(conn, _USAGES)
     rated = await _by_job(conn, _RATED)
     posted = await _by_job(conn, _POSTED)
@@ -69,10 +78,12 @@ async def books(conn: Conn) -> list[Book]:
             gpus=job["gpus"],
             shots=job["shots"],
             walltime_s=job["walltime_s"],
+            runs=1 + job["max_timeouts"],
             ceiling=job["ceiling_micro_yen"],
             tax_rate_bp=job["tax_rate_bp"],
             promised=_promised(job["lines"]),
             parts=[_part(row, prices) for row in parts[job["id"]]],
+            places={row["offering"]: _part(row, prices) for row in places[job["id"]]},
             closed_at=job["closed_at"],
             prices=prices.get(job["price_version_id"], {}),
             attempts=[_attempt(row) for row in attempts[job["id"]]],
@@ -132,6 +143,7 @@ def _attempt(row: Any) -> Attempt:
         ending=row["ending"],
         accounting_final_at=row["accounting_final_at"],
         phase=row["phase"],
+        offering=row["offering_id"],
         charged_bp=row["charged_bp"],
     )
 

@@ -8,11 +8,11 @@ from metering.audit.store.questions import Question
 
 QUESTIONS: Sequence[Question] = (
     Question(
+        # The price is the one frozen for the attempt's phase, or for the offering where it was placed, or for the job.
         check="rated-line-of-another-attempt",
         sql="""
             SELECT 'rated-line:' || l.id AS subject,
-                   format('%s/%s/%s/%s/%s', u.attempt_id, b.organisation_id, b.person_id,
-                          coalesce(p.price_version_id, q.price_version_id),
+                   format('%s/%s/%s/%s/%s', u.attempt_id, b.organisation_id, b.person_id, frozen.version,
                           u.component) AS expected,
                    format('%s/%s/%s/%s/%s', l.attempt_id, l.organisation_id, l.person_id, l.price_version_id,
                           l.component) AS found
@@ -22,9 +22,12 @@ QUESTIONS: Sequence[Question] = (
             LEFT JOIN scheduler.qpu_call k ON k.attempt_id = b.attempt_id
             LEFT JOIN pricing.quote_phase p ON p.job_id = b.job_id
                  AND p.phase = CASE WHEN k.attempt_id IS NULL THEN b.phase ELSE 'calls' END
+            LEFT JOIN LATERAL (
+                SELECT coalesce(p.price_version_id, (q.candidates -> b.offering_id ->> 'price_version_id')::uuid,
+                                q.price_version_id) AS version) AS frozen ON true
             LEFT JOIN metering.usage_record u ON u.id = l.usage_record_id
             WHERE (u.attempt_id, b.job_id, b.organisation_id, b.project_id, b.person_id, b.offering_id,
-                   coalesce(p.price_version_id, q.price_version_id), u.component)
+                   frozen.version, u.component)
                   IS DISTINCT FROM (l.attempt_id, l.job_id, l.organisation_id, l.project_id, l.person_id,
                                     l.offering_id, l.price_version_id, l.component)""",
     ),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.audit.books import Attempt, Book, Posted, Price, Rated, Usage, check, possible_charges
+from metering.audit.books import Attempt, Book, Part, Posted, Price, Rated, Usage, check, possible_charges
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -162,3 +162,34 @@ def test_each_wrong_amount_has_a_name() -> None:
     }
     for name, corrupted in wrong.items():
         assert name in found(corrupted), name
+
+
+def _place(price: Price) -> Part:
+    most = 100 * price.price
+    return Part(
+        phase="main", gpus=1, shots=0, walltime_s=100, ceiling=most, promised={"gpu_s": (Decimal(100), most)},
+        prices={"gpu_s": price},
+    )  # fmt: skip
+
+
+def test_a_job_that_may_run_in_several_places_was_promised_the_dearest_and_pays_where_it_ran() -> None:
+    placed = book(
+        usage(1, 60),
+        prices={"gpu_s": replace(PRICE, price=70)},  # of the offering where it waited at first
+        attempts=[Attempt(id=ATTEMPT, ending="succeeded", accounting_final_at=NOW, offering="dear")],
+        places={"cheap": _place(replace(PRICE, price=70)), "dear": _place(PRICE)},
+    )
+    assert possible_charges(placed) == {6000}
+    assert found(kept(placed, 6000)) == []
+    elsewhere = replace(placed, attempts=[replace(placed.attempts[0], offering="cheap")])
+    assert possible_charges(elsewhere) == {4200}
+    assert "charge-differs" in found(kept(elsewhere, 6000))
+    assert found(replace(kept(placed, 6000), ceiling=7000))[0] == "ceiling-differs"
+    least = replace(kept(placed, 6000), promised=placed.places["cheap"].promised)
+    assert found(least) == ["promised-quantity-differs"]
+
+
+def test_each_run_after_a_timeout_is_promised_too() -> None:
+    twice = book(closed_at=None, runs=2, ceiling=20_000, promised={"gpu_s": (Decimal(200), 20_000)},
+                 posted=Posted(held=20_000, claimed={"grant": 20_000}))  # fmt: skip
+    assert found(twice) == []

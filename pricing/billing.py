@@ -20,6 +20,7 @@ from pricing.days import Month
 from pricing.document import Amounts, DocumentKind, Reference
 from pricing.invoicing import Cover, Extra, Invoice, InvoiceLine, RateGroup, UsageSum
 from pricing.ledger.templates import InvoiceMove
+from pricing.payments import Receivable
 
 _FORM = 1  # of the content; papers know every one that was ever used
 
@@ -63,6 +64,8 @@ class Account:
     originals: Mapping[Month, Sequence[Reference]]
     """Month of use → the documents that what is known later about it changes, the latest one first."""
     lots: Lots
+    open: Sequence[Receivable] = ()
+    """Earlier documents that are not paid in full, by due date; what is to be given back lowers them first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class Bill:
     amounts: Amounts
     originals: tuple[Reference, ...]
     """Of the credit note the first is the one that it corrects."""
+    lowers: tuple[tuple[Receivable, int], ...] = ()
+    """By how many yen it lowers what is open of earlier documents."""
 
     @property
     def charged_micro_yen(self) -> int:
@@ -97,8 +102,8 @@ class Bill:
 def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
     """The document of an account.
 
-    What is less than the plan's minimum, and what is to be given back, is carried to the next month; a month that
-    comes to nothing gets a list of its use and no invoice.
+    What is to be given back lowers earlier documents that are still open; the rest of it, and what is less than the
+    plan's minimum, is carried to the next month. A month that comes to nothing gets a list of its use and no invoice.
     """
     invoice = invoicing.draft(
         organisation_id=account.customer.organisation_id,
@@ -111,6 +116,8 @@ def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
         rounding=plan.rounding,
     )
     asked = invoice.amount_due_yen + account.carried_in_yen
+    lowered = _lowered(account.open, -asked) if account.usage else ()
+    credited_yen = sum(yen for _, yen in lowered)
     waits = asked < plan.minimum_yen or invoice.total_yen < 0 or not account.usage
     amounts = Amounts(
         subtotal_yen=invoice.subtotal_yen,
@@ -118,8 +125,9 @@ def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
         total_yen=invoice.total_yen,
         prepaid_applied_yen=invoice.prepaid_applied_yen,
         carried_in_yen=account.carried_in_yen,
-        carried_out_yen=asked if waits else 0,
+        carried_out_yen=asked + credited_yen if waits else 0,
         amount_due_yen=0 if waits else asked,
+        credited_yen=credited_yen,
     )
     return Bill(
         account=account,
@@ -127,7 +135,18 @@ def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
         invoice=invoice,
         amounts=amounts,
         originals=_originals(account),
+        lowers=lowered,
     )
+
+
+def _lowered(unpaid: Sequence[Receivable], back_yen: int) -> tuple[tuple[Receivable, int], ...]:
+    """What is to be given back, put on what is open: what is due first first."""
+    found = []
+    for each in unpaid:
+        if back_yen > 0:
+            found.append((each, min(back_yen, each.open_yen)))
+            back_yen -= found[-1][1]
+    return tuple(found)
 
 
 def _kind(amounts: Amounts) -> DocumentKind:
@@ -200,6 +219,8 @@ def content(
         "carried_in_yen": amounts.carried_in_yen,
         "carried_out_yen": amounts.carried_out_yen,
         "amount_due_yen": amounts.amount_due_yen,
+        "credited_yen": amounts.credited_yen,
+        "credits": [{"number": of.number, "amount_yen": yen} for of, yen in made.lowers],
         "rounding": plan.rounding.value,
     }
 

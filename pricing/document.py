@@ -55,7 +55,9 @@ def number(kind: DocumentKind, year: int, ordinal: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
-    """A document's sums in whole yen. total = subtotal + tax; due = total − prepaid applied + carried in − carried out.
+    """A document's sums in whole yen. total = subtotal + tax;
+
+    due = total − prepaid applied + carried in − carried out + credited.
 
     Of a receipt or a wallet's statement the sums after the total are 0.
     """
@@ -70,6 +72,8 @@ class Amounts:
     """Left by earlier months: too small to be asked for, or (negative) to be given back."""
     carried_out_yen: int = 0
     amount_due_yen: int = 0
+    credited_yen: int = 0
+    """What was to be given back and lowers earlier documents that are still open instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -204,15 +204,15 @@ def transfer_case(available_yen: int, open_yen: Sequence[int]) -> CaseKind | Non
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """How a payment is booked: what was owed is repaid, the rest becomes prepaid value."""
+    """How a payment is booked: what is open of its document is repaid, the rest becomes prepaid value."""
 
     repaid_micro_yen: int
     prepaid_micro_yen: int
 
 
-def book(amount_yen: int, *, owed_micro_yen: int) -> Booking:
-    """A payment against what is owed for use on credit."""
-    repaid = min(amount_yen * MICRO, max(owed_micro_yen, 0))
+def book(amount_yen: int, *, open_yen: int) -> Booking:
+    """A payment against what is open of its document (0: it is of none)."""
+    repaid = min(amount_yen, max(open_yen, 0)) * MICRO
     return Booking(repaid, amount_yen * MICRO - repaid)
 
 

@@ -885,9 +885,10 @@ CREATE TABLE pricing.document (
     content             jsonb NOT NULL,   -- everything that the paper shows
     content_sha256      bytea NOT NULL CHECK (length(content_sha256) = 32), -- of its canonical text: pricing/papers
     previous            integer GENERATED ALWAYS AS (nullif(ordinal - 1, 0)) STORED,
+    credited_yen        bigint NOT NULL DEFAULT 0 CHECK (credited_yen >= 0), -- to be given back, and taken off documents that are open
     CHECK (total_yen = subtotal_yen + tax_yen),
     CHECK (kind IN ('receipt', 'statement')
-           OR amount_due_yen = total_yen - prepaid_applied_yen + carried_in_yen - carried_out_yen),
+           OR amount_due_yen = total_yen - prepaid_applied_yen + carried_in_yen - carried_out_yen + credited_yen),
     CHECK ((due_date IS NOT NULL) = (amount_due_yen > 0)),
     CHECK (CASE kind WHEN 'credit_note' THEN total_yen < 0 AND original_id IS NOT NULL ELSE total_yen >= 0 END),
     UNIQUE (id, organisation_id),
@@ -975,12 +976,13 @@ CREATE INDEX receivable_own ON pricing.receivable (organisation_id, due_date);
 COMMENT ON TABLE pricing.receivable IS 'Append-only: a document that an organisation is to pay. What is still open of it follows from payments and credits.';
 
 CREATE TABLE pricing.receivable_credit (
-    note_id         uuid PRIMARY KEY,                         -- the credit note
+    note_id         uuid NOT NULL,                            -- the credit note, or the invoice that gives more back than it asks
     document_id     uuid NOT NULL,
     organisation_id uuid NOT NULL,
     number          text NOT NULL,
     amount_yen      bigint NOT NULL CHECK (amount_yen > 0),
     recorded_at     timestamptz NOT NULL,
+    PRIMARY KEY (note_id, document_id),
     FOREIGN KEY (document_id, organisation_id) REFERENCES pricing.receivable (document_id, organisation_id),
     FOREIGN KEY (note_id, organisation_id) REFERENCES pricing.document (id, organisation_id)
 );

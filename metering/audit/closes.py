@@ -3,7 +3,8 @@
 The rules, in this module's own words: of each tax rate the charges, less what grants paid of each job and less what
 the document takes off, are cut to whole yen and taxed once, cut again, of either sign. Grants pay a job's first
 charges, then prepaid value with the tax, then credit. A yen that prepaid value has begun to pay is not asked for. What
-is taken off is first taken off what would be asked for.
+is taken off is first taken off what would be asked for. What is to be given back is either taken off documents that
+are open or carried on, never both.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class ClosedMonth:
     subject: str
     jobs: Sequence[JobMonth]
     kept: Mapping[str, int]
-    """charged, granted, tax, prepaid, credit in micro-yen; carried_in, carried_out in yen."""
+    """charged, granted, tax, prepaid, credit in micro-yen; carried_in, carried_out, and credited (what lowers documents
+    still open) in yen.
+    """
     document: Mapping[str, int] | None
     content: Mapping[str, Any]
     sha256: str
@@ -85,6 +88,7 @@ def _sides(month: ClosedMonth) -> Iterable[tuple[str, object, object]]:
     if month.document is None:
         yield "lines without a document", 0, sum(job.charged for job in month.jobs)
         yield "carried", month.kept["carried_in"], month.kept["carried_out"]
+        yield "credited", 0, month.kept["credited"]
         return
     yield from _document(month, month.document, taxable, paid)
 
@@ -116,10 +120,11 @@ def _document(
         "prepaid_applied_yen": total - due,
         "carried_in_yen": month.kept["carried_in"],
         "carried_out_yen": month.kept["carried_out"],
-        "amount_due_yen": due + month.kept["carried_in"] - month.kept["carried_out"],
+        "amount_due_yen": due + month.kept["carried_in"] - month.kept["carried_out"] + month.kept["credited"],
+        "credited_yen": month.kept["credited"],
     }
     yield "amounts", amounts, dict(told)
-    yield "paper", amounts, {name: month.content[name] for name in amounts}
+    yield "paper", amounts, {name: month.content.get(name, 0) for name in amounts}
     yield "content", _digest(month.content), month.sha256
     wanted = {
         "earned": amounts["subtotal_yen"] * _MICRO - sum(taxable.values()),

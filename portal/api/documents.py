@@ -32,7 +32,8 @@ ANNEX = (
 
 
 class DocumentOut(Out):
-    """A document. total = subtotal + tax; due = total − prepaid applied + carried in − carried out; whole yen.
+    """A document. total = subtotal + tax; due = total − prepaid applied + carried in − carried out + credited;
+    whole yen. `credited_yen`: to be given back, and taken off earlier documents that are still open.
 
     `carried_in_yen`: left by earlier months, too small to be asked for or (negative) to be given back.
     """
@@ -51,6 +52,7 @@ class DocumentOut(Out):
     prepaid_applied_yen: int
     carried_in_yen: int
     carried_out_yen: int
+    credited_yen: int
     amount_due_yen: int
     original_id: Annotated[UUID | None, Field(description="Of a credit note: what it corrects.")]
     issued_at: datetime
@@ -155,6 +157,7 @@ def _told(found: Document) -> dict[str, Any]:
         "prepaid_applied_yen": amounts.prepaid_applied_yen,
         "carried_in_yen": amounts.carried_in_yen,
         "carried_out_yen": amounts.carried_out_yen,
+        "credited_yen": amounts.credited_yen,
         "amount_due_yen": amounts.amount_due_yen,
         "original_id": found.original_id,
         "issued_at": found.issued_at,

@@ -55,7 +55,9 @@ class RateSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoicePaper:
-    """All that an invoice shows. total = Σ taxable + tax; due = total + carried in − carried out − prepaid."""
+    """All that an invoice shows. total = Σ taxable + tax; due = total + carried in − carried out + credited −
+    prepaid.
+    """
 
     number: str
     issue_date: date
@@ -74,6 +76,8 @@ class InvoicePaper:
     amount_due_yen: int
     carried_out_yen: int = 0
     """Left to a later month: too little to be asked for."""
+    credited_yen: int = 0
+    """Taken off earlier documents that are still open."""
     annex_csv: str
     """The rows behind the lines; it travels in the file."""
     issued_at: datetime
@@ -208,6 +212,8 @@ def _due(paper: InvoicePaper) -> Table:
         steps.append((Words("前払金の充当", "Paid from prepaid value"), -paper.prepaid_applied_yen))
     if paper.carried_out_yen:
         steps.append((Words("翌月以降への繰越", "Left to a later month"), -paper.carried_out_yen))
+    if paper.credited_yen:
+        steps.append((Words("未払いのご請求から差引", "Taken off earlier invoices still open"), paper.credited_yen))
     return Table(
         title=Words("ご請求金額の計算", "Amount due (yen)"),
         columns=_WHAT_AND_YEN,

@@ -64,6 +64,7 @@ def _invoice(content: Mapping[str, Any], issued_at: datetime, annex_csv: str) ->
         rates=_rates(content),
         carried_in_yen=content["carried_in_yen"],
         carried_out_yen=content["carried_out_yen"],
+        credited_yen=content.get("credited_yen", 0),
         prepaid_applied_yen=content["prepaid_applied_yen"],
         amount_due_yen=content["amount_due_yen"],
         annex_csv=annex_csv,
@@ -168,6 +169,10 @@ def _name_of(line: Mapping[str, Any]) -> Words:
 def _how(content: Mapping[str, Any]) -> Words:
     if content["carried_out_yen"] < 0:
         return Words("次回以降のご請求から差し引きます。", "It is deducted from the next invoices.")
+    if content.get("credited_yen", 0):
+        return Words(
+            "未払いのご請求から差し引きました。", "It has been deducted from what is still open of earlier invoices."
+        )
     return Words("残高にお戻ししました。", "It has been given back to your balance.")
 
 

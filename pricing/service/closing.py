@@ -20,11 +20,13 @@ from pricing.billing import Account, Bill, Customer, Lots, Named
 from pricing.closing import ClosePlan, CloseRules, Findings, MonthState, Step
 from pricing.days import Month, day_of
 from pricing.document import Document, DocumentKind, fiscal_year
+from pricing.invoicing import Cover
 from pricing.ledger import templates
 from pricing.ledger.templates import transaction_id
 from pricing.service import collecting, pricebook
 from pricing.store import catalog as catalog_store
 from pricing.store import closing as store
+from pricing.store import collecting as asked_store
 from pricing.store import issued
 from pricing.store import ledger as ledger_store
 from pricing.store.closing import ClosedAccount
@@ -134,7 +136,17 @@ async def close_some(conn: Conn, plan: ClosePlan, *, limit: int, now: datetime) 
     )
     await ledger_store.post_all(conn, [each for each in moves if each is not None], now=now)
     await collecting.request_all(conn, documents, now=now)
+    await _credit(conn, bills, documents, now=now)
     return len(taken)
+
+
+async def _credit(conn: Conn, bills: Sequence[Bill], documents: Sequence[Document], *, now: datetime) -> None:
+    """Lower what is open of earlier documents, as the new ones say."""
+    issued_to = {each.organisation_id: each for each in documents}
+    for each in bills:
+        for of, yen in each.lowers:
+            note = issued_to[of.organisation_id]
+            await collecting.credit(conn, of.document_id, note_id=note.id, number=note.number, amount_yen=yen, now=now)
 
 
 async def finish_close(conn: Conn, month: Month, *, now: datetime) -> bool:
@@ -193,6 +205,7 @@ async def _accounts(conn: Conn, organisations: Sequence[UUID], month: Month) -> 
     originals = await store.originals(conn, corrected, month) if corrected else {}
     carried = await store.carried(conn, organisations, month)
     lots = await store.lots(conn, list(usage))
+    unpaid = await asked_store.open_of(conn, [each for each in usage if _may_give_back(each, covers, carried)])
     less = await pricebook.extras(conn, month, usage, covers)
     return [
         Account(
@@ -203,9 +216,15 @@ async def _accounts(conn: Conn, organisations: Sequence[UUID], month: Month) -> 
             carried_in_yen=carried.get(each.id, 0),
             originals=originals.get(each.id, {}),
             lots=lots.get(each.id, Lots()),
+            open=unpaid.get(each.id, ()),
         )
         for each in await accounts.organisations_among(conn, organisations)
     ]
+
+
+def _may_give_back(organisation: UUID, covers: Mapping[UUID, Sequence[Cover]], carried: Mapping[UUID, int]) -> bool:
+    back = sum(each.credit_micro_yen for each in covers.get(organisation, ()))
+    return back < 0 or carried.get(organisation, 0) < 0
 
 
 async def _documents(conn: Conn, bills: Sequence[Bill], plan: ClosePlan, *, now: datetime) -> list[Document]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from infra.db.connection import Conn
 from pricing.payments import CaseKind, Method, Payment, PaymentCase, book
 from pricing.service import wallets
+from pricing.store import collecting as asked_store
 from pricing.store import ledger as ledger_store
 from pricing.store import payments as store
 
@@ -29,12 +31,13 @@ async def receive(
 ) -> bool:
     """Keep a payment and book it, in the caller's transaction. False: it is there, by its id or by Stripe's.
 
-    Of a document: against what is owed for use on credit. It counts from now on (a month that is closed stays as it
-    is); paid_at is kept beside it. NoWallet.
+    Of a document: it repays what is open of that, even where less is owed because some of it was taken back since
+    then (which is carried or credited when the month closes, so it comes back once). It counts from now on (a month
+    that is closed stays as it is); paid_at is kept beside it. NoWallet.
     """
     await ledger_store.lock_wallet(conn, organisation_id)
-    owed = await ledger_store.owed(conn, organisation_id) if document_id else 0
-    booking = book(amount_yen, owed_micro_yen=owed)
+    asked = await asked_store.receivable(conn, document_id) if document_id else None
+    booking = book(amount_yen, open_yen=asked.open_yen if asked else 0)
     new = Payment(
         id=payment_id,
         organisation_id=organisation_id,
@@ -54,7 +57,7 @@ async def receive(
     if not await store.add_payment(conn, new, booking):
         return False
     for move, part in (
-        (wallets.repay_credit, booking.repaid_micro_yen),
+        (partial(wallets.repay_credit, was_asked=True), booking.repaid_micro_yen),
         (wallets.receive_payment, booking.prepaid_micro_yen),
     ):
         if part:

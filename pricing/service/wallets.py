@@ -170,8 +170,12 @@ async def repay_credit(
     reason: str,
     actor: UUID | None,
     now: datetime,
+    was_asked: bool = False,
 ) -> None:
-    """Money came in for what was used on credit. AmountNotPositive, NoWallet, MoreThanOwed."""
+    """Money came in for what was used on credit. AmountNotPositive, NoWallet, MoreThanOwed.
+
+    was_asked: a document asks for it, so it may be more than is owed by now.
+    """
     lot_id = await _credit_line(conn, organisation_id, amount_micro_yen, now)
     repaid = templates.repay_credit(
         organisation_id=organisation_id,
@@ -181,7 +185,7 @@ async def repay_credit(
         at=now,
     )
     owed = await store.owed(conn, organisation_id)
-    if owed < amount_micro_yen and not await store.is_posted(conn, repaid.id):
+    if not was_asked and owed < amount_micro_yen and not await store.is_posted(conn, repaid.id):
         raise MoreThanOwed(amount_yen=yen_text(amount_micro_yen), owed_yen=yen_text(owed))
     await _post(conn, repaid, key=payment_id, amount_micro_yen=amount_micro_yen, reason=reason, actor=actor, now=now)
 

@@ -102,6 +102,19 @@ async def receivables(conn: Conn, *, organisation_id: UUID | None, only_open: bo
     return [Receivable(**row) for row in rows]
 
 
+async def open_of(conn: Conn, organisations: Sequence[UUID]) -> dict[UUID, list[Receivable]]:
+    """What is still open of each organisation's documents, by due date."""
+    rows = await conn.fetch(
+        f"SELECT * FROM ({_RECEIVABLE} WHERE r.organisation_id = ANY($1)) AS found "  # noqa: S608
+        "WHERE open_yen > 0 ORDER BY due_date, number",
+        list(organisations),
+    )
+    found: dict[UUID, list[Receivable]] = {}
+    for row in rows:
+        found.setdefault(row["organisation_id"], []).append(Receivable(**row))
+    return found
+
+
 def unpaid_look(organisation_id: UUID) -> Look:
     """What unpaid() asks."""
     return Look(_UNPAID, (organisation_id,))
@@ -125,7 +138,8 @@ async def document(conn: Conn, document_id: UUID) -> Record | None:
 async def add_credit(conn: Conn, *, note_id: UUID, of: Receivable, number: str, amount_yen: int, now: datetime) -> bool:
     """False when it is there."""
     status = await conn.execute(
-        "INSERT INTO pricing.receivable_credit VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (note_id) DO NOTHING",
+        "INSERT INTO pricing.receivable_credit VALUES ($1, $2, $3, $4, $5, $6) "
+        "ON CONFLICT (note_id, document_id) DO NOTHING",
         note_id,
         of.document_id,
         of.organisation_id,

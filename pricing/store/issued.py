@@ -13,7 +13,7 @@ from pricing.document import Amounts, AnnexLine, Document, DocumentKind, Search
 
 _DOCUMENT = """SELECT id, organisation_id, kind::text AS kind, fiscal_year, ordinal, month, original_id, issued_at,
     issue_date, due_date, counterparty, subtotal_yen, tax_yen, total_yen, prepaid_applied_yen, carried_in_yen,
-    carried_out_yen, amount_due_yen, content, content_sha256 FROM pricing.document"""
+    carried_out_yen, amount_due_yen, credited_yen, content, content_sha256 FROM pricing.document"""
 _AMOUNTS = tuple(Amounts.__dataclass_fields__)
 
 
@@ -35,16 +35,17 @@ async def add_documents(conn: Conn, documents: Sequence[Document]) -> None:
     await conn.execute(
         """INSERT INTO pricing.document (id, organisation_id, kind, fiscal_year, ordinal, number, month, original_id,
                issued_at, issue_date, due_date, counterparty, subtotal_yen, tax_yen, total_yen, prepaid_applied_yen,
-               carried_in_yen, carried_out_yen, amount_due_yen, content, content_sha256)
+               carried_in_yen, carried_out_yen, amount_due_yen, credited_yen, content, content_sha256)
            SELECT id, organisation, kind::pricing.document_kind, year, ordinal, number, month, original, issued_at,
-                  issued_on, due, counterparty, subtotal, tax, total, prepaid, carried_in, carried_out, asked, content,
-                  sha256
+                  issued_on, due, counterparty, subtotal, tax, total, prepaid, carried_in, carried_out, asked,
+                  credited, content, sha256
            FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::integer[], $6::text[], $7::date[],
                        $8::uuid[], $9::timestamptz[], $10::date[], $11::date[], $12::text[], $13::bigint[],
                        $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
-                       $20::jsonb[], $21::bytea[])
+                       $20::bigint[], $21::jsonb[], $22::bytea[])
                 AS t (id, organisation, kind, year, ordinal, number, month, original, issued_at, issued_on, due,
-                      counterparty, subtotal, tax, total, prepaid, carried_in, carried_out, asked, content, sha256)""",
+                      counterparty, subtotal, tax, total, prepaid, carried_in, carried_out, asked, credited, content,
+                      sha256)""",
         [each.id for each in documents],
         [each.organisation_id for each in documents],
         [each.kind.value for each in documents],

@@ -74,6 +74,35 @@ QUESTIONS: Sequence[Question] = (
                   FROM pricing.closed_account) AS account
             WHERE before <> carried_in_yen""",
     ),
+    Question(
+        # A debt is asked for, carried on, or of use that no closed month bills yet: nothing else, and nothing twice.
+        check="owed-differs",
+        sql="""
+            WITH asked AS (
+                SELECT r.organisation_id AS of, greatest(r.amount_yen
+                           - (SELECT coalesce(sum(amount_yen), 0) FROM pricing.payment p
+                               WHERE p.document_id = r.document_id)
+                           - (SELECT coalesce(sum(amount_yen), 0) FROM pricing.receivable_credit
+                               WHERE document_id = r.document_id), 0) * 1000000 AS amount
+                  FROM pricing.receivable r),
+            carried AS (
+                SELECT DISTINCT ON (organisation_id) organisation_id AS of, carried_out_yen * 1000000 AS amount
+                  FROM pricing.closed_account ORDER BY organisation_id, month DESC),
+            books AS (
+                SELECT e.organisation_id AS of, -sum(e.amount_micro_yen) AS owed,
+                       -coalesce(sum(e.amount_micro_yen) FILTER (WHERE t.job_id IS NOT NULL), 0) AS drawn
+                  FROM pricing.ledger_entry e JOIN pricing.ledger_transaction t ON t.id = e.transaction_id
+                 WHERE e.bucket = 'owed' GROUP BY 1),
+            wanted AS (
+                SELECT of, sum(amount) AS amount FROM (
+                    SELECT of, amount FROM asked UNION ALL SELECT of, amount FROM carried
+                    UNION ALL SELECT of, drawn FROM books
+                    UNION ALL SELECT organisation_id, -credit_micro_yen FROM pricing.closed_account) AS parts
+                 GROUP BY 1)
+            SELECT 'organisation:' || w.of AS subject, w.amount::bigint AS expected,
+                   coalesce(b.owed, 0)::bigint AS found
+              FROM wanted w LEFT JOIN books b ON b.of = w.of WHERE w.amount <> coalesce(b.owed, 0)""",
+    ),
 )
 _JOBS = """
     SELECT l.organisation_id, l.billed_month, l.job_id, v.tax_rate_bp, sum(l.charged_micro_yen) AS charged,
@@ -94,13 +123,16 @@ _CLOSED = """
            c.tax_micro_yen AS tax, c.prepaid_micro_yen AS prepaid, c.credit_micro_yen AS credit,
            c.carried_in_yen AS carried_in, c.carried_out_yen AS carried_out, d.number, d.content,
            encode(d.content_sha256, 'hex') AS sha256, d.subtotal_yen, d.tax_yen, d.total_yen, d.prepaid_applied_yen,
-           d.carried_in_yen, d.carried_out_yen, d.amount_due_yen
+           d.carried_in_yen, d.carried_out_yen, d.amount_due_yen, d.credited_yen,
+           (SELECT coalesce(sum(r.amount_yen), 0)::bigint FROM pricing.receivable_credit r
+             WHERE r.note_id = c.document_id) AS credited
     FROM pricing.closed_account c LEFT JOIN pricing.document d ON d.id = c.document_id
     ORDER BY c.month, c.organisation_id"""
-_KEPT = ("charged", "granted", "tax", "prepaid", "credit", "carried_in", "carried_out")
+_KEPT = ("charged", "granted", "tax", "prepaid", "credit", "carried_in", "carried_out", "credited")
 _AMOUNTS = (
     *("subtotal_yen", "tax_yen", "total_yen", "prepaid_applied_yen", "carried_in_yen", "carried_out_yen"),
     "amount_due_yen",
+    "credited_yen",
 )
 
 

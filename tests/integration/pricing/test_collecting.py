@@ -101,14 +101,15 @@ async def test_what_is_too_much_becomes_prepaid_value_or_goes_back(house: House)
                 await service.resolve_payment_case(conn, case.id, end, reason="asked", actor=None, now=LATER)
     await house.collect()
     await house.deliver()
-    assert (await _balance(house)).prepaid_micro_yen == micro("1800")  # nothing was owed: 1100 and 700
+    balance = await _balance(house)  # what its document asked for is repaid, the rest is prepaid
+    assert (balance.credit_micro_yen, balance.prepaid_micro_yen) == (micro("1100"), micro("700"))
     house.fake.transfer(customer, 300)
     await house.deliver()
     await _resolve(house, CaseKind.OVERPAID, Resolution.REFUNDED)
     await house.collect()
     await house.deliver()
     assert [each["amount"] for each in house.fake.of("refund")] == [300]
-    assert (await _balance(house)).prepaid_micro_yen == micro("1800")
+    assert (await _balance(house)).prepaid_micro_yen == micro("700")
     assert await house.cases() == []
 
 
@@ -184,7 +185,8 @@ async def test_without_stripe_an_operator_marks_what_was_paid(house: House) -> N
     async with house.market.as_operator() as conn:
         assert (await service.mark_paid(conn, number, amount_yen=500, reference="b2", **facts)).open_yen == 0
     assert await house.payments() == [("elsewhere", "", 500), ("elsewhere", "", 600)]
-    assert (await _balance(house)).prepaid_micro_yen == micro("1100")
+    balance = await _balance(house)
+    assert (balance.credit_micro_yen, balance.prepaid_micro_yen) == (micro("1100"), 0)
 
 
 async def test_what_was_paid_elsewhere_is_closed_at_stripe(house: House) -> None:

@@ -79,11 +79,11 @@ def test_what_stays_of_a_transfer_has_a_meaning(available: int, opens: list[int]
     assert transfer_case(available, opens) == kind
 
 
-def test_a_payment_repays_what_is_owed_and_the_rest_becomes_prepaid() -> None:
-    assert book(100, owed_micro_yen=micro("100.4")).repaid_micro_yen == micro("100")
-    over = book(100, owed_micro_yen=micro("60.25"))
-    assert (over.repaid_micro_yen, over.prepaid_micro_yen) == (micro("60.25"), micro("39.75"))
-    assert book(100, owed_micro_yen=0).prepaid_micro_yen == micro("100")
+def test_a_payment_repays_what_is_open_and_the_rest_becomes_prepaid() -> None:
+    assert book(100, open_yen=100).repaid_micro_yen == micro("100")
+    over = book(100, open_yen=60)
+    assert (over.repaid_micro_yen, over.prepaid_micro_yen) == (micro("60"), micro("40"))
+    assert book(100, open_yen=0).prepaid_micro_yen == micro("100")
 
 
 def _standing(today: date, *, open_yen: int = 500, disputed_yen: int = 0) -> Stage:

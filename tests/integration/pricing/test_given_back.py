@@ -1,0 +1,108 @@
+"""What is refunded after a month's close comes back once, and what is due is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+from metering.audit.closes import check_close
+from metering.audit.store import closes
+from metering.audit.store.questions import ask
+from pricing import service
+from pricing.days import Month
+from pricing.document import Document
+from pricing.model import Cause, JobSize
+from pricing.service import job_refunds
+from pricing.service.job_refunds import Wanted
+from pricing.units import micro
+from tests.support.closes import after_grace, close, documents
+from tests.support.database import Database
+from tests.support.market import NOW, Market, an_id, gpu_usage, open_market
+from tests.support.staff import FIRST
+
+pytestmark = pytest.mark.postgres
+
+APRIL, MAY, JUNE, JULY = (Month(2026, number) for number in (4, 5, 6, 7))
+
+
+@pytest.fixture
+async def market(database: Database) -> Market:
+    return await open_market(database)
+
+
+@pytest.mark.parametrize("when", ["before", "after", "never"])
+async def test_a_refund_comes_back_once_whenever_the_invoice_is_paid(market: Market, when: str) -> None:
+    await market.give_credit("50000")
+    await _ran(market, "a")
+    await close(market.database, APRIL)
+    at = after_grace(APRIL) + timedelta(days=1)
+    if when == "before":
+        await _pay_all(market, at)
+    await _refund(market, "a", "330", at)
+    if when == "after":
+        await _pay_all(market, at)
+    await close(market.database, MAY)
+    [_, note] = await _documents(market)
+    expected = {"carried_out_yen": 0, "credited_yen": 363} if when == "never" else {"carried_out_yen": -363}
+    assert {name: getattr(note.amounts, name) for name in expected} == expected
+
+    at = after_grace(MAY) + timedelta(days=1)
+    async with market.as_tenant() as conn:  # nobody is shut out for what is not owed
+        late = await service.collection_standing(conn, market.organisation, now=at + timedelta(days=90))
+    assert late.overdue_yen == 0
+    await _ran(market, "b", at=at)
+    await _ran(market, "c", at=at + timedelta(hours=3))
+    await close(market.database, JUNE)
+    await _pay_all(market, after_grace(JUNE) + timedelta(days=1))
+    paid = await market.database.owner.fetchval("SELECT sum(amount_yen) FROM pricing.payment")
+    assert (paid, await _wallet(market)) == (726, {"prepaid": 0, "credit": micro("50000"), "owed": 0})
+    await _audited(market)
+
+
+async def _ran(market: Market, job: str, *, at: datetime = NOW, hours: int = 1) -> None:
+    """330 yen an hour without tax."""
+    await market.submit(job, now=at, size=JobSize(gpus=1, walltime_s=3600 * hours))
+    ended = at + timedelta(hours=hours)
+    await market.close(job, at=ended)
+    usage = gpu_usage(("usage", job), 3600 * hours, started_at=at, ended_at=ended)
+    await market.use(job, usage, now=ended + timedelta(minutes=5))
+
+
+async def _refund(market: Market, job: str, yen: str, now: datetime) -> None:
+    wanted = Wanted(
+        id=an_id("refund", job, yen, now),
+        organisation_id=market.organisation,
+        job_id=an_id("job", job),
+        cause=Cause.OUR_FAULT,
+        reason="x",
+        amount_micro_yen=micro(yen),
+    )
+    async with market.as_operator() as conn:
+        await job_refunds.refund(conn, wanted, actor=FIRST, now=now)
+
+
+async def _pay_all(market: Market, now: datetime) -> None:
+    async with market.as_operator() as conn:
+        for each in await service.receivables(conn, only_open=True):
+            await service.mark_paid(
+                conn, each.number, amount_yen=each.open_yen, reference="bank", paid_at=now, actor=None, now=now
+            )
+
+
+async def _wallet(market: Market) -> dict[str, int]:
+    async with market.as_tenant() as conn:
+        found = await service.balance(conn, market.organisation, now=NOW)
+    return {"prepaid": found.prepaid_micro_yen, "credit": found.credit_micro_yen, "owed": found.owed_micro_yen}
+
+
+async def _documents(market: Market) -> Sequence[Document]:
+    return await documents(market.database, market.organisation)
+
+
+async def _audited(market: Market) -> None:
+    """Nothing is said against the closed months."""
+    async with market.as_worker() as conn:
+        assert await ask(conn, closes.QUESTIONS, young_since=NOW) == []
+        assert [wrong for each in await closes.closed_months(conn) for wrong in check_close(each)] == []

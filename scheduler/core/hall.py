@@ -59,7 +59,7 @@ class Hall:
     ) -> None:
         self.name = name
         self.shapes = shapes
-        self.total = 0
+        self.total, self.draining = 0, 0
         self.has_seats = False
         self.online = False
         self.units_of = units_of
@@ -90,7 +90,8 @@ class Hall:
 
         draining: held on machines that are not in `total` any more, so that it leaves no less of that free.
         """
-        self.total, self.online, self._look_ahead = self.units_of(total), online, look_ahead
+        self.total, self.draining = self.units_of(total), self.units_of(draining)
+        self.online, self._look_ahead = online, look_ahead
         self._whole, self._told_free, self._draining = vector(total), vector(free), vector(draining)
         self._tally.counted(look_ahead=bool(look_ahead), asked_s=asked_s)
         self._told()

@@ -11,7 +11,8 @@ alone: no share of it would hold anything, and it is not limited here.
 
 Within its nominal share nobody is held up here, and has its turn and its reservations as if nothing were limited. So
 it may take what a third keeps, where its own is lent; then nobody borrows until as much has come back, which is within
-the longest limit. Where nobody lends anything, nobody is ever beyond its nominal share.
+the longest limit. Where nobody lends anything, nobody is ever beyond its nominal share. What is held on nodes that
+drain takes nothing from the machine, which is without them; it counts as held by its organisation until it has ended.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Borrowing:
     def __init__(self, sizes: Sequence[Size]) -> None:
         self._sizes = tuple(sizes)
         self._jobs: dict[int, tuple[UUID, int, int]] = {}
+        self._draining = [0] * len(self._sizes)
         self._set({})
 
     def settle(self, nominal: Mapping[UUID, Nominal]) -> None:
@@ -75,6 +77,10 @@ class Borrowing:
         """What is idle and stays so for those whose it is: of all organisations, scaled."""
         for organisation, machine, units in self._jobs.values():
             self._count(organisation, machine, units)
+
+    def drains(self, machine: int, units: int) -> None:
+        """So much is held there on nodes that are out of service."""
+        self._draining[machine] = units
 
     def started(self, number: int, organisation: UUID, machine: int, units: int) -> None:
         self._jobs[number] = organisation, machine, units
@@ -134,7 +140,8 @@ class Borrowing:
         if most is not None and after > most:
             return Why.BORROW_LIMIT
         others_keep = self._kept[machine] - self._keeps(organisation, machine)
-        after_all = self._scale * (self._all_held[machine] + units) + others_keep
+        in_service = max(0, self._all_held[machine] - self._draining[machine])
+        after_all = self._scale * (in_service + units) + others_keep
         is_kept = others_keep and after_all > self._scale * self._sizes[machine].units
         return Why.KEPT_SHARE if is_kept else None
 

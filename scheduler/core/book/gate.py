@@ -36,6 +36,8 @@ class Gate:
         self._gauges = Gauges(leaves.limited_by)
         self.borrowing = Borrowing([MachineSize(max(1, hall.total), hall.total // _piece(hall)) for hall in halls])
         self.guarantees = Guarantees([GuaranteeSize(max(1, hall.total), _piece(hall)) for hall in halls])
+        for machine in range(len(halls)):
+            self.drains(machine)
         self._standings: Mapping[UUID, Standing] = {}
         self._wall_s: dict[UUID, int] = {}
         self._counted: dict[int, Size] = {}
@@ -69,6 +71,12 @@ class Gate:
             self._gauges.used(self._leaves.of(asker), backend, micro_nu)
         self.borrowing.settle(terms.nominal)
         self.guarantees.settle(self._guaranteed(terms))
+
+    def drains(self, machine: int) -> None:
+        """Other nodes are out of service there while jobs hold them."""
+        units = self._halls[machine].draining
+        self.borrowing.drains(machine, units)
+        self.guarantees.drains(machine, units)
 
     # -- as the engine asks --------------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@
 Spot work may hold what is idle: it makes room. Firm work may not: it starts where firm + its own + idle ≤ the machine,
 so what is idle can be had back as soon as spot work has left, and nobody waits for the end of a borrower's limit.
 Jobs in advance reservations are firm, and are not stopped; a machine that cannot be divided can be kept as a whole.
+What is held on nodes that drain is in no machine any more: so much firm work takes nothing from what is in service. As
+nobody tells whose it is, spot work is taken to hold it first.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ class Guarantees:
         self._sizes: Final = tuple(sizes)
         self._shares: dict[GuaranteeOf, int] = {}
         self._within: Counter[GuaranteeOf] = Counter()
-        self._firm = [0] * len(self._sizes)
+        self._firm, self._spare = [0] * len(self._sizes), [0] * len(self._sizes)
+        self._draining = [0] * len(self._sizes)
         self._jobs: dict[int, tuple[GuaranteeOf, int, Footing]] = {}
         self._idle = [0] * len(self._sizes)
         self.is_limited = False
@@ -62,6 +65,10 @@ class Guarantees:
         self._idle = [0] * len(self._sizes)
         for of in self._shares:
             self._idle[of[1]] += self._left(of)
+
+    def drains(self, machine: int, units: int) -> None:
+        """So much is held there on nodes that are out of service."""
+        self._draining[machine] = units
 
     def started(self, number: int, of: GuaranteeOf, units: int, footing: Footing) -> None:
         self._jobs[number] = of, units, footing
@@ -81,7 +88,7 @@ class Guarantees:
         if footing is Footing.SPARE or not self.is_limited:
             return True
         idle = self._idle[of[1]]
-        return not idle or self._firm[of[1]] + units + idle <= self._sizes[of[1]].units
+        return not idle or self._in_service(of[1]) + units + idle <= self._sizes[of[1]].units
 
     def refusal(self, of: GuaranteeOf, units: int, footing: Footing) -> Refused | None:
         """Why it may not, in GPUs or QPUs of its organisation's own. Of the others it tells nothing."""
@@ -93,12 +100,18 @@ class Guarantees:
             return Why.RESERVED_SHARE, facts
         return Why.KEPT_FOR_RESERVED, facts | {"own": self._pieces(of, self._left(of))}
 
+    def _in_service(self, machine: int) -> int:
+        """At most so much of the firm work is on nodes that do not drain."""
+        firm = self._firm[machine]
+        return firm - min(firm, max(0, self._draining[machine] - self._spare[machine]))
+
     def _left(self, of: GuaranteeOf) -> int:
         """Idle of one share."""
         return max(0, self._shares.get(of, 0) - self._within[of])
 
     def _count(self, of: GuaranteeOf, units: int, footing: Footing) -> None:
         if footing is Footing.SPARE:
+            self._spare[of[1]] += units
             return
         self._firm[of[1]] += units
         if footing is Footing.WITHIN:

@@ -98,6 +98,7 @@ class World:
         """What a backend of the same size says of itself now, and what of ours is in that."""
         self._pools[pool.name] = pool
         self._tell(pool)
+        self.gate.drains(self._machine[pool.name])
         for number in sorted(self._uncounted[pool.name]):
             if number in holding:
                 self._hold(number, holding[number])

@@ -143,6 +143,16 @@ def test_a_refusal_tells_in_gpus_what_one_has_and_nothing_of_others() -> None:
     assert machine.borrowing.borrowed() == 0
 
 
+def test_a_loan_on_nodes_that_drain_takes_nothing_from_what_others_keep() -> None:
+    borrowing = Borrowing([Size(8_000, 8)])
+    borrowing.settle({A: Nominal(weight=1, max_lend_percent=50), B: Nominal(weight=1)})
+    borrowing.started(1, B, 0, 8_000)
+    assert not borrowing.allows(B, 0, 2_000)
+    borrowing.drains(0, 8_000)
+    assert borrowing.allows(B, 0, 6_000)
+    assert not borrowing.allows(B, 0, 7_000)
+
+
 def test_a_machine_that_cannot_be_divided_is_shared_in_time_alone() -> None:
     borrowing = Borrowing([Size(36_000, 1), Size(8_000, 8)])
     borrowing.settle({each: Nominal(weight=1, max_borrow_percent=0, max_lend_percent=0) for each in (A, B)})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pricing.model import ServiceClass
 from scheduler.core.book.borrowing import Nominal
+from scheduler.core.book.guarantees import Footing, Guarantees, Size
 from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Limits, Plan, Policy, Pool, Preemption
 from tests.support.site_checks import Machine, gpus, organisation
@@ -95,6 +96,39 @@ def test_of_a_machine_with_gpus_and_a_qpu_the_gpus_are_shared() -> None:
     assert site.holding.keys() == {own[0], others[0]}
     assert why(plan, own[1])[1] == {"position": 1, "asked": 2, "held": 2, "max": 2}
     assert why(plan, others[1]) == (Why.BORROW_LIMIT, {"position": 2, "held": 4, "asked": 1, "nominal": 4, "max": 4})
+
+
+def test_firm_work_on_nodes_that_drain_takes_nothing_from_the_others() -> None:
+    site = Site({"m": Machine(2 * GPUS)}, organisations=(1, 2, 3))
+    guarantee(site, 2)
+    for _ in range(2):
+        submit(site, STANDARD, 4, of=2, limit_s=36_000, run_s=36_000)
+    site.decide()
+    job = submit(site, STANDARD, 6, of=3)
+    site.book.pool(drained(0), site.now)
+    assert why(site.book.decide(site.now), job)[0] is Why.KEPT_FOR_RESERVED
+    site.book.pool(drained(GPUS), site.now)  # nothing else is told
+    other = submit(site, STANDARD, 1, of=3)
+    plan = site.book.decide(site.now)
+    assert [start.attempt_id for start in plan.starts] == [job]
+    assert why(plan, other)[0] is Why.KEPT_FOR_RESERVED
+
+
+def drained(draining: int) -> Pool:
+    """Half of it in service, and all of that free."""
+    return Pool(name="m", total=gpus(GPUS), free=gpus(GPUS), draining=gpus(draining))
+
+
+def test_what_drains_is_taken_for_spot_work_first() -> None:
+    guarantees = Guarantees([Size(units=8, piece=1)])
+    of, other = (organisation(1), 0), (organisation(2), 0)
+    guarantees.settle({of: 2})
+    guarantees.started(1, other, 4, Footing.FIRM)
+    guarantees.drains(0, 4)
+    assert guarantees.allows(other, 6, Footing.FIRM)
+    guarantees.started(2, other, 3, Footing.SPARE)
+    assert guarantees.allows(other, 3, Footing.FIRM)
+    assert not guarantees.allows(other, 4, Footing.FIRM)
 
 
 def test_what_spot_work_holds_is_back_after_its_protected_time_and_grace() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ from scheduler.core.request import Place, Request
 from scheduler.core.tree import Tree
 from scheduler.core.waits import Waits
 
+Refusals = set[tuple[int, int]]
+"""Lines and shapes."""
 Ran = tuple[int, int]
 """When something really ran, as became known later: (since, until) in seconds."""
 
@@ -216,16 +219,21 @@ class Engine:
 
     def _ahead(self, machine: int, now_s: int) -> None:
         """Those that the policy lets go before its order."""
-        room, kept = self._machines[machine].room, 0
+        room, kept, refused = self._machines[machine].room, 0, Refusals()
         for job, keeps in self._order.ahead(machine, room):
             if self._is_full():
                 return
-            if (keeps and kept == self._order.reservations_ahead) or not self._may(job):
+            if keeps and kept == self._order.reservations_ahead:
+                continue
+            fits = keeps or room.horizon(job.shape) >= job.limit_s
+            if not fits or not self._may(job, refused):
                 continue
             if room.horizon(job.shape) >= job.limit_s:
                 self._start(job, now_s, Way.AHEAD)
+                refused.clear()  # what is kept for somebody may be less now
             elif keeps and room.seat(job):
                 self._start(job, now_s, Way.AHEAD, is_seated=True)
+                refused.clear()
             elif keeps:
                 self._reserve(job)
                 kept += 1
@@ -254,8 +262,14 @@ class Engine:
                     return -1
         return kept
 
-    def _may(self, job: Request) -> bool:
-        longest = self._gate.longest(self._order.line(job), job.machine, job.shape)
+    def _may(self, job: Request, refused: Refusals | None = None) -> bool:
+        """refused: what the gate refuses whatever its limit, since anything last started. It is not asked again."""
+        line = self._order.line(job)
+        if refused is not None and (line, job.shape) in refused:
+            return False
+        longest = self._gate.longest(line, job.machine, job.shape)
+        if refused is not None and longest < 0:
+            refused.add((line, job.shape))
         return longest >= job.limit_s and self._gate.allows(job)
 
     def _reserve(self, job: Request) -> None:
@@ -316,7 +330,8 @@ class Engine:
     def ranking(self, machine: int, now_s: int, most: int) -> list[int]:
         """Who would come next, at most so many, if each that comes took what it asks for. Changes nothing."""
         order, tree = self._order, self._tree
-        found = [job.number for job, keeps in order.ahead(machine, self._machines[machine].room) if keeps][:most]
+        ahead = takewhile(lambda each: each.keeps, order.ahead(machine, self._machines[machine].room))
+        found = [job.number for job, _ in islice(ahead, most)]
         seen, supposed, least = set(found), list[Request](), order.least()
         for queue in self._tiers(machine):
             for job in queue.in_turn(least):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from scheduler.core.engine import Engine
+from scheduler.core.engine import Engine, Refusals
 from scheduler.core.orders.order import Least
 from scheduler.core.pool import FOREVER
 from scheduler.core.queue import Queue
@@ -71,11 +71,12 @@ class Supposing(Engine):
 
     def _keep_ahead(self, machine: int) -> bool:
         """For those that go before the order. False: one of them would start."""
-        room, kept = self._machines[machine].room, 0
+        room, kept, refused = self._machines[machine].room, 0, Refusals()
         for other, keeps in self._order.ahead(machine, room):
             if other.number in self._passed or (keeps and kept == self._order.reservations_ahead):
                 continue
-            if not self._may(other):
+            fits = keeps or self._would_start(other)
+            if not fits or not self._may(other, refused):
                 continue
             if self._would_start(other):
                 return False

@@ -19,6 +19,7 @@ from scheduler.core.orders.ageing import by_age
 from scheduler.core.orders.elders import Elders
 from scheduler.core.orders.entitlement import Debts, Entitlements, Whole, whole_type
 from scheduler.core.orders.order import Ahead, Least, Order, Turn
+from scheduler.core.orders.promised import Promised
 from scheduler.core.orders.yardstick import Yardstick
 from scheduler.core.pool import Room
 from scheduler.core.request import PROMISED, STANDARD, Request
@@ -69,7 +70,7 @@ class Kyoyo(Order):
         pieces = singles or [1] * len(sizes)
         self._elders = [Elders(max(one, units // _WIDE)) for (units, _), one in zip(sizes, pieces, strict=True)]
         self._yardsticks = [Yardstick(units) for units, _ in sizes]
-        self._promised: list[dict[int, Request]] = [{} for _ in sizes]
+        self._promised = [Promised() for _ in sizes]
         self._due_s = [-1 for _ in sizes]
         """What was submitted until then is due. It never falls: once due, always due."""
         self._common = min(math.lcm(*(weight for weight in tree.weights if weight)), _FINE)
@@ -142,17 +143,22 @@ class Kyoyo(Order):
 
     def ahead(self, machine: int, room: Room) -> Iterator[Ahead]:
         promised = self._promised[machine]
-        for job in sorted(promised.values(), key=lambda job: (job.submitted_s, job.number)):
+        for job in promised:
             yield Ahead(job, keeps=True)
         for job in self._elders[machine].until(self._due_s[machine], _DUE_AT_ONCE):
             if job.number not in promised:
                 yield Ahead(job, keeps=True)
-        if room.free * _WIDE <= room.total:
-            return
+        if room.free * _WIDE > room.total:
+            yield from self._wide(machine, room)
+
+    def _wide(self, machine: int, room: Room) -> Iterator[Ahead]:
+        """Wide gangs while more than one in so many units is free. One that cannot start now keeps nothing: it is not
+        even told, for there may be thousands of them."""
         for job in self._elders[machine].wide():
-            if room.free * _WIDE <= room.total:
+            free = room.free
+            if free * _WIDE <= room.total:
                 return
-            if self._lead(self.group(job.leaf)) <= 0 and job.tier > PROMISED:
+            if job.units <= free and job.tier > PROMISED and self._lead(self.group(job.leaf)) <= 0:
                 yield Ahead(job, keeps=False)
 
     def least(self) -> Least:
@@ -255,22 +261,21 @@ class Kyoyo(Order):
         np.add.at(units, jobs.leaf, jobs.units)
         for leaf in np.flatnonzero(units).tolist():
             self._ask(jobs.machine, leaf, units.item(leaf))
-        for job in jobs.requests(np.flatnonzero(jobs.tier <= PROMISED)):
-            self._promise(job)
+        self._promised[jobs.machine].load(jobs.requests(np.flatnonzero(jobs.tier <= PROMISED)))
         rows = by_age(jobs)
         self._elders[jobs.machine].load(jobs, rows)
         self._yardsticks[jobs.machine].load(jobs, rows)
 
     def left(self, job: Request) -> None:
         self._ask(job.machine, job.leaf, -job.units)
-        self._promised[job.machine].pop(job.number, None)
+        self._promised[job.machine].drop(job.number)
         if _ages(job):
             self._elders[job.machine].remove(job)
             self._yardsticks[job.machine].left(job)
 
     def started(self, job: Request, now_s: int) -> None:
         self._hold(job)
-        self._promised[job.machine].pop(job.number, None)
+        self._promised[job.machine].drop(job.number)
         if _ages(job):
             self._elders[job.machine].remove(job)
             self._yardsticks[job.machine].started(job, now_s)
@@ -285,7 +290,7 @@ class Kyoyo(Order):
 
     def _promise(self, job: Request) -> None:
         if job.tier <= PROMISED:
-            self._promised[job.machine][job.number] = job
+            self._promised[job.machine].add(job)
 
     def ended(self, job: Request, now_s: int) -> None:
         self._ask(job.machine, job.leaf, -job.units)

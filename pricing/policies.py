@@ -5,7 +5,7 @@
 | `market_reference_age` | `{"warn_after_days": 90, "block_after_days": 180}` |
 | `volume_discount` | `{"tiers": [{"above_yen": "1000000", "percent_bp": 500}, …]}`: off what a month is above that |
 | `refund_matrix` | `{"out_of_memory": 5000, …}`: cause → what is charged, in 1/100 of a percent |
-| `refund_limit` | `{"above_yen": "10000"}`: a larger refund needs two persons |
+| `refund_limit` | `{"above_yen": "10000", "day_above_yen": "100000"}`: more of a job, or on a day, needs two persons |
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any] | None], object]] = {
     MARKET_REFERENCE_AGE: reference_age,
     VOLUME_DISCOUNT: volume_discount,
     refunds.MATRIX: refunds.matrix,
-    refunds.LIMIT: refunds.limit_micro_yen,
+    refunds.LIMIT: refunds.limits,
 }
 NAMES = tuple(_READERS)
 

@@ -3,7 +3,8 @@
 The refund matrix says for each cause how much of an attempt is charged. It is a policy (`refund_matrix`, set by two
 persons); an attempt keeps the share that was in force when it ended. A refund is a decision about a job afterwards: an
 amount with its cause and its reason, never more than the job is charged; above a limit (`refund_limit`) two persons
-decide.
+decide. What one person gives back alone counts together: of a job, and on an accounting day, so that no limit is passed
+in slices.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pricing.units import micro, yen_text
 
 MATRIX, LIMIT = "refund_matrix", "refund_limit"
 _REASON_LENGTH = 500
+_DAY_TIMES = 10
 
 DEFAULT_MATRIX: Final[Mapping[Cause, int]] = {
     Cause.SUCCEEDED: WHOLE_BP,
@@ -34,7 +36,6 @@ DEFAULT_MATRIX: Final[Mapping[Cause, int]] = {
     Cause.MAINTENANCE_OVERRUN: 0,
     Cause.NEVER_RAN: 0,
 }
-DEFAULT_LIMIT_MICRO_YEN: Final = micro(10_000)
 _FIXED: Final = {Cause.SUCCEEDED: WHOLE_BP, Cause.NEVER_RAN: 0}
 """What no policy changes: what ran to its end is sold, and what never ran is not."""
 
@@ -67,17 +68,36 @@ def matrix(value: Mapping[str, Any] | None) -> Mapping[Cause, int]:
     return {**DEFAULT_MATRIX, **given}
 
 
-def limit_micro_yen(value: Mapping[str, Any] | None) -> int:
-    """Of the policy `refund_limit`: a larger refund needs two persons; None: the default. PolicyWrong."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one person may give back without a second one, in micro-yen without tax."""
+
+    of_job: int
+    of_day: int
+
+    def allows(self, amount_micro_yen: int, *, of_job: int, of_day: int) -> bool:
+        """Whether one person may, after what the same person gave back alone: of the job, and on the day."""
+        return of_job + amount_micro_yen <= self.of_job and of_day + amount_micro_yen <= self.of_day
+
+
+DEFAULT_LIMITS: Final = Limits(micro(10_000), micro(10_000) * _DAY_TIMES)
+
+
+def limits(value: Mapping[str, Any] | None) -> Limits:
+    """Of the policy `refund_limit`: more needs two persons; None: the default. PolicyWrong.
+
+    `day_above_yen` may be left out: ten times `above_yen`.
+    """
     if value is None:
-        return DEFAULT_LIMIT_MICRO_YEN
+        return DEFAULT_LIMITS
     try:
-        limit = micro(value["above_yen"])
+        of_job = micro(value["above_yen"])
+        of_day = micro(value["day_above_yen"]) if "day_above_yen" in value else of_job * _DAY_TIMES
     except (KeyError, ValueError, TypeError, ArithmeticError):
         raise PolicyWrong(policy=LIMIT) from None
-    if limit < 0 or set(value) != {"above_yen"}:
+    if not 0 <= of_job <= of_day or not set(value) <= {"above_yen", "day_above_yen"}:
         raise PolicyWrong(policy=LIMIT)
-    return limit
+    return Limits(of_job, of_day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -16,7 +17,7 @@ from pydantic import Field
 
 from accounts import service as accounts
 from accounts.errors import OrganisationNotFound
-from infra.db.connection import Conn
+from infra.db.connection import Conn, savepoint
 from infra.refusal import Refusal
 from portal.api.jobref import ReadJob
 from portal.api.proposals import ProposalOut, proposal_out
@@ -133,11 +134,15 @@ async def refund_list(
 ) -> Items[RowOut]:
     """Each row by itself: one that is refused stops no other. The same list under the same key gives nothing twice.
 
-    organisation: its slug. Either amount_yen or percent. 1,000 rows at most.
+    organisation: its slug. Either amount_yen or percent. 1,000 rows at most. A dry run tries the rows one after the
+    other as one whole, and holds the wallets that it touches until its end.
     """
     async with caller.transaction() as conn:
         slugs = {each.slug: each.id for each in await accounts.list_organisations(conn)}
-    return Items(items=[await _row(caller, slugs, number, row, key, dry_run=dry_run) for number, row in _rows(rows)])
+    if not dry_run:
+        return Items(items=[await _row(caller, slugs, each, key) for each in _rows(rows)])
+    async with caller.transaction(dry_run=True) as conn:  # all in one: a row sees what the rows before it would give
+        return Items(items=[await _row(caller, slugs, each, key, rehearsed_in=conn) for each in _rows(rows)])
 
 
 @router.get("/jobs/{job_id}/refunds", tags=["money"])
@@ -176,11 +181,17 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
 
 
 async def _row(
-    caller: Caller, slugs: Mapping[str, UUID], number: int, row: Mapping[str, str], key: str, *, dry_run: bool
+    caller: Caller,
+    slugs: Mapping[str, UUID],
+    numbered: tuple[int, Mapping[str, str]],
+    key: str,
+    *,
+    rehearsed_in: Conn | None = None,
 ) -> RowOut:
+    number, row = numbered
     try:
         given = _given(slugs, number, row, key)
-        async with caller.transaction(dry_run=dry_run) as conn:
+        async with caller.transaction() if rehearsed_in is None else _part_of(rehearsed_in) as conn:
             decided = await _refund(conn, caller, given)
     except Refusal as refusal:
         said = say(refusal, caller.language)
@@ -200,6 +211,13 @@ async def _row(
         code=None,
         message=None,
     )
+
+
+@asynccontextmanager
+async def _part_of(conn: Conn) -> AsyncIterator[Conn]:
+    """A row that is refused takes back itself alone."""
+    async with savepoint(conn):
+        yield conn
 
 
 def _given(slugs: Mapping[str, UUID], number: int, row: Mapping[str, str], key: str) -> _Given:

@@ -12,12 +12,15 @@ from accounts.service import append_audit
 from infra.db.connection import Conn
 from pricing import refunds
 from pricing.approvals import Content, Proposal
+from pricing.days import day_of, midnight
 from pricing.errors import AlreadyBooked, LedgerConflict, RefundWrong, UnknownAttempt
 from pricing.model import WHOLE_BP, Cause
 from pricing.refunds import Refund
 from pricing.service.approvals import Order, executes, propose
 from pricing.service.settlement import book_refund
+from pricing.store import approvals as proposal_store
 from pricing.store import documents as document_store
+from pricing.store import ledger as ledger_store
 from pricing.store import pricebook as book_store
 from pricing.store import refunds as store
 from pricing.units import yen_text
@@ -38,6 +41,13 @@ class Wanted:
     amount_micro_yen: int | None = None
     percent_bp: int | None = None
 
+    def is_of(self, known: Refund) -> bool:
+        """Whether that refund is what is wanted here. A share was of what was charged then: its amount is not asked."""
+        told = (self.organisation_id, self.job_id, self.cause, self.reason.strip())
+        return told == (known.organisation_id, known.job_id, known.cause, known.reason.strip()) and (
+            self.percent_bp is not None or self.amount_micro_yen == known.amount_micro_yen
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -52,12 +62,15 @@ class Decided:
 async def refund(conn: Conn, wanted: Wanted, *, actor: UUID, now: datetime) -> Decided:
     """Give back, or propose to. Again with the same id: nothing happens.
 
-    RefundWrong, RefundTooLarge, the refusals of `propose`; AlreadyBooked: the id stands for another refund.
+    NoWallet, RefundWrong, RefundTooLarge, the refusals of `propose`; AlreadyBooked: the id stands for another refund.
     """
+    await store.lock_refunds(conn)  # one person's two wallets are two locks, the day is one
+    await ledger_store.lock_wallet(conn, wanted.organisation_id)
     known = await store.refund(conn, wanted.id)
+    if known is not None and not wanted.is_of(known):
+        raise AlreadyBooked(id=str(wanted.id))
     amount = known.amount_micro_yen if known is not None else await _amount(conn, wanted)
-    limit = refunds.limit_micro_yen(await book_store.policy(conn, refunds.LIMIT, now=now))
-    if known is None and amount > limit:
+    if known is None and await _needs_two(conn, wanted, amount, actor=actor, now=now):
         content = {
             "organisation_id": str(wanted.organisation_id),
             "job_id": str(wanted.job_id),
@@ -107,6 +120,15 @@ async def _give_back(conn: Conn, order: Order) -> Content:
         ),
     )
     return {"charged_yen": yen_text(charged), "charged_micro_yen": charged}
+
+
+async def _needs_two(conn: Conn, wanted: Wanted, amount: int, *, actor: UUID, now: datetime) -> bool:
+    """Under the lock of all refunds. What waits for a second person goes on waiting, whatever the limits are by now."""
+    if await proposal_store.proposal(conn, wanted.id) is not None:
+        return True
+    limits = refunds.limits(await book_store.policy(conn, refunds.LIMIT, now=now))
+    of_job, of_day = await store.given_alone(conn, actor, job_id=wanted.job_id, since=midnight(day_of(now)))
+    return not limits.allows(amount, of_job=of_job, of_day=of_day)
 
 
 async def _amount(conn: Conn, wanted: Wanted) -> int:

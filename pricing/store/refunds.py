@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from asyncpg import Record
@@ -21,6 +22,25 @@ async def refunded(conn: Conn, job_id: UUID) -> int:
         "SELECT coalesce(sum(amount_micro_yen), 0)::bigint FROM pricing.refund WHERE job_id = $1", job_id
     )
     return amount
+
+
+async def lock_refunds(conn: Conn) -> None:
+    """Who gives back alone comes here before the look at what was given back, and before any wallet."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('pricing.refunds', 0))")
+
+
+async def given_alone(conn: Conn, person_id: UUID, *, job_id: UUID, since: datetime) -> tuple[int, int]:
+    """What a person gave back without a second one: of the job at any time, and of all jobs since then."""
+    row = await conn.fetchrow(
+        """SELECT coalesce(sum(amount_micro_yen) FILTER (WHERE job_id = $2), 0)::bigint AS of_job,
+                  coalesce(sum(amount_micro_yen) FILTER (WHERE decided_at >= $3), 0)::bigint AS of_day
+           FROM pricing.refund WHERE decided_by = $1 AND approved_by IS NULL AND (job_id = $2 OR decided_at >= $3)""",
+        person_id,
+        job_id,
+        since,
+    )
+    assert row is not None
+    return row["of_job"], row["of_day"]
 
 
 async def refund(conn: Conn, refund_id: UUID) -> Refund | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from httpx2 import AsyncClient
+
 from metering.auditing import run_audit
+from pricing.units import yen_text
 from tests.integration.portal.test_submission_refusals import refused
 from tests.support.market import an_id
 from tests.support.portal_world import ALPHA, BETA, OPERATOR, PEOPLE, SECOND, World, key, training
@@ -91,6 +94,45 @@ async def test_a_large_refund_waits_for_a_second_person(world: World) -> None:
     assert await _charged(world, job_id) == 0
     row = await world.database.owner.fetchrow("SELECT decided_by, approved_by FROM pricing.refund")
     assert tuple(row) == (PEOPLE[OPERATOR][0], PEOPLE[SECOND][0])
+
+
+async def test_no_limit_is_passed_in_slices(world: World) -> None:
+    await world.market.pay_in("1000")
+    jobs = [await _job(world, number) for number in (1, 2)]
+    charged = [await _charged(world, each) for each in jobs]
+    async with world.client(OPERATOR) as http, world.client(SECOND) as second:
+        listed = await _rehearsed_list(world, http, yen_text(charged[0] * 6 // 10))
+        assert listed == [("refunded", None), ("refused", "refund-too-large")], "the second row sees the first"
+        policy = {"value": {"above_yen": "0.02", "day_above_yen": "0.03"}, "reason": "試行"}
+        proposed = await http.post(f"{API}/policies/refund_limit/proposals", json=policy, headers=key("p"))
+        assert (await second.post(f"{API}/proposals/{proposed.json()['id']}/approve", json={})).status_code == 200
+        world.clock.pass_s(1)
+
+        async def waits(job: str, sent: str, yen: str = "0.01") -> bool:
+            body = {"job": job, "amount_yen": yen, "cause": "our_fault", "reason": "x"}
+            made = await http.post(OPERATE, json=body, headers=key(sent))
+            assert made.status_code == 201, made.text
+            return made.json()["proposal"] is not None
+
+        assert [await waits("1", sent) for sent in "abc"] == [False, False, True], "together more than of one job"
+        assert [await waits("2", sent) for sent in "de"] == [False, True], "together more than on one day"
+        world.clock.pass_s(86_400)
+        assert [await waits("2", sent) for sent in "ef"] == [True, False], "what waits goes on waiting; a new day"
+        other = {"job": "1", "amount_yen": "0.02", "cause": "our_fault", "reason": "x"}
+        again = await http.post(OPERATE, json=other, headers=key("a"))
+    assert refused(again) == (409, "already-booked")
+    assert [await _charged(world, each) for each in jobs] == [each - 20_000 for each in charged]
+
+
+async def _rehearsed_list(world: World, http: AsyncClient, yen: str) -> list[tuple[str, str | None]]:
+    """What two rows of so much of job 1 would come to."""
+    slug = await world.database.owner.fetchval(
+        "SELECT slug FROM accounts.organisation WHERE id = $1", an_id("organisation", ALPHA)
+    )
+    body = "\n".join(["organisation,job,amount_yen,percent,cause,reason", *[f"{slug},1,{yen},,our_fault,x"] * 2])
+    headers = key("rehearsed") | {"Content-Type": "text/csv"}
+    told = await http.post(f"{API}/refunds/list?dry_run=true", content=body, headers=headers)
+    return [(each["status"], each["code"]) for each in told.json()["items"]]
 
 
 async def test_a_list_has_a_result_for_each_row_and_gives_nothing_twice(world: World) -> None:

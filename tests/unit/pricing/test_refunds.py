@@ -8,6 +8,7 @@ from pricing import refunds
 from pricing.errors import PolicyWrong, RefundTooLarge, RefundWrong
 from pricing.model import Cause, Ending
 from pricing.service.job_refunds import percent_bp
+from pricing.units import micro
 from scheduler.core.causes import cause_of
 from scheduler.core.model import EndReason
 
@@ -51,10 +52,28 @@ def test_no_policy_can_be_absurd(value: dict[str, object]) -> None:
         refunds.matrix(value)
 
 
-@pytest.mark.parametrize("value", [{}, {"above_yen": "-1"}, {"above_yen": "x"}, {"above_yen": "1", "more": 1}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"above_yen": "-1"},
+        {"above_yen": "x"},
+        {"above_yen": "1", "more": 1},
+        {"above_yen": "2", "day_above_yen": "1"},
+        {"day_above_yen": "1"},
+    ],
+)
 def test_no_limit_can_be_absurd(value: dict[str, object]) -> None:
     with pytest.raises(PolicyWrong):
-        refunds.limit_micro_yen(value)
+        refunds.limits(value)
+
+
+def test_what_one_gave_back_alone_counts_towards_the_limits_of_a_job_and_of_a_day() -> None:
+    assert refunds.limits(None) == refunds.limits({"above_yen": "10000"})
+    limits = refunds.limits({"above_yen": "3", "day_above_yen": "5"})
+    assert limits.allows(micro("1"), of_job=micro("2"), of_day=micro("4"))
+    assert not limits.allows(micro("1"), of_job=micro("2.5"), of_day=micro("2.5"))
+    assert not limits.allows(micro("1"), of_job=0, of_day=micro("4.5"))
 
 
 def test_no_more_is_given_back_than_is_charged() -> None:

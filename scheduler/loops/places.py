@@ -19,6 +19,9 @@ EXPLAINED: Final = 8
 """Of so many it is looked at in one cycle why they do not start elsewhere."""
 MOST: Final = 32
 """Moves of one cycle."""
+LOOKS: Final = 64
+"""So many tries of one cycle, each of one attempt on one machine. Where thousands of gangs wait, one costs
+milliseconds, and nothing else is done meanwhile."""
 LOOKED_AT: Final = 200
 """So many of the oldest are looked at, and of each line so many of the first."""
 REST: Final = timedelta(seconds=60)
@@ -51,6 +54,8 @@ class Places:
     """Those that were looked at last."""
     told: dict[UUID, Mapping[str, object]] = field(default_factory=dict)
     """Why they do not start elsewhere, as far as that was looked at."""
+    tried: set[UUID] = field(default_factory=set)
+    """Those that have had their turn while others still wait for theirs: a cycle tries only so many."""
     domestic: Mapping[str, bool] = field(default_factory=dict)
     """Of each backend that they could go to, whether it is known to stand in Japan."""
 
@@ -60,6 +65,7 @@ class Places:
         self.moved_at = {key: at for key, at in self.moved_at.items() if key in self.rows}
         self.barred_since = {key: at for key, at in self.barred_since.items() if key in self.rows}
         self.told = {key: facts for key, facts in self.told.items() if key in self.rows}
+        self.tried &= self.rows.keys()
 
     def rests(self, attempt_id: UUID, now: datetime) -> bool:
         """It was moved a moment ago."""
@@ -74,21 +80,28 @@ class Places:
         return now - self.barred_since.setdefault(attempt_id, now) >= REST
 
 
-def moves(elsewhere: Elsewhere, *, places: Places, now: datetime) -> Sequence[Move]:
-    """Of what was looked at, at most MOST, by placement.chosen().
+def moves(elsewhere: Elsewhere, *, places: Places, now: datetime, looks: int = LOOKS) -> Sequence[Move]:
+    """Of what was looked at, at most MOST, by placement.chosen(), and after `looks` tries no more.
 
     Each goes where it starts at once, if it does not start where it waits. One that may not start where it waits
     whatever is free there also goes where it has to wait. In the order in which they would be served: by their places
-    in their lines, then by age.
+    in their lines, then by age; first those whose turn to be tried has not come in the cycles before.
     """
     look = _Look(elsewhere, places, now)
     rows = [row for row in places.rows.values() if not places.rests(row.attempt_id, now)]
     seen = [(row, job) for row in rows if (job := elsewhere.job(row.seq)) is not None and look.is_worth_it(row, job)]
     ranks = elsewhere.ranks({job.backend for _, job in seen}, LOOKED_AT) if len(seen) > 1 else {}
     found: list[Move] = []
-    for row, job in sorted(seen, key=lambda each: (ranks.get(each[0].seq, _LAST), each[0].seq)):
-        if len(found) < MOST:
-            found += look.move(row, job)
+    left = {row.attempt_id for row, _ in seen} - places.tried
+    for row, job in sorted(
+        seen, key=lambda each: (each[0].attempt_id not in left, ranks.get(each[0].seq, _LAST), each[0].seq)
+    ):
+        if len(found) == MOST or look.tries >= looks:
+            break
+        found += look.move(row, job)
+        places.tried.add(row.attempt_id)
+    if left <= places.tried:
+        places.tried.clear()
     return found
 
 
@@ -107,6 +120,7 @@ class _Look:
         self._elsewhere, self._places, self._now = elsewhere, places, now
         self._beside: dict[str, list[Resources]] = {}
         self._barred: dict[UUID, str | None] = {}
+        self.tries = 0
 
     def is_worth_it(self, row: Flexible, job: Waiting) -> bool:
         """Whether anything could come of a closer look: mostly every machine is full."""
@@ -134,6 +148,7 @@ class _Look:
         yield Move(row, to, choice)
 
     def _option(self, row: Flexible, job: Waiting, at: Candidate, *, barred: str | None = None) -> Option:
+        self.tries += 1
         there = _there(job, at)
         barred = barred or self._away(row, at) or self._elsewhere.bars(there)
         free, whole = self._elsewhere.nodes(at.backend)

@@ -152,8 +152,10 @@ class Kyoyo(Order):
             yield from self._wide(machine, room)
 
     def _wide(self, machine: int, room: Room) -> Iterator[Ahead]:
-        """Wide gangs while more than one in so many units is free. One that cannot start now keeps nothing: it is not
-        even told, for there may be thousands of them."""
+        """Wide gangs while more than one in so many units is free.
+
+        One that cannot start now keeps nothing: it is not even told, for there may be thousands of them.
+        """
         for job in self._elders[machine].wide():
             free = room.free
             if free * _WIDE <= room.total:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpc_adapters.contract import Resources
+from scheduler.core.book.elsewhere import Elsewhere
 from scheduler.core.fairshare import MICRO
 from scheduler.core.placement import TOLERANCE_S, Option, Rule, broken, chosen, order
+from scheduler.core.snapshot import Waiting
 from scheduler.loops.places import REST, Places, moves
 from scheduler.store.placing import Candidate, Flexible
 from tests.support.site_checks import Machine
@@ -195,6 +198,12 @@ def test_nobody_is_passed_over_by_who_comes_from_elsewhere() -> None:
     long = site.submit(Wish(gpus=4, limit_s=900))
     settled(site)
     assert moved(site, _only(site, long)) == []
+    told = [lacks(flexible(site).rows[long], site.book.elsewhere())["n"], site.book.would(long.int)]
+    assert isinstance(told[0], Mapping)
+    assert told[0]["why"] == "RESERVED_FOR_EARLIER"
+    after = lacks(flexible(site).rows[long], site.book.elsewhere())  # the answer before has forgotten what is reserved
+    assert after["n"] == {"why": "RESERVED_FOR_EARLIER"}
+    assert "jobs ahead" in why_waits(Why.NO_CAPACITY, {"elsewhere": after}).en
     site.end(long)
     short = site.submit(Wish(gpus=4, limit_s=300))  # over before that one starts
     settled(site)
@@ -205,6 +214,37 @@ def _only(site: Site, attempt_id: UUID) -> Places:
     places = flexible(site)
     places.rows = {attempt_id: places.rows[attempt_id]}
     return places
+
+
+def test_a_cycle_tries_only_so_many_and_all_get_their_turn() -> None:
+    site = Site({"m": Machine(8), "n": Machine(8)})
+    site.submit(Wish(gpus=8, run_s=9_000, limit_s=9_000))
+    site.submit(Wish(backend="n", gpus=4, limit_s=600, run_s=600))
+    settled(site)
+    site.submit(Wish(backend="n", gpus=8, organisation=2))  # the first in line there
+    for _ in range(9):
+        site.submit(Wish(gpus=4, limit_s=900))  # in its way
+    short = site.submit(Wish(gpus=4, limit_s=300))
+    settled(site)
+    places = flexible(site)
+    places.rows = {key: row for key, row in places.rows.items() if row.offering_id == "m"}
+    tries: list[str] = []
+
+    class Counted(Elsewhere):
+        def starts(self, job: Waiting, beside: Sequence[Resources] = ()) -> bool:
+            tries.append(job.backend)
+            return super().starts(job, beside)
+
+    found = list[UUID]()
+    for cycle in range(1, 20):
+        elsewhere = site.book.elsewhere()
+        elsewhere.__class__ = Counted
+        found += [move.attempt_id for move in moves(elsewhere, places=places, now=site.now, looks=4)]
+        assert len(tries) <= 4 * cycle + 2  # two of one attempt are not torn apart
+        if found:
+            break
+    assert found == [short]
+    assert cycle <= 6  # ten attempts, two in a cycle
 
 
 def test_one_that_was_moved_rests_and_a_machine_is_left_only_after_a_while() -> None:

@@ -17,7 +17,7 @@ from scheduler.core.reasons import Why
 from scheduler.core.refused import ASKED, advice
 from scheduler.core.remedies import Remedy
 from scheduler.core.remedying import REMEDIES
-from scheduler.core.wording import AT_VENDOR, DECIDED, ENDS, EVENTS, LEFT, TURN, UNITS, WAITS, WORDS
+from scheduler.core.wording import AHEAD_THERE, AT_VENDOR, DECIDED, ENDS, EVENTS, LEFT, TURN, UNITS, WAITS, WORDS
 
 _LISTED = 5
 
@@ -60,7 +60,9 @@ def _with_others(here: Sentence, elsewhere: object) -> Sentence:
     told = here
     for name, facts in elsewhere.items() if isinstance(elsewhere, Mapping) else ():
         if isinstance(facts, Mapping) and str(facts.get("why")) in Why.__members__:
-            there = _filled(WAITS[Why(str(facts["why"]))], facts)
+            why = Why(str(facts["why"]))
+            is_undated = why is Why.RESERVED_FOR_EARLIER and "until" not in facts
+            there = _filled(AHEAD_THERE if is_undated else WAITS[why], facts)
             told = Sentence(f"{told.ja} {name}でも: {there.ja}", f"{told.en} On {name}: {there.en}")
     return told
 

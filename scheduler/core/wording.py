@@ -47,6 +47,11 @@ WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 }
 """Machine words among the facts, by the fact's name."""
 
+AHEAD_THERE = (
+    "空きはありますが、先に並んでいるジョブが優先されます。",
+    "There is room, but jobs ahead of it come first.",
+)
+"""RESERVED_FOR_EARLIER on another machine, where it is not known from when on."""
 AT_VENDOR: tuple[str, str] = ("提供元での待ち: {vendor_queue}件", "{vendor_queue} jobs wait at the vendor")
 
 WAITS: Mapping[Why, tuple[str, str]] = {

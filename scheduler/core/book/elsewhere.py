@@ -78,7 +78,12 @@ class Elsewhere:
         supposed = self._supposed(job)
         if supposed is None:
             return None
-        return self._telling.barred(supposed, job.backend) or self._telling.crowded(supposed, job.backend)
+        found = self._telling.barred(supposed, job.backend) or self._telling.crowded(supposed, job.backend)
+        if found[0] is Why.NEXT_CYCLE and not self.starts(
+            job
+        ):  # what was reserved is forgotten once something is tried
+            return Why.RESERVED_FOR_EARLIER, {}
+        return found
 
     def has_room(self, backend: str, needs: Sequence[Resources], limit_s: int) -> bool:
         """Whether so much is free there for so long, whoever may have it: a quick look."""

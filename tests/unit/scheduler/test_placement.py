@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from hpc_adapters.contract import Resources
 from scheduler.core.book.elsewhere import Elsewhere
+from scheduler.core.explain import why_it_waits
 from scheduler.core.fairshare import MICRO
 from scheduler.core.placement import TOLERANCE_S, Option, Rule, broken, chosen, order
+from scheduler.core.reasons import Why
 from scheduler.core.snapshot import Waiting
-from scheduler.loops.places import REST, Places, moves
+from scheduler.loops.places import REST, Places, lacks, moves
 from scheduler.store.placing import Candidate, Flexible
 from tests.support.site_checks import Machine
 from tests.support.sites import Site, Wish
@@ -203,7 +205,7 @@ def test_nobody_is_passed_over_by_who_comes_from_elsewhere() -> None:
     assert told[0]["why"] == "RESERVED_FOR_EARLIER"
     after = lacks(flexible(site).rows[long], site.book.elsewhere())  # the answer before has forgotten what is reserved
     assert after["n"] == {"why": "RESERVED_FOR_EARLIER"}
-    assert "jobs ahead" in why_waits(Why.NO_CAPACITY, {"elsewhere": after}).en
+    assert "jobs ahead" in why_it_waits(Why.NO_CAPACITY, {"elsewhere": after}).en
     site.end(long)
     short = site.submit(Wish(gpus=4, limit_s=300))  # over before that one starts
     settled(site)

@@ -8,6 +8,13 @@ They are taken off what a customer pays itself: what grants cover is a gift alre
 
 Promotions come first, in the order of their ids, then the volume discount of all rates together, given to each rate in
 proportion. Every amount is rounded down to a micro-yen, and all of them together never exceed what is paid.
+
+Of use that is taken back after its month was closed, what its document took off is taken back too:
+
+    returned      = own part given back ÷ own part charged × (promotions × its part of what was promoted
+                    + volume discount × its part of the month),   rounded up, of a rate, to a micro-yen
+
+What is taken back counts in no month's reductions but its own: those of the month that takes it back are of the rest.
 """
 
 from __future__ import annotations
@@ -15,11 +22,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
+from math import ceil
 from uuid import UUID
 
 from accounts.model import CustomerClass
 
-PROMOTION, VOLUME = "promotion", "volume_discount"
+PROMOTION, VOLUME, RETURNED = "promotion", "volume_discount", "discount_returned"
 _WHOLE_BP = 10_000
 
 
@@ -75,12 +84,12 @@ class Promoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduction:
-    """A negative line of an invoice. code: `promotion` or `volume_discount`."""
+    """A line of an invoice. code: `promotion`, `volume_discount`, or `discount_returned`."""
 
     code: str
     tax_rate_bp: int
     micro_yen: int
-    """Negative."""
+    """Negative; positive: returned."""
     promotion: Promotion | None = None
 
 
@@ -134,3 +143,78 @@ def volume_discount(month_micro_yen: int, tiers: Sequence[Tier]) -> int:
         inside = min(end, month_micro_yen) - tier.above_micro_yen
         off += max(0, inside) * tier.percent_bp
     return off // _WHOLE_BP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discounted:
+    """What a job was charged in a closed month, and all charges at its rate; what the document took off. Micro-yen.
+
+    What jobs of the month took back of earlier months is in neither.
+    """
+
+    charged_micro_yen: int
+    is_promoted: bool
+    month_micro_yen: int
+    promoted_micro_yen: int
+    """Of that, of jobs that a promotion is for."""
+    promotions_micro_yen: int
+    volume_micro_yen: int
+
+    @property
+    def reduction(self) -> Fraction:
+        """What was taken off the job."""
+        of_promotions = self.charged_micro_yen if self.is_promoted else 0
+        return Fraction(self.promotions_micro_yen * of_promotions, max(self.promoted_micro_yen, 1)) + Fraction(
+            self.volume_micro_yen * self.charged_micro_yen, max(self.month_micro_yen, 1)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack:
+    """What of a job's charges of closed months is taken back now, in micro-yen without tax."""
+
+    job_id: UUID
+    tax_rate_bp: int
+    taken_micro_yen: int
+    before_micro_yen: int
+    """What it was charged till then."""
+    claimed_micro_yen: int
+    """What grants pay of it: its first charges."""
+    months: Sequence[Discounted]
+
+    @property
+    def own_micro_yen(self) -> int:
+        """Of what is taken back, what the customer had to pay itself."""
+        return self._own(self.before_micro_yen) - self._own(self.before_micro_yen - self.taken_micro_yen)
+
+    @property
+    def returned(self) -> Fraction:
+        """What had been taken off that; never more than that."""
+        own = self._own(sum(each.charged_micro_yen for each in self.months))
+        if own == 0:
+            return Fraction(0)
+        taken_off = sum((each.reduction for each in self.months), Fraction(0))
+        return self.own_micro_yen * min(taken_off / own, Fraction(1))
+
+    def _own(self, net_micro_yen: int) -> int:
+        return max(0, net_micro_yen - self.claimed_micro_yen)
+
+
+def returned(found: Sequence[TakenBack]) -> list[Reduction]:
+    """What is taken back of discounts, by tax rate: positive."""
+    made = []
+    for rate in sorted({each.tax_rate_bp for each in found}):
+        micro_yen = ceil(sum((each.returned for each in found if each.tax_rate_bp == rate), Fraction(0)))
+        if micro_yen:
+            made.append(Reduction(code=RETURNED, tax_rate_bp=rate, micro_yen=micro_yen))
+    return made
+
+
+def without(month: RateMonth, found: Sequence[TakenBack]) -> RateMonth:
+    """A month as it would be if nothing were taken back in it."""
+    of_rate = [each for each in found if each.tax_rate_bp == month.tax_rate_bp]
+    return RateMonth(
+        tax_rate_bp=month.tax_rate_bp,
+        charged_micro_yen=month.charged_micro_yen + sum(each.taken_micro_yen for each in of_rate),
+        granted_micro_yen=month.granted_micro_yen + sum(each.taken_micro_yen - each.own_micro_yen for each in of_rate),
+    )

@@ -62,13 +62,16 @@ class UsageSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extra:
-    """What lowers a rate's taxable amount by a rule of its own, such as a volume discount. Not more than there is."""
+    """What lowers a rate's taxable amount by a rule of its own, such as a volume discount. Not more than there is.
+
+    What was taken off use that is given back is the one that raises it.
+    """
 
     code: str
     """Names the rule, such as 'volume_discount': papers have words for it."""
     tax_rate_bp: int
     micro_yen: int
-    """Negative."""
+    """Negative; positive: what was taken off and is taken back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

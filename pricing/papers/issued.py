@@ -20,6 +20,7 @@ from pricing.papers.receipt import Paid, ReceiptPaper, receipt_sheet
 _REDUCTIONS: Final = {
     "grant": Words("補助金・特典による減額", "Covered by grants"),
     "promotion": Words("キャンペーン割引", "Promotion"),
+    "discount_returned": Words("返還分に係る割引の戻し", "Discount of what is given back"),
     "volume_discount": Words("数量割引（月間）", "Volume discount of the month"),
 }
 _MEANS: Final = {

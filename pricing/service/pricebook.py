@@ -12,7 +12,7 @@ from infra.db.connection import Conn
 from pricing import discounts, policies
 from pricing.approvals import Content, Proposal
 from pricing.days import Month
-from pricing.discounts import Promotion, RateMonth
+from pricing.discounts import Promoted, Promotion, RateMonth, Reduction, TakenBack, Tier
 from pricing.errors import PolicyExists, PolicyWrong, PromotionExists, PromotionWrong, UnknownOffering
 from pricing.invoicing import Cover, Extra, UsageSum
 from pricing.service.approvals import Order, executes, propose
@@ -140,21 +140,35 @@ async def policy_history(conn: Conn) -> list[tuple[str, datetime, Mapping[str, A
 async def extras(
     conn: Conn, month: Month, usage: Mapping[UUID, Sequence[UsageSum]], covers: Mapping[UUID, Sequence[Cover]]
 ) -> dict[UUID, list[Extra]]:
-    """What promotions and the volume discount (as it was at the month's beginning) take off organisations' months.
+    """What promotions and the volume discount (as it was at the month's beginning) take off organisations' months, and
+    what of that is taken back with use of closed months.
 
     usage, covers: by organisation, as their documents have them.
     """
     tiers = policies.volume_discount(await store.policy(conn, policies.VOLUME_DISCOUNT, now=month.since))
-    promoted = await store.promoted(conn, list(usage), month)
+    corrected = [organisation for organisation, of_one in usage.items() if any(each.corrects for each in of_one)]
+    back = await store.taken_back(conn, corrected, month) if corrected else {}
+    jobs = [each.job_id for of_one in back.values() for each in of_one]
+    promoted = await store.promoted(conn, list(usage), month, but=jobs)
     return {
         organisation: [
             Extra(code=each.code, tax_rate_bp=each.tax_rate_bp, micro_yen=each.micro_yen)
-            for each in discounts.reductions(
-                _rates(of_one, covers.get(organisation, ())), promoted.get(organisation, ()), tiers
+            for each in _lines(
+                _rates(of_one, covers.get(organisation, ())),
+                promoted.get(organisation, ()),
+                tiers,
+                back.get(organisation, ()),
             )
         ]
         for organisation, of_one in usage.items()
     }
+
+
+def _lines(
+    months: Sequence[RateMonth], promoted: Sequence[Promoted], tiers: Sequence[Tier], back: Sequence[TakenBack]
+) -> list[Reduction]:
+    rest = [discounts.without(each, back) for each in months]
+    return discounts.reductions(rest, promoted, tiers) + discounts.returned(back)
 
 
 def _rates(usage: Sequence[UsageSum], covers: Sequence[Cover]) -> list[RateMonth]:

@@ -141,7 +141,7 @@ async def test_what_comes_late_lies_in_the_open_month_and_names_the_document_tha
     assert shown == [("2026-05", 165, None), ("2026-04", 165, None), ("2026-04", -165, april.number)]
     assert (may.amounts.total_yen, may.content["originals"][0]["id"]) == (181, str(april.id))
     await _require_annexes(market, april, may)
-    # Everything of May is taken back after its close: the paper is a credit note, and what it gives waits for June.
+    # Everything of May is taken back after its close: the paper is a credit note, and lowers what is open.
     await market.use("over", _less(late), now=JUNE.since + timedelta(days=1))
     await close(market.database, JUNE)
     _require_credit_note((await documents(market.database, market.organisation))[-1], may)
@@ -169,7 +169,8 @@ async def test_late_use_of_several_days_corrects_nothing(market: Market) -> None
 
 def _require_credit_note(credit: Document, may: Document) -> None:
     assert (credit.number, credit.kind, credit.original_id) == ("CN-2026-000001", DocumentKind.CREDIT_NOTE, may.id)
-    assert (credit.amounts.total_yen, credit.amounts.carried_out_yen, credit.amounts.amount_due_yen) == (-363, -363, 0)
+    assert (credit.amounts.total_yen, credit.amounts.carried_out_yen, credit.amounts.amount_due_yen) == (-363, 0, 0)
+    assert credit.amounts.credited_yen == 363  # April's invoice is still open
 
 
 async def _require_annexes(market: Market, april: Document, may: Document) -> None:

@@ -12,6 +12,7 @@ from metering.audit.store import closes
 from metering.audit.store.questions import ask
 from pricing import service
 from pricing.days import Month
+from pricing.discounts import Promotion
 from pricing.document import Document
 from pricing.model import Cause, JobSize
 from pricing.service import job_refunds
@@ -20,7 +21,7 @@ from pricing.units import micro
 from tests.support.closes import after_grace, close, documents
 from tests.support.database import Database
 from tests.support.market import NOW, Market, an_id, gpu_usage, open_market
-from tests.support.staff import FIRST
+from tests.support.staff import FIRST, SECOND
 
 pytestmark = pytest.mark.postgres
 
@@ -59,6 +60,50 @@ async def test_a_refund_comes_back_once_whenever_the_invoice_is_paid(market: Mar
     paid = await market.database.owner.fetchval("SELECT sum(amount_yen) FROM pricing.payment")
     assert (paid, await _wallet(market)) == (726, {"prepaid": 0, "credit": micro("50000"), "owed": 0})
     await _audited(market)
+
+
+@pytest.mark.parametrize(("percent_bp", "pays"), [(5000, "prepaid"), (10000, "credit")])
+async def test_what_a_discount_took_off_does_not_come_back_with_a_refund(
+    market: Market, percent_bp: int, pays: str
+) -> None:
+    """Half of 6,600, and all of it; one job of two is given back, in two steps, beside new use with a promotion."""
+    await _promote(market, percent_bp)
+    await (market.pay_in if pays == "prepaid" else market.give_credit)("100000")
+    for number, job in enumerate("ab"):
+        await _ran(market, job, at=NOW + timedelta(hours=30 * number), hours=20)
+    await close(market.database, APRIL)
+    at = after_grace(APRIL) + timedelta(days=1)
+    for yen in ("1600", "5000"):
+        await _refund(market, "a", yen, at)
+    await _ran(market, "new", at=at, hours=2)
+    await close(market.database, MAY)
+    [_, note] = await _documents(market)
+    share = percent_bp / 10000
+    assert note.amounts.subtotal_yen == round((-6600 + 660) * (1 - share))
+    lines = {
+        each["kind"]: each["charged_yen"] for each in note.content["groups"][0]["lines"] if each["kind"] != "usage"
+    }
+    assert lines == {"promotion": -round(660 * share), "discount_returned": round(6600 * share)}
+    wallet = await _wallet(market)
+    used = round((6600 + 660) * (1 - share) * 1.1)
+    assert wallet["prepaid"] + wallet["credit"] - wallet["owed"] <= micro("100000") - (
+        micro(used) if pays == "prepaid" else 0
+    )
+    await _audited(market)
+
+
+async def _promote(market: Market, percent_bp: int) -> None:
+    new = Promotion(
+        id=an_id("promo"),
+        title_ja="a",
+        title_en="a",
+        starts_at=NOW,
+        ends_at=NOW + timedelta(days=300),
+        percent_bp=percent_bp,
+    )
+    async with market.as_operator() as conn:
+        await service.propose_promotion(conn, new, proposal_id=an_id("pp"), reason="x", actor=FIRST, now=NOW)
+        await service.approve(conn, an_id("pp"), actor=SECOND, now=NOW)
 
 
 async def _ran(market: Market, job: str, *, at: datetime = NOW, hours: int = 1) -> None:

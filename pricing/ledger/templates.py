@@ -6,7 +6,7 @@ Each function states its business key (from which the id follows) and its entrie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -124,6 +124,8 @@ class ChargeMove:
     overrun_micro_yen: int
     """By how much grows what ran at the house's cost."""
     at: datetime
+    renewed: Mapping[UUID, UUID] = field(default_factory=dict)
+    """Prepaid lot that has lapsed → the lot into which goes what comes back after the release."""
 
 
 def settle(move: ChargeMove) -> Transaction:
@@ -139,13 +141,15 @@ def settle(move: ChargeMove) -> Transaction:
 
 
 def refund(move: ChargeMove) -> Transaction:
-    """Key as of `settle`: a correction after the release. What was drawn goes back to its lots, as available.
+    """Key as of `settle`: a correction after the release. What was drawn goes back to its lots, as available, or to
+    those that take the place of lapsed ones.
 
     Named `adjust` when the customer's charge stays as it was.
     """
     amounts = _charge(move)
     for was, is_now in zip(move.before.by_lot, move.after.by_lot, strict=True):
-        amounts[_available(move.organisation_id, was.lot_id)] = was.amount_micro_yen - is_now.amount_micro_yen
+        account = _available(move.organisation_id, move.renewed.get(was.lot_id, was.lot_id))
+        amounts[account] = amounts.get(account, 0) + was.amount_micro_yen - is_now.amount_micro_yen
     unchanged = move.before.net_micro_yen == move.after.net_micro_yen
     return _move(Template.ADJUST if unchanged else Template.REFUND, move, amounts)
 

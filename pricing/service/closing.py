@@ -24,6 +24,7 @@ from pricing.invoicing import Cover
 from pricing.ledger import templates
 from pricing.ledger.templates import transaction_id
 from pricing.service import collecting, pricebook
+from pricing.service.renewal import renewed_moves
 from pricing.store import catalog as catalog_store
 from pricing.store import closing as store
 from pricing.store import collecting as asked_store
@@ -129,12 +130,10 @@ async def close_some(conn: Conn, plan: ClosePlan, *, limit: int, now: datetime) 
         [_closed(each, ids.get(each.account.customer.organisation_id)) for each in bills],
         now=now,
     )
-    moves = (
-        templates.invoice(billing.posting(each, ids[each.account.customer.organisation_id], at=now))
-        for each in bills
-        if each.kind is not None
-    )
-    await ledger_store.post_all(conn, [each for each in moves if each is not None], now=now)
+    told = [each for each in bills if each.kind is not None]
+    moves = [billing.posting(each, ids[each.account.customer.organisation_id], at=now) for each in told]
+    booked = [templates.invoice(each) for each in await renewed_moves(conn, moves, now=now)]
+    await ledger_store.post_all(conn, [each for each in booked if each is not None], now=now)
     await collecting.request_all(conn, documents, now=now)
     await _credit(conn, bills, documents, now=now)
     return len(taken)

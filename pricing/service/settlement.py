@@ -20,6 +20,7 @@ from pricing.ledger.balances import Part, draw, remainder
 from pricing.ledger.templates import ChargeMove
 from pricing.model import BillableAttempt, Cause, Ending, PriceVersion, Quote, Recorded, UsageToRate
 from pricing.refunds import Refund
+from pricing.service.renewal import renewed_lots
 from pricing.service.wallets import expire_lots
 from pricing.store import catalog as catalog_store
 from pricing.store import jobs as job_store
@@ -266,8 +267,13 @@ async def _book(case: _Case, facts: JobFacts, result: Outcome, *, at: datetime) 
     )
     if before != after or result.overrun_micro_yen:
         revision = await store.revision_of(case.conn, case.attempt)
+        organisation_id = case.attempt.organisation_id
+        key = (case.attempt.attempt_id, revision)
+        renewed: Mapping[UUID, UUID] = {}
+        if not facts.hold_open:
+            renewed = await renewed_lots(case.conn, before, after, organisation_id, key=key, now=case.now)
         move = ChargeMove(
-            organisation_id=case.attempt.organisation_id,
+            organisation_id=organisation_id,
             job_id=job_id,
             attempt_id=case.attempt.attempt_id,
             revision=revision,
@@ -275,13 +281,14 @@ async def _book(case: _Case, facts: JobFacts, result: Outcome, *, at: datetime) 
             after=after,
             overrun_micro_yen=result.overrun_micro_yen,
             at=at,
+            renewed=renewed,
         )
         booked = templates.settle(move) if facts.hold_open else templates.refund(move)
         await ledger_store.post(case.conn, booked, now=case.now)
     if result.releases:
         await _release(case, remainder(parts, after), at)
     if any(part.expires_at is not None and part.expires_at <= case.now for part in parts):
-        # What has just come back to a grant that lapsed while it was held does not stay.
+        # What has just come back to a lot that lapsed while it was held does not stay.
         await expire_lots(case.conn, organisation_id=case.attempt.organisation_id, now=case.now)
 
 

@@ -220,6 +220,12 @@ async def organisations_with_expired(conn: Conn, *, now: datetime, limit: int) -
     return [row["organisation_id"] for row in rows]
 
 
+async def lapsed(conn: Conn, lots: Sequence[UUID], *, now: datetime) -> set[UUID]:
+    """Which of these lots may not be spent any more."""
+    rows = await conn.fetch("SELECT id FROM pricing.lot WHERE id = ANY($1) AND expires_at <= $2", lots, now)
+    return {row["id"] for row in rows}
+
+
 async def times_expired(conn: Conn, lot_id: UUID) -> int:
     """How often the expiry of a lot has been booked."""
     count: int = await conn.fetchval(

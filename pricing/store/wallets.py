@@ -85,7 +85,10 @@ async def spent(conn: Conn, budgets: Sequence[Budget], *, now: datetime) -> list
 
 
 async def issued_lots(conn: Conn, organisation_id: UUID) -> list[IssuedLot]:
-    """Every lot with what was ever put into it from outside, less what went back in money, and what lies in it now."""
+    """Every lot with what was ever put into it from outside, less what went back in money, and what lies in it now.
+
+    What came back after its own lot had lapsed, and made a lot of its own, counts as put into that.
+    """
     rows = await conn.fetch(
         """SELECT l.id, l.kind::text AS kind, l.expires_at,
                   coalesce(b.available, 0) AS available, coalesce(b.held, 0) AS held, coalesce(i.issued, 0) AS issued
@@ -98,7 +101,8 @@ async def issued_lots(conn: Conn, organisation_id: UUID) -> list[IssuedLot]:
                SELECT sum(e.amount_micro_yen)::bigint AS issued
                FROM pricing.ledger_entry e JOIN pricing.ledger_transaction t ON t.id = e.transaction_id
                WHERE e.organisation_id = $1 AND e.lot_id = l.id AND e.bucket = 'available'
-                 AND t.template IN ('issue_grant', 'receive_payment', 'open_credit_line', 'pay_back')) i ON true
+                 AND (t.template IN ('issue_grant', 'receive_payment', 'open_credit_line', 'pay_back')
+                      OR (t.template IN ('refund', 'invoice') AND t.recorded_at = l.created_at))) i ON true
            WHERE l.organisation_id = $1 ORDER BY l.kind, l.expires_at, l.id""",
         organisation_id,
     )

@@ -40,7 +40,20 @@ QUESTIONS: Sequence[Question] = (
                       WHERE a.template = t.template AND a.bucket = e.bucket::text
                         AND a.sign IN (0, sign(e.amount_micro_yen)) AND coalesce(a.lot_kind = l.kind::text, true))
                OR (t.template IN ('hold', 'settle', 'release', 'refund', 'adjust')) <> (t.job_id IS NOT NULL)
-               OR (t.template = 'expire' AND coalesce(l.expires_at, 'infinity') > t.effective_at)""",
+               OR (t.template = 'expire' AND e.bucket = 'available'
+                   AND coalesce(l.expires_at, 'infinity') > t.effective_at)""",
+    ),
+    Question(
+        # What was paid in and comes back must be of use again: not even for a moment in a lot that has lapsed.
+        check="money-came-back-to-lapsed-lot",
+        sql="""
+            SELECT format('ledger-entry:%s/%s', e.transaction_id, e.line) AS subject,
+                   'a lot that has not lapsed' AS expected,
+                   format('%s into lot %s, which lapsed at %s', e.amount_micro_yen, l.id, l.expires_at) AS found
+            FROM pricing.ledger_entry e JOIN pricing.ledger_transaction t ON t.id = e.transaction_id
+            JOIN pricing.lot l ON l.id = e.lot_id
+            WHERE t.template IN ('refund', 'invoice', 'receive_payment') AND e.bucket = 'available'
+              AND e.amount_micro_yen > 0 AND l.kind = 'prepaid' AND l.expires_at <= t.effective_at""",
     ),
     Question(
         check="posting-without-decision",

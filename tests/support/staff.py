@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from accounts import service as accounts
+from accounts.errors import PersonExists
 from accounts.model import StaffRole
 from infra.db.connection import Conn
 from pricing import pricebook
@@ -27,17 +28,20 @@ FIRST, SECOND = an_id("staff", 1), an_id("staff", 2)
 
 
 async def add_two_operators(conn: Conn, *, now: datetime) -> None:
-    """FIRST proposes, SECOND approves."""
+    """FIRST proposes, SECOND approves. Where they are already, nothing happens."""
     for number, person in enumerate((FIRST, SECOND), start=1):
-        await accounts.create_person(
-            conn,
-            actor=None,
-            person_id=person,
-            display_name=f"staff {number}",
-            email=f"staff-{number}@example.jp",
-            counts=False,
-            now=now,
-        )
+        try:
+            await accounts.create_person(
+                conn,
+                actor=None,
+                person_id=person,
+                display_name=f"staff {number}",
+                email=f"staff-{number}@example.jp",
+                counts=False,
+                now=now,
+            )
+        except PersonExists:
+            continue
         await accounts.grant_staff_role(conn, actor=None, person_id=person, role=StaffRole.OPERATOR, now=now)
 
 

@@ -27,7 +27,7 @@ SELECT format('%I.%I', n.nspname, c.relname) AS table_name, quote_ident(a.attnam
        has_column_privilege('kyoyo_tenant', c.oid, a.attnum, 'UPDATE') AS may_change
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_type t ON t.oid = a.atttypid
- WHERE n.nspname = ANY ($1) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE n.nspname = ANY ($1) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
  ORDER BY 1, a.attnum
 """
 RELAX = """

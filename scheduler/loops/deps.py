@@ -25,7 +25,7 @@ class Settings:
     call_timeout_s: float = 15
     """A backend that has not answered by then has not answered."""
     hand_over_budget_s: float = 5
-    """One dispatch tick begins no hand-over later than this."""
+    """One dispatch tick begins no cycle later than this, and no hand-over later than this after it was decided."""
     hand_overs: int = 8
     """So many calls of `submit` may be on their way to one backend at a time."""
     capacity_reuse_s: float = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,41 +14,55 @@ from scheduler.core.book.figures import Figures
 from scheduler.core.events import NeverReady, ReservationOver
 from scheduler.core.model import State
 from scheduler.core.reasons import Why
-from scheduler.core.snapshot import Never, Plan
+from scheduler.core.snapshot import Never, Plan, Start
 from scheduler.loops import items, look, metrics, placing, preempt
 from scheduler.loops.apply import apply_to
 from scheduler.loops.deps import Deps
-from scheduler.loops.handover import HandedOver, hand_over_all
+from scheduler.loops.handover import HandedOver, Window, hand_over_all
 from scheduler.store import attempts as attempt_store
 from scheduler.store import planning as store
 
 
-async def tick(deps: Deps, now: datetime) -> int:
-    """One cycle after the other, until all that could start has been handed over. How many attempts were."""
-    deadline = asyncio.get_running_loop().time() + deps.settings.hand_over_budget_s
-    moved = 0
+async def tick(deps: Deps, now: datetime, clock: Callable[[], float] | None = None) -> int:
+    """One cycle after the other, until all that could start has been handed over. How many attempts were.
+
+    clock: seconds that have passed since any instant; None: the loop's. No cycle begins after the budget of a tick, and
+    what a cycle starts has a budget of its own, from the first hand-over on: a long look takes nothing from it.
+    """
+    clock = clock or asyncio.get_running_loop().time
+    began, moved, silent = clock(), 0, set[str]()
+    budget_s = deps.settings.hand_over_budget_s
     while True:
         with metrics.CYCLE.time():
-            decided, placed = await _cycle(deps, now)
-        rounds = await _hand_over(deps, decided, now, deadline)
-        answered = sum(each.answered for each in rounds)
+            decided, placed = await _cycle(deps, now + _whole_s(clock() - began))
+        passed = _whole_s(
+            clock() - began
+        )  # the sweep counts from then, so none is begun later than the budget after it
+        window = Window(clock, began + passed.total_seconds() + budget_s)
+        starts = [start for start in decided.starts if start.backend not in silent]
+        rounds = await _hand_over(deps, starts, now + passed, window)
+        answered = sum(each.answered for each in rounds.values())
         moved += answered
-        stuck = answered == 0 or any(each.silent for each in rounds)
-        goes_on = placed or (decided.more and not stuck)
-        if not goes_on or asyncio.get_running_loop().time() > deadline:
+        now_silent = {name for name, each in rounds.items() if each.silent}
+        silent |= now_silent
+        goes_on = placed or (decided.more and answered and not now_silent)
+        if not goes_on or clock() > began + budget_s:
             return moved
 
 
-async def _hand_over(deps: Deps, decided: Plan, now: datetime, deadline: float) -> Sequence[HandedOver]:
-    rounds = [
-        hand_over_all(deps, [start for start in decided.starts if start.backend == name], now, deadline)
-        for name in sorted({start.backend for start in decided.starts})
-    ]
+async def _hand_over(deps: Deps, starts: Sequence[Start], now: datetime, window: Window) -> Mapping[str, HandedOver]:
+    """How it went, by backend."""
+    names = sorted({start.backend for start in starts})
+    rounds = [hand_over_all(deps, [start for start in starts if start.backend == name], now, window) for name in names]
     ended = await asyncio.gather(*rounds, return_exceptions=True)  # none may go on beside the next tick
     for problem in ended:
         if isinstance(problem, BaseException):
             raise problem
-    return [each for each in ended if not isinstance(each, BaseException)]
+    return {name: each for name, each in zip(names, ended, strict=True) if not isinstance(each, BaseException)}
+
+
+def _whole_s(passed_s: float) -> timedelta:
+    return timedelta(seconds=int(passed_s))
 
 
 # -- plan --------------------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ Attempts are announced one after the other, in the plan's order; the calls of se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from accounts import service as accounts
 from hpc_adapters.contract import JobRequest, Script
@@ -59,13 +60,25 @@ class HandedOver:
     """An answer failed to come: it is not asked for more before the next tick."""
 
 
-async def hand_over_all(deps: Deps, starts: Sequence[Start], now: datetime, deadline: float) -> HandedOver:
+class Window(NamedTuple):
+    """In which hand-overs may begin."""
+
+    clock: Callable[[], float]
+    until: float
+    """In its seconds."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.clock() > self.until
+
+
+async def hand_over_all(deps: Deps, starts: Sequence[Start], now: datetime, window: Window) -> HandedOver:
     """One backend's starts, until it stops answering or the tick's budget is used up."""
     round_ = _Round(deps, now)
     try:
         for start in starts:
             await round_.room()
-            if round_.is_over or asyncio.get_running_loop().time() > deadline:
+            if round_.is_over or window.is_over:
                 break
             await round_.begin(start)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -94,6 +95,28 @@ async def test_after_an_answer_that_did_not_come_nothing_more_is_sent(world: Wor
     states = await _states(world)
     lost_or_accepted = busy.asked if maybe_done else busy.asked - 1
     assert states == {"DISPATCHING": lost_or_accepted, "QUEUED": 40 - lost_or_accepted}
+
+
+async def test_a_long_look_takes_no_time_from_the_hand_overs_after_it(world: World) -> None:
+    passed_s = [0.0]
+
+    class Slow(Busy):
+        async def capacity(self) -> Capacity:
+            passed_s[0] += 7.25  # more than the budget of a tick
+            return await super().capacity()
+
+    async def at_once(number: int) -> None:
+        return
+
+    busy = Slow(world, at_once)
+    alice = await world.member("alice")
+    job = await world.submit(alice, a_submission())
+    assert await dispatch.tick(world.deps(await world.leading()), world.now, lambda: passed_s[0]) == 1
+    assert (busy.sizes, busy.asked) == (1, 1)
+    sent_at = await world.market.database.owner.fetchval(
+        "SELECT dispatched_at FROM scheduler.attempt WHERE job_id = $1", job.id
+    )
+    assert sent_at == world.now + timedelta(seconds=7)  # the sweep's patience counts from the hand-over
 
 
 async def test_a_backends_size_is_asked_again_only_when_something_of_ours_has_changed_there(world: World) -> None:

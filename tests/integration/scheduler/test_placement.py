@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from accounts.model import Principal
-from hpc_adapters.contract import Resources, Seen
+from hpc_adapters.contract import JobRequest, Ref, Resources, Seen
+from hpc_adapters.errors import Unavailable
 from hpc_adapters.simulated.adapter import SimulatedBackend
 from hpc_adapters.simulated.behaviour import Behaviour
 from metering.auditing import run_audit
@@ -169,6 +170,30 @@ async def test_circuits_go_to_the_qpu_that_is_free(world: World) -> None:
     assert [each.backend for each in seen] == [AER, AER_B, OTHER]
     assert State.QUEUED not in {each.state for each in seen}
     assert (await world.until_ended(second)).state is State.SUCCEEDED
+
+
+async def test_a_silent_device_is_not_asked_again_in_the_tick_for_what_is_placed_elsewhere(world: World) -> None:
+    alice, asked = await world.member("alpha"), list[object]()
+
+    class Silent:
+        def __getattr__(self, name: str) -> object:
+            return getattr(aer, name)
+
+        async def submit(self, request: JobRequest) -> Ref:
+            asked.append(request)
+            raise Unavailable("gone", maybe_done=False)
+
+    aer = world.backends[AER]
+    world.backends[AER] = Silent()  # type: ignore[assignment]  all of the port that is asked here
+    await fill(world, alice, GPU)
+    for _ in range(2):
+        circuit = {"kind": JobKind.QUANTUM, "gpus": 0, "shots": 1000, "body": CIRCUIT, "walltime_s": 60}
+        await world.submit(alice, a_submission(offering_id=QPU, **circuit))
+    quick = await world.submit(alice, either())
+    await world.dispatch()
+    assert len(await placed_of(world, quick)) == 1
+    assert (await world.job(quick)).state is not State.QUEUED
+    assert len(asked) == 1
 
 
 async def test_a_crash_before_the_commit_is_no_move(world: World) -> None:

@@ -79,6 +79,8 @@ _FINAL_JA = "計算基盤の記録が確定した利用だけを含む。実行�
 _FINAL_EN = "Only use whose record is final; a running job is counted once it has ended."
 _SOLD_JA = "全額免除した明細（当方の責による中断など）を除く。補助ポイントで支払われた分を含む。"
 _SOLD_EN = "Without lines that were waived as a whole (such as work lost by our fault); includes what grants paid for."
+_BEFORE_INVOICE_JA = "請求書で差し引くキャンペーン割引と数量割引は含まない。"
+_BEFORE_INVOICE_EN = "Before what an invoice takes off: promotions and the volume discount are left out."
 
 DEFINITIONS: Final[Sequence[Definition]] = (
     Definition(
@@ -183,33 +185,36 @@ DEFINITIONS: Final[Sequence[Definition]] = (
     ),
     Definition(
         key="charged_yen",
-        version=1,
+        version=2,
         name_ja="課金額",
         name_en="Charged",
         unit=YEN,
-        caveat_ja=f"確定した課金明細の合計。補助ポイントで支払われた分を含む。訂正は訂正の対象日に計上する。{_WHO_JA}",
+        caveat_ja=f"確定した課金明細の合計。補助ポイントで支払われた分を含む。訂正は訂正の対象日に計上する。"
+        f"{_BEFORE_INVOICE_JA}{_WHO_JA}",
         caveat_en="Sum of rated lines, what grants paid for included; a correction counts on the day that it corrects. "
-        f"{_WHO_EN}",
+        f"{_BEFORE_INVOICE_EN} {_WHO_EN}",
         formula=partial(_yen, lambda money: money.charged),
     ),
     Definition(
         key="discount_from_list_yen",
-        version=1,
+        version=2,
         name_ja="定価からの割引額",
         name_en="Discount from the list price",
         unit=YEN,
-        caveat_ja=f"同じ利用を定価で計算した額と販売価格の差。{_SOLD_JA}{_WHO_JA}",
-        caveat_en=f"The same use at list price less our price. {_SOLD_EN} {_WHO_EN}",
+        caveat_ja=f"同じ利用を定価で計算した額と販売価格の差。{_BEFORE_INVOICE_JA}{_SOLD_JA}{_WHO_JA}",
+        caveat_en=f"The same use at list price less our price. {_BEFORE_INVOICE_EN} {_SOLD_EN} {_WHO_EN}",
         formula=partial(_yen, lambda money: money.sold_at_list - money.sold_at_price),
     ),
     Definition(
         key="discount_from_market_yen",
-        version=1,
+        version=2,
         name_ja="市場価格との差額",
         name_en="Discount from the market price",
         unit=YEN,
-        caveat_ja=f"同じ利用を記録済みの市場参考価格で計算した額と販売価格の差。{_SOLD_JA}{_WHO_JA}",
-        caveat_en=f"The same use at the recorded market reference less our price. {_SOLD_EN} {_WHO_EN}",
+        caveat_ja="同じ利用を記録済みの市場参考価格で計算した額と販売価格の差。"
+        f"{_BEFORE_INVOICE_JA}{_SOLD_JA}{_WHO_JA}",
+        caveat_en="The same use at the recorded market reference less our price. "
+        f"{_BEFORE_INVOICE_EN} {_SOLD_EN} {_WHO_EN}",
         formula=partial(_yen, lambda money: money.sold_at_market - money.sold_at_price),
     ),
 )

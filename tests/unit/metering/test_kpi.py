@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from hpc_adapters.contract import Window
-from metering.definitions import DEFINITIONS, calculate
+from metering.definitions import DEFINITIONS, YEN, calculate
 from metering.kpi import Facts, Member, Money, Units, Use, active_persons
 from metering.periods import Period, fiscal_year, month, months_of, quarter
 from metering.report import Report, as_csv, as_json
@@ -146,6 +146,13 @@ def test_the_discount_is_that_of_what_was_sold() -> None:
     told = report(APRIL, money=money)
     keys = ("charged_yen", "discount_from_list_yen", "discount_from_market_yen")
     assert [told.value(key) for key in keys] == [90, 30, Decimal("60.5")]
+
+
+def test_figures_of_money_say_that_promotions_and_the_volume_discount_are_left_out() -> None:
+    of_money = [each for each in DEFINITIONS if each.unit is YEN]
+    assert [each.version for each in of_money] == [2, 2, 2]
+    assert all("キャンペーン割引と数量割引は含まない" in each.caveat_ja for each in of_money)
+    assert all("promotions and the volume discount are left out" in each.caveat_en for each in of_money)
 
 
 def test_every_definition_is_complete_in_both_languages() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from accounts.errors import SiteUserMissing
 from hpc_adapters.contract import Resources
 from scheduler.core.book.elsewhere import Elsewhere
 from scheduler.core.fairshare import MICRO
@@ -28,6 +29,8 @@ REST: Final = timedelta(seconds=60)
 """One that was moved stays for so long; and so long must a machine take nothing before what waits for it leaves it
 for another queue."""
 NOT_DOMESTIC: Final = "not-domestic"
+OF_MACHINES: Final = frozenset({NOT_DOMESTIC, SiteUserMissing.code})
+"""Refusals that say nothing of another machine. All others go with the attempt wherever it goes."""
 _LAST: Final = 2**62
 
 
@@ -56,6 +59,8 @@ class Places:
     """Why they do not start elsewhere, as far as that was looked at."""
     tried: set[UUID] = field(default_factory=set)
     """Those that have had their turn while others still wait for theirs: a cycle tries only so many."""
+    refused: dict[UUID, set[str]] = field(default_factory=dict)
+    """Offerings that refused it when it was handed over: it does not go back to them."""
     domestic: Mapping[str, bool] = field(default_factory=dict)
     """Of each backend that they could go to, whether it is known to stand in Japan."""
 
@@ -66,11 +71,22 @@ class Places:
         self.barred_since = {key: at for key, at in self.barred_since.items() if key in self.rows}
         self.told = {key: facts for key, facts in self.told.items() if key in self.rows}
         self.tried &= self.rows.keys()
+        self.refused = {key: names for key, names in self.refused.items() if key in self.rows}
+        for row in rows:
+            if row.code in OF_MACHINES:
+                self.refused.setdefault(row.attempt_id, set()).add(row.offering_id)
 
     def rests(self, attempt_id: UUID, now: datetime) -> bool:
         """It was moved a moment ago."""
         moved_at = self.moved_at.get(attempt_id)
         return moved_at is not None and now - moved_at < REST
+
+    def others(self, row: Flexible) -> Sequence[Candidate]:
+        """Where else it may go; nowhere, if what it was refused for goes with it."""
+        if row.code is not None and row.code not in OF_MACHINES:
+            return ()
+        left = {row.offering_id, *self.refused.get(row.attempt_id, ())}
+        return [each for each in row.candidates if each.offering_id not in left]
 
     def barred(self, attempt_id: UUID, now: datetime, *, is_so: bool) -> bool:
         """Whether where it waits has barred it for long enough."""
@@ -107,7 +123,7 @@ def moves(elsewhere: Elsewhere, *, places: Places, now: datetime, looks: int = L
 
 def lacks(row: Flexible, elsewhere: Elsewhere) -> Mapping[str, object]:
     """Why it does not start on its other offerings either: a reason with its facts for each."""
-    job = elsewhere.job(row.seq)
+    job = elsewhere.job(row.seq) if row.code is None or row.code in OF_MACHINES else None
     others = [each for each in row.candidates if each.offering_id != row.offering_id]
     told = {} if job is None else {each.offering_id: elsewhere.lacks(_there(job, each)) for each in others}
     return {name: {"why": reason[0].value, **reason[1]} for name, reason in told.items() if reason is not None}
@@ -127,16 +143,14 @@ class _Look:
         here = row.code or self._away(row, _own(row)) or self._elsewhere.bars(job)
         self._barred[row.attempt_id] = here
         is_stuck = self._places.barred(row.attempt_id, self._now, is_so=here is not None)
-        return is_stuck or any(
-            self._has_room(job, each) for each in row.candidates if each.offering_id != row.offering_id
-        )
+        others = self._places.others(row)
+        return bool(others) and (is_stuck or any(self._has_room(job, each) for each in others))
 
     def move(self, row: Flexible, job: Waiting) -> Iterator[Move]:
         """One, or none."""
         barred = self._barred[row.attempt_id]
         is_stuck = self._places.barred(row.attempt_id, self._now, is_so=barred is not None)
-        others = [each for each in row.candidates if each.offering_id != row.offering_id]
-        others = [each for each in others if is_stuck or self._has_room(job, each)]
+        others = [each for each in self._places.others(row) if is_stuck or self._has_room(job, each)]
         here = self._option(row, job, _own(row), barred=barred) if others else None
         if here is None or here.starts_now:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -268,3 +269,21 @@ def test_one_that_was_moved_rests_and_a_machine_is_left_only_after_a_while() -> 
     site.machines["m"] = replace(site.machines["m"], online=True)
     settled(site)
     assert moved(site, places) == []
+
+
+@pytest.mark.parametrize(("code", "goes"), [("unknown-secret", []), ("no-site-user", ["n"]), ("not-domestic", ["n"])])
+def test_only_what_a_machine_refused_goes_to_another_and_never_back(code: str, goes: list[str]) -> None:
+    site = Site({"m": Machine(8), "n": Machine(8)})
+    job, places, seen = site.submit(Wish(gpus=2)), Places(), []
+    for _ in range(6):  # both machines are idle, and neither takes it
+        until = site.now + timedelta(seconds=50)
+        site.waiting[job] = replace(site.waiting[job], not_before=until, refused=code)
+        site.book.waits(site.waiting[job], site.now)
+        settled(site)
+        row = next(iter(flexible(site).rows.values()))
+        places.looked_at([replace(row, code=code)], ALL)
+        seen += [site.waiting[each].backend for each in moved(site, places)]
+        site.wait(REST.total_seconds())
+    assert seen == goes
+    told = lacks(places.rows[job], site.book.elsewhere())
+    assert bool(told) is bool(goes)  # of another machine nothing is said that is not known

@@ -271,6 +271,11 @@ CORRUPTIONS = [
     ),
     Corruption("a customer's value taken as revenue", _TAKEN.format("adjust", "earned"), "posting-not-of-its-kind"),
     Corruption("value that lapsed before its time", _TAKEN.format("expire", "expired"), "posting-not-of-its-kind"),
+    Corruption(
+        "money that came into a lot which had lapsed",
+        "UPDATE pricing.lot SET expires_at = created_at WHERE kind = 'prepaid'",
+        "money-came-back-to-lapsed-lot",
+    ),
     Corruption("a payment that nobody decided", _TAKEN.format("pay_back", "cash"), "posting-without-decision"),
     Corruption(
         "a grant of another amount",

@@ -70,7 +70,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What becomes of an account. kind: None: it has no line, so nothing is issued."""
+    """What becomes of an account. kind: None: it has no line and asks for nothing, so nothing is issued."""
 
     account: Account
     kind: DocumentKind | None
@@ -104,6 +104,7 @@ def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
 
     What is to be given back lowers earlier documents that are still open; the rest of it, and what is less than the
     plan's minimum, is carried to the next month. A month that comes to nothing gets a list of its use and no invoice.
+    What is due is asked for by whatever document there is, and in a month without use by one without lines.
     """
     invoice = invoicing.draft(
         organisation_id=account.customer.organisation_id,
@@ -118,7 +119,7 @@ def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
     asked = invoice.amount_due_yen + account.carried_in_yen
     lowered = _lowered(account.open, -asked) if account.usage else ()
     credited_yen = sum(yen for _, yen in lowered)
-    waits = asked < plan.minimum_yen or invoice.total_yen < 0 or not account.usage
+    waits = asked < plan.minimum_yen
     amounts = Amounts(
         subtotal_yen=invoice.subtotal_yen,
         tax_yen=invoice.tax_yen,
@@ -131,7 +132,7 @@ def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
     )
     return Bill(
         account=account,
-        kind=_kind(amounts) if account.usage else None,
+        kind=_kind(amounts) if account.usage or amounts.amount_due_yen else None,
         invoice=invoice,
         amounts=amounts,
         originals=_originals(account),

@@ -3,8 +3,8 @@
 The rules, in this module's own words: of each tax rate the charges, less what grants paid of each job and less what
 the document takes off, are cut to whole yen and taxed once, cut again, of either sign. Grants pay a job's first
 charges, then prepaid value with the tax, then credit. A yen that prepaid value has begun to pay is not asked for. What
-is taken off is first taken off what would be asked for; what the document puts back on is asked for. What is to be given back is either taken off documents that
-are open or carried on, never both.
+is taken off is first taken off what would be asked for; what the document puts back on is asked for. What is to be
+given back is either taken off documents that are open or carried on, never both.
 """
 
 from __future__ import annotations

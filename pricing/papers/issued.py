@@ -168,6 +168,12 @@ def _name_of(line: Mapping[str, Any]) -> Words:
 
 
 def _how(content: Mapping[str, Any]) -> Words:
+    if content["amount_due_yen"] > 0:
+        yen, day = f"{content['amount_due_yen']:,}", content["due_date"]
+        return Words(
+            f"残高にお戻ししました。後払い分など {yen} 円を {day} までにお支払いください。",
+            f"It has been given back to your balance. Please pay {yen} yen, due for use on credit, by {day}.",
+        )
     if content["carried_out_yen"] < 0:
         return Words("次回以降のご請求から差し引きます。", "It is deducted from the next invoices.")
     if content.get("credited_yen", 0):

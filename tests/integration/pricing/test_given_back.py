@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,19 +14,20 @@ from metering.audit.store.questions import ask
 from pricing import service
 from pricing.days import Month
 from pricing.discounts import Promotion
-from pricing.document import Document
+from pricing.document import Document, DocumentKind
 from pricing.model import Cause, JobSize
+from pricing.papers.issued import sheet_of
 from pricing.service import job_refunds
 from pricing.service.job_refunds import Wanted
 from pricing.units import micro
-from tests.support.closes import after_grace, close, documents
+from tests.support.closes import RULES, after_grace, close, documents
 from tests.support.database import Database
 from tests.support.market import NOW, Market, an_id, gpu_usage, open_market
 from tests.support.staff import FIRST, SECOND
 
 pytestmark = pytest.mark.postgres
 
-APRIL, MAY, JUNE, JULY = (Month(2026, number) for number in (4, 5, 6, 7))
+APRIL, MAY, JUNE, JULY, AUGUST = (Month(2026, number) for number in range(4, 9))
 
 
 @pytest.fixture
@@ -92,6 +94,36 @@ async def test_what_a_discount_took_off_does_not_come_back_with_a_refund(
     await _audited(market)
 
 
+async def test_what_is_due_is_asked_for_by_a_credit_note_and_in_a_month_without_use(market: Market) -> None:
+    await market.pay_in("36300")
+    await market.give_credit("50000")
+    await _ran(market, "a", hours=100)
+    await close(market.database, APRIL)
+    at = after_grace(APRIL) + timedelta(hours=1)
+    await _ran(market, "b", at=at, hours=50)
+    for day in (5, 6, 7):
+        await _refund(market, "a", "10000", at + timedelta(days=day))
+    await close(market.database, MAY)
+    [_, note] = await _documents(market)
+    assert (note.kind, note.amounts.total_yen, note.amounts.amount_due_yen) == (DocumentKind.CREDIT_NOTE, -14850, 18150)
+    assert "18,150" in str(sheet_of(note.content, issued_at=note.issued_at, annex_csv=""))
+    await _pay_all(market, after_grace(MAY))
+
+    await _ran(market, "c", at=after_grace(MAY), hours=101)  # prepaid value pays 33,000 of 36,663
+    await close(market.database, JUNE, rules=replace(RULES, minimum_yen=5000))
+    await close(market.database, JULY)
+    [*_, used, asked] = await _documents(market)
+    assert (used.amounts.carried_out_yen, used.amounts.amount_due_yen) == (asked.amounts.carried_in_yen, 0)
+    assert (asked.kind, asked.amounts.total_yen, asked.content["groups"]) == (DocumentKind.INVOICE, 0, [])
+    assert asked.amounts.amount_due_yen == 3663
+    assert "3,663" in str(sheet_of(asked.content, issued_at=asked.issued_at, annex_csv=""))
+    await _pay_all(market, after_grace(JULY))
+    assert (await _wallet(market))["owed"] == 0
+    assert await close(market.database, AUGUST) is None  # nothing left: no document
+    assert len(await _documents(market)) == 4
+    await _audited(market)
+
+
 async def _promote(market: Market, percent_bp: int) -> None:
     new = Promotion(
         id=an_id("promo"),
@@ -125,7 +157,9 @@ async def _refund(market: Market, job: str, yen: str, now: datetime) -> None:
         amount_micro_yen=micro(yen),
     )
     async with market.as_operator() as conn:
-        await job_refunds.refund(conn, wanted, actor=FIRST, now=now)
+        decided = await job_refunds.refund(conn, wanted, actor=FIRST, now=now)
+        if decided.proposal is not None:
+            await service.approve(conn, decided.proposal.id, actor=SECOND, now=now)
 
 
 async def _pay_all(market: Market, now: datetime) -> None:

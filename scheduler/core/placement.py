@@ -32,6 +32,8 @@ class Rule(StrEnum):
     """It leaves less of a node over that was whole."""
     BY_NAME = "by_name"
     """They are alike."""
+    AS_BEFORE = "as_before"
+    """No choice: another attempt starts where the one before ran."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ WORDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "cheaper": ("より安いため", "it is cheaper"),
         "fewer_broken": ("空きノードを崩さないため", "it breaks no node that is whole"),
         "by_name": ("条件が等しいため名前順", "alike otherwise, by name"),
+        "as_before": ("前回の試行と同じ場所のため", "the attempt before ran there"),
     },
     "for_class": {
         "reserved": ("予約", "reserved"),

@@ -15,6 +15,7 @@ from infra.db.connection import Conn, reading, transaction
 from pricing import service as pricing
 from scheduler.core.events import Dispatched, Placed
 from scheduler.core.model import Attempt, State
+from scheduler.core.placement import Rule
 from scheduler.core.snapshot import Wait
 from scheduler.errors import NotDomestic
 from scheduler.loops import items, metrics
@@ -96,7 +97,11 @@ async def why_here(conn: Conn, attempt: Attempt) -> Mapping[str, object]:
     if moved is not None:
         return {name: moved[name] for name in ("offering", "rule", "others") if name in moved}
     at_first = first_choice(await store.candidates_of(conn, attempt.job_id))
-    return {} if at_first is None else at_first.facts()
+    if at_first is None:
+        return {}
+    if attempt.offering_id != at_first.option.offering_id:  # the attempt before was moved here
+        return {"offering": attempt.offering_id, "rule": Rule.AS_BEFORE.value}
+    return at_first.facts()
 
 
 # -- where data must stay ----------------------------------------------------------------------------------------------

@@ -289,3 +289,8 @@ async def test_another_attempt_waits_where_the_one_before_ran_and_may_be_placed_
     assert all(row["offering_id"] == row["charged_as"] and row["flexible"] for row in rows)
     assert (await world.job(job)).attempt_count == len(rows) == 3
     assert taken.offering_id == DEAR
+    async with world.market.as_worker() as conn:
+        starts = [line.decision for line in await service.story(conn, job.id) if line.kind == "Dispatched"]
+    assert [start["placed"]["offering"] for start in starts if start] == [row["offering_id"] for row in rows]  # type: ignore[index]
+    assert starts[1] is not None
+    assert starts[1]["placed"] == {"offering": DEAR, "rule": "as_before"}

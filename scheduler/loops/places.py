@@ -25,6 +25,8 @@ LOOKS: Final = 64
 milliseconds, and nothing else is done meanwhile."""
 LOOKED_AT: Final = 200
 """So many of the oldest are looked at, and of each line so many of the first."""
+OF_ONE: Final = 20
+"""So many of one organisation, while there are others."""
 REST: Final = timedelta(seconds=60)
 """One that was moved stays for so long; and so long must a machine take nothing before what waits for it leaves it
 for another queue."""

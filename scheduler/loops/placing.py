@@ -22,19 +22,19 @@ from scheduler.loops import items, metrics
 from scheduler.loops.apply import apply_to
 from scheduler.loops.deps import Deps
 from scheduler.loops.memory import Kept
-from scheduler.loops.places import EXPLAINED, LOOKED_AT, Move, lacks, moves
+from scheduler.loops.places import EXPLAINED, LOOKED_AT, OF_ONE, Move, lacks, moves
 from scheduler.store import attempts as attempt_store
 from scheduler.store import placing as store
 from scheduler.store.placing import first_choice
 
 
 async def look(deps: Deps, kept: Kept) -> None:
-    """What waits and may be placed anew: the oldest, and the first in line of those that are known."""
+    """What waits and may be placed anew: the oldest, of each organisation so many before all have had theirs."""
     places = deps.memory.places
     if not kept.book.waiting or len(deps.backends) < 2:  # noqa: PLR2004  there is nowhere to go
         return places.looked_at([], {})
     async with reading(deps.pool) as conn:
-        rows = await store.waiting(conn, most=LOOKED_AT)
+        rows = await store.waiting(conn, now=kept.now, most=LOOKED_AT, of_one=OF_ONE)
         known = {at.backend for row in rows for at in row.candidates}
         places.looked_at(rows, await domestic_of(conn, deps, known) if rows else {})
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,18 +95,34 @@ _FLEXIBLE = f"""
            (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.ceiling_micro_yen, c.offering_id) FROM scheduler.job_candidate c
              WHERE c.job_id = coalesce(j.array_id, j.id)) AS candidates
     FROM scheduler.attempt a JOIN scheduler.job j ON j.id = a.job_id
-    WHERE a.flexible AND a.state = 'QUEUED' AND a.dispatched_at IS NULL AND NOT {HAS_INPUTS}
+    WHERE a.flexible AND a.state = 'QUEUED' AND a.dispatched_at IS NULL AND a.organisation_id <> ALL($1)
+      AND (a.wait_reason IS NULL OR a.wait_reason NOT IN ('DEPENDENCY', 'ARRAY_THROTTLE'))
+      AND (a.not_before IS NULL OR a.not_before <= $2 OR a.wait_reason = 'NOT_ELIGIBLE')
+      AND (j.begin_at IS NULL OR j.begin_at <= $2)
+      AND NOT EXISTS (SELECT FROM scheduler.cancellation k WHERE k.job_id = j.id) AND NOT {HAS_INPUTS}
+    ORDER BY a.seq LIMIT $3
 """  # noqa: S608  our own words
+"""Of all but these organisations. What waits for other jobs is known by the last plan."""
 
 
-async def waiting(conn: Conn, *, most: int, ids: Collection[UUID] = ()) -> Sequence[Flexible]:
-    """The oldest of what may be placed anew, and those of these ids that may. What has files stays where they are."""
-    rows = await conn.fetch(_FLEXIBLE + "ORDER BY a.seq LIMIT $1", most)
-    found = {row["id"]: row for row in rows}
-    more = [each for each in ids if each not in found] if len(rows) == most else []
-    if more:
-        found |= {row["id"]: row for row in await conn.fetch(_FLEXIBLE + "AND a.id = ANY($1)", more)}
-    return [_flexible(row) for row in found.values()]
+async def waiting(conn: Conn, *, now: datetime, most: int, of_one: int) -> Sequence[Flexible]:
+    """The oldest of what may be placed anew now, so many of one organisation before all others have had theirs.
+
+    What begins later, backs off, waits for other jobs or is cancelled cannot move; nor can what has files.
+    """
+    found: dict[UUID, asyncpg.Record] = {}
+    beyond: dict[UUID, asyncpg.Record] = {}
+    count, full = Counter[UUID](), set[UUID]()
+    while True:
+        rows = await conn.fetch(_FLEXIBLE, list(full), now, most)
+        for row in (row for row in rows if row["id"] not in found):
+            its = found if count[row["organisation_id"]] < of_one else beyond
+            its[row["id"]] = row
+            count[row["organisation_id"]] += 1
+        before, full = full, {each for each, its in count.items() if its >= of_one}
+        if len(rows) < most or len(found) >= most or full == before:
+            break
+    return [_flexible(row) for row in [*found.values(), *beyond.values()][:most]]
 
 
 async def last_move(conn: Conn, attempt_id: UUID) -> Mapping[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -17,9 +18,11 @@ from metering.loops import collect
 from metering.loops.deps import Deps as MeteringDeps
 from pricing import service as pricing
 from scheduler import service
+from scheduler.core.dependencies import DependencyKind
 from scheduler.core.model import JobKind, State
 from scheduler.errors import BadPlacement, NoPlaceFits, NotDomestic
-from scheduler.options import ArrayWish
+from scheduler.options import ArrayWish, Dependency
+from scheduler.store import placing as store
 from scheduler.submission import Submission
 from scheduler.views import JobView
 from tests.support import market
@@ -194,6 +197,41 @@ async def test_a_silent_device_is_not_asked_again_in_the_tick_for_what_is_placed
     assert len(await placed_of(world, quick)) == 1
     assert (await world.job(quick)).state is not State.QUEUED
     assert len(asked) == 1
+
+
+async def test_what_cannot_move_now_and_what_others_have_too_many_of_keeps_nobody_from_being_looked_at(
+    world: World,
+) -> None:
+    alice, bob = await world.member("alpha"), await world.member("beta")
+    first = await fill(world, alice, GPU)
+    after = Dependency(kind=DependencyKind.AFTEROK, job=str(first.number))
+    later = await world.submit(alice, either(begin_at=world.now + timedelta(days=10)))
+    chained = await world.submit(alice, either(gpus=8, dependencies=(after,)))
+    throttled = await world.submit(alice, either(gpus=8, array=ArrayWish(indices=(1, 2), max_running=1)))
+    await fill(world, alice, DEAR)
+    cancelled, backing_off, *free = [await world.submit(alice, either()) for _ in range(5)]
+    await world.cancel(alice, cancelled)
+    await world.dispatch()
+    await world.market.database.owner.execute(
+        "UPDATE scheduler.attempt SET not_before = $2 WHERE job_id = $1", backing_off.id, world.now + timedelta(hours=1)
+    )
+    quick = await world.submit(bob, either())
+
+    async def seen(most: int, of_one: int, days: int = 0) -> list[object]:
+        async with world.market.as_worker() as conn:
+            rows = await store.waiting(conn, now=world.now + timedelta(days=days), most=most, of_one=of_one)
+        return [row.job_id for row in rows]
+
+    one, two, three = (job.id for job in free)
+    all_now = await seen(100, 100)
+    assert {one, two, three, quick.id} <= {*all_now}
+    assert not {later.id, chained.id, cancelled.id, backing_off.id} & {*all_now}
+    assert len({task.id for task in await world.tasks(alice, throttled)} & {*all_now}) <= 1
+    mine = [job_id for job_id in all_now if job_id != quick.id]
+    assert await seen(3, 2) == [*mine[:2], quick.id]
+    assert await seen(3, 3) == mine[:3]
+    assert await seen(4, 2) == [*mine[:2], quick.id, mine[2]]  # nobody else waits
+    assert {later.id, backing_off.id} <= {*await seen(100, 100, days=11)}
 
 
 async def test_a_crash_before_the_commit_is_no_move(world: World) -> None:

@@ -10,7 +10,7 @@ from accounts.service import append_audit
 from infra.db.connection import Conn
 from pricing import budgets as rule
 from pricing.budgets import Budget, Spent
-from pricing.errors import BudgetWrong
+from pricing.errors import AlreadyBooked, BudgetWrong
 from pricing.store import ledger as ledger_store
 from pricing.store import wallets as store
 
@@ -21,7 +21,8 @@ _MAX_REASON = 500
 async def set_budget(conn: Conn, budget: Budget, *, lifted: bool = False) -> None:
     """Put a limit in force, or lift the one of the same project, member and period. Again: nothing happens.
 
-    BudgetWrong, NoWallet. Whose project and member it may be is for the caller to know.
+    BudgetWrong, NoWallet; AlreadyBooked: the id stands for another limit. Whose project and member it may be
+    is for the caller to know.
     """
     if not 0 <= budget.limit_yen <= _MAX_LIMIT_YEN:
         raise BudgetWrong(field="limit_yen")
@@ -44,6 +45,8 @@ async def set_budget(conn: Conn, budget: Budget, *, lifted: bool = False) -> Non
             },
             now=budget.decided_at,
         )
+    elif not await store.is_budget(conn, budget, lifted=lifted):
+        raise AlreadyBooked(id=str(budget.id))
 
 
 async def budgets_of(conn: Conn, organisation_id: UUID, *, now: datetime) -> Sequence[Spent]:

@@ -9,7 +9,7 @@ from infra.db.connection import Conn
 from pricing import burn, issuance, prepaid, thresholds
 from pricing.burn import Outlook
 from pricing.days import day_of, midnight
-from pricing.errors import NothingSoldOfIt, NoWallet
+from pricing.errors import AlreadyBooked, NothingSoldOfIt, NoWallet
 from pricing.issuance import Issuance
 from pricing.prepaid import PrepaidBalance
 from pricing.store import wallets as store
@@ -85,9 +85,9 @@ async def set_deliverable(
 ) -> Issuance:
     """Say what the machines of a resource type can give in an hour from now on; what follows. Again: nothing more.
 
-    NothingSoldOfIt: what has no price has no value to be delivered.
+    NothingSoldOfIt: what has no price has no value to be delivered; AlreadyBooked: the id stands for another word.
     """
-    await store.add_deliverable(
+    is_same = await store.add_deliverable(
         conn,
         deliverable_id=deliverable_id,
         resource_type=resource_type,
@@ -97,6 +97,8 @@ async def set_deliverable(
         decided_by=actor,
         now=now,
     )
+    if not is_same:
+        raise AlreadyBooked(id=str(deliverable_id))
     sold = {(each.resource_type, each.component) for each in await store.deliverable(conn, now=now)}
     if (resource_type, component) not in sold:
         raise NothingSoldOfIt(resource_type=resource_type, component=component)

@@ -22,7 +22,7 @@ _IN_FORCE = """
 
 
 async def add_budget(conn: Conn, budget: Budget, *, lifted: bool) -> bool:
-    """False: it was there already. lifted: the row ends the limit of its project, member and period."""
+    """False: its id was there already. lifted: the row ends the limit of its project, member and period."""
     added = await conn.fetchval(
         """INSERT INTO pricing.budget VALUES ($1, $2, $3, $4, $5::text::pricing.budget_period, $6, $7, $8, $9)
            ON CONFLICT (id) DO NOTHING RETURNING true""",
@@ -37,6 +37,21 @@ async def add_budget(conn: Conn, budget: Budget, *, lifted: bool) -> bool:
         budget.decided_at,
     )
     return bool(added)
+
+
+async def is_budget(conn: Conn, budget: Budget, *, lifted: bool) -> bool:
+    """Whether what is there under its id says the same, whoever decided it."""
+    found: bool | None = await conn.fetchval(
+        """SELECT (project_id, person_id, period::text, limit_yen, reason) IS NOT DISTINCT FROM
+                  ($2::uuid, $3::uuid, $4::text, $5::bigint, $6::text) FROM pricing.budget WHERE id = $1""",
+        budget.id,
+        budget.project_id,
+        budget.person_id,
+        budget.period.value,
+        None if lifted else budget.limit_yen,
+        budget.reason,
+    )
+    return bool(found)
 
 
 def budgets_look(organisation_id: UUID) -> Look:
@@ -225,8 +240,8 @@ async def add_deliverable(
     reason: str,
     decided_by: UUID,
     now: datetime,
-) -> None:
-    """What the machines of a resource type can give in an hour, from now on. Again: nothing happens."""
+) -> bool:
+    """What the machines of a resource type can give in an hour, from now on. False: the id says something else."""
     await conn.execute(
         """INSERT INTO pricing.deliverable VALUES ($1, $2, $3, $4::text::numeric, $5, $6, $7)
            ON CONFLICT (id) DO NOTHING""",
@@ -238,6 +253,16 @@ async def add_deliverable(
         decided_by,
         now,
     )
+    is_same: bool = await conn.fetchval(
+        """SELECT (resource_type, component, per_hour, reason) = ($2, $3, $4::text::numeric, $5)
+           FROM pricing.deliverable WHERE id = $1""",
+        deliverable_id,
+        resource_type,
+        component,
+        per_hour,
+        reason,
+    )
+    return is_same
 
 
 async def deliverable(conn: Conn, *, now: datetime) -> list[Deliverable]:

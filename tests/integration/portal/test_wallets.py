@@ -27,6 +27,7 @@ async def test_a_limit_stops_new_jobs_of_its_project_and_is_seen_by_nobody_else(
         await notices.tick(world.database.worker, None, world.clock.now)
         async with world.client(BETA) as stranger:
             theirs = [(await stranger.get(f"{API}/{what}")).json()["items"] for what in ("budgets", "notices")]
+        other = await http.post(f"{API}/budgets", json=limit | {"limit_yen": 5}, headers=key("b"))
         lifted = await http.post(f"{API}/budgets", json=limit | {"limit_yen": None}, headers=key("l"))
         after = await http.post(f"{API}/jobs", json=training(), headers=key("2"))
     assert [each.status_code for each in (tried, made, again, first, after)] == [201] * 5
@@ -35,6 +36,7 @@ async def test_a_limit_stops_new_jobs_of_its_project_and_is_seen_by_nobody_else(
     assert refused(second) == (402, "budget-exceeded")
     assert (seen["project"], seen["held_yen"], seen["charged_yen"], seen["left_yen"]) == ("default", "330", "0", "170")
     assert theirs == [[], []]
+    assert refused(other) == (409, "already-booked"), "a key stands for what it was first sent with"
     assert lifted.json()["items"] == []
 
 
@@ -109,11 +111,13 @@ async def test_nothing_is_granted_that_the_machines_cannot_deliver(world: World)
             await http.post(f"{base}/grants/proposals?dry_run=true", json=grant, headers=key("t"))
         ).status_code == 201
         said = await http.post(f"{API}/issuance/deliverable", json=some, headers=key("d"))
+        other = await http.post(f"{API}/issuance/deliverable", json=some | {"per_hour": 2}, headers=key("d"))
         too_much = await http.post(f"{base}/grants/proposals", json=grant, headers=key("g"))
         enough = await http.post(f"{base}/grants/proposals", json=grant | {"amount_yen": "0.5"}, headers=key("e"))
     assert free["deliverable_yen"] is None
     assert refused(unsold) == (422, "nothing-sold-of-it")
     assert tried.json() == said.json()
+    assert refused(other) == (409, "already-booked")
     assert datetime.fromisoformat(said.json()["until"]) == datetime(2027, 3, 31, 15, tzinfo=UTC)
     assert refused(too_much) == (409, "more-than-deliverable")
     async with world.client(SECOND) as http:

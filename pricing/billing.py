@@ -21,6 +21,7 @@ from pricing.document import Amounts, DocumentKind, Reference
 from pricing.invoicing import Cover, Extra, Invoice, InvoiceLine, RateGroup, UsageSum
 from pricing.ledger.templates import InvoiceMove
 from pricing.payments import Receivable
+from pricing.units import MICRO
 
 _FORM = 1  # of the content; papers know every one that was ever used
 
@@ -45,11 +46,13 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lots:
-    """Where an invoice gives value back to: the prepaid lot and the credit line, if there are such."""
+    """Where an invoice gives value back to, or draws a returned discount of: the prepaid lot and the credit line."""
 
     prepaid: UUID | None = None
     credit: UUID | None = None
     free_credit_micro_yen: int = 0
+    free_prepaid_micro_yen: int = 0
+    """In that lot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,7 @@ def bill(account: Account, plan: ClosePlan, *, now: datetime) -> Bill:
         open_jobs=0,
         now=now,
         rounding=plan.rounding,
+        prepaid_yen=account.lots.free_prepaid_micro_yen // MICRO,
     )
     asked = invoice.amount_due_yen + account.carried_in_yen
     lowered = _lowered(account.open, -asked) if account.usage else ()

@@ -150,7 +150,7 @@ class Invoice:
     open_jobs: int
     """Jobs submitted by the end of the month whose charge is not final yet."""
     given_back_yen: int = 0
-    """By extras, of what prepaid value has paid already."""
+    """By extras, of what prepaid value has paid already; below 0: it pays what of discounts is taken back."""
 
 
 def draft(
@@ -163,14 +163,19 @@ def draft(
     now: datetime,
     extras: Sequence[Extra] = (),
     rounding: Rounding = INVOICE_ROUNDING,
+    prepaid_yen: int = 0,
 ) -> Invoice:
-    """The invoice of a month's usage sums and of what paid for them."""
+    """The invoice of a month's usage sums and of what paid for them.
+
+    prepaid_yen: is there to pay what of discounts is taken back.
+    """
     groups = _groups(usage, covers, extras, rounding)
     subtotal, tax = sum(group.taxable_yen for group in groups), sum(group.tax_yen for group in groups)
     without = _total(_groups(usage, covers, (), rounding)) if extras else subtotal + tax
     due = _due(without, covers)
     spared = without - subtotal - tax
     off_the_bill = min(spared, max(due, 0))
+    from_prepaid = min(max(-spared, 0), max(due - off_the_bill, 0), prepaid_yen)
     return Invoice(
         organisation_id=organisation_id,
         month=month,
@@ -179,10 +184,10 @@ def draft(
         subtotal_yen=subtotal,
         tax_yen=tax,
         total_yen=subtotal + tax,
-        prepaid_applied_yen=subtotal + tax - due + off_the_bill,
-        amount_due_yen=due - off_the_bill,
+        prepaid_applied_yen=subtotal + tax - due + off_the_bill + from_prepaid,
+        amount_due_yen=due - off_the_bill - from_prepaid,
         open_jobs=open_jobs,
-        given_back_yen=spared - off_the_bill,
+        given_back_yen=spared - off_the_bill - from_prepaid,
     )
 
 

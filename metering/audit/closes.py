@@ -3,7 +3,8 @@
 The rules, in this module's own words: of each tax rate the charges, less what grants paid of each job and less what
 the document takes off, are cut to whole yen and taxed once, cut again, of either sign. Grants pay a job's first
 charges, then prepaid value with the tax, then credit. A yen that prepaid value has begun to pay is not asked for. What
-is taken off is first taken off what would be asked for; what the document puts back on is asked for. What is to be
+is taken off is first taken off what would be asked for; what the document puts back on is drawn of
+prepaid value that is there, or asked for. What is to be
 given back is either taken off documents that are open or carried on, never both.
 """
 
@@ -46,7 +47,7 @@ class ClosedMonth:
     content: Mapping[str, Any]
     sha256: str
     posted: Mapping[str, int]
-    """Bucket → what the issue of the document posted."""
+    """Bucket → what the issue of the document posted; prepaid: to lots of prepaid value."""
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ def _document(
     yield "tax", taxes, {rate: group["tax_yen"] for rate, group in shown.items()}
     yield "lines", groups, {rate: sum(each["charged_yen"] for each in shown[rate]["lines"]) for rate in shown}
     total = sum(groups.values()) + sum(taxes.values())
-    due = _due(taxable, total, paid)
+    due = _due(taxable, total, paid, max(0, -month.posted.get("prepaid", 0) // _MICRO))
     amounts = {
         "subtotal_yen": sum(groups.values()),
         "tax_yen": sum(taxes.values()),
@@ -134,13 +135,14 @@ def _document(
     yield "posted", wanted, {bucket: month.posted.get(bucket, 0) for bucket in wanted}
 
 
-def _due(taxable: Mapping[int, int], total: int, paid: _Paid) -> int:
-    """Of this month alone; below 0: what is given back."""
+def _due(taxable: Mapping[int, int], total: int, paid: _Paid, drawn: int) -> int:
+    """Of this month alone; below 0: what is given back. drawn: of prepaid value, for what is put back on."""
     whole = {rate: _cut(micro, _MICRO) for rate, micro in taxable.items()}
     before = sum(yen + _cut(yen * rate, 10_000) for rate, yen in whole.items())
     asked = before + -paid.prepaid // _MICRO
     asked = max(asked, 0) if paid.credit > 0 else min(asked, 0) if paid.credit else 0
-    return asked - min(before - total, max(asked, 0))
+    asked -= min(before - total, max(asked, 0))
+    return asked - min(drawn, max(total - before, 0), max(asked, 0))
 
 
 def _taken_off(content: Mapping[str, Any]) -> dict[int, int]:

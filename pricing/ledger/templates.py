@@ -178,7 +178,7 @@ class InvoiceMove:
     tax_yen: int
     due_yen: int
     given_back_yen: int = 0
-    """To prepaid value, by a discount of the month."""
+    """To prepaid value, by a discount of the month; below 0: of it, for a discount that is taken back."""
     prepaid_lot: UUID | None = None
     credit_lot: UUID | None = None
     free_credit_micro_yen: int = 0

@@ -302,6 +302,8 @@ async def lots(conn: Conn, organisations: Sequence[UUID]) -> dict[UUID, Lots]:
     rows = await conn.fetch(
         """SELECT l.organisation_id, (array_agg(l.id ORDER BY l.expires_at DESC NULLS FIRST, l.id)
                        FILTER (WHERE l.kind = 'prepaid'))[1] AS prepaid,
+                  (array_agg(b.amount_micro_yen ORDER BY l.expires_at DESC NULLS FIRST, l.id)
+                       FILTER (WHERE l.kind = 'prepaid'))[1] AS free_prepaid_micro_yen,
                   (array_agg(l.id) FILTER (WHERE l.kind = 'credit'))[1] AS credit,
                   coalesce(sum(b.amount_micro_yen) FILTER (WHERE l.kind = 'credit'), 0)::bigint AS free_credit_micro_yen
            FROM pricing.lot l LEFT JOIN pricing.ledger_balance b
@@ -311,7 +313,10 @@ async def lots(conn: Conn, organisations: Sequence[UUID]) -> dict[UUID, Lots]:
     )
     return {
         row["organisation_id"]: Lots(
-            prepaid=row["prepaid"], credit=row["credit"], free_credit_micro_yen=row["free_credit_micro_yen"]
+            prepaid=row["prepaid"],
+            credit=row["credit"],
+            free_credit_micro_yen=row["free_credit_micro_yen"],
+            free_prepaid_micro_yen=row["free_prepaid_micro_yen"] or 0,
         )
         for row in rows
     }

@@ -115,8 +115,10 @@ _CLAIMED = """
     JOIN pricing.lot l ON l.id = e.lot_id
     WHERE t.template = 'hold' AND e.bucket = 'held' GROUP BY 1, 2"""
 _POSTED = """
-    SELECT (t.memo ->> 'document')::uuid AS document, e.bucket::text AS bucket, sum(e.amount_micro_yen) AS amount
+    SELECT (t.memo ->> 'document')::uuid AS document,
+           coalesce(nullif(l.kind::text, 'credit'), e.bucket::text) AS bucket, sum(e.amount_micro_yen) AS amount
     FROM pricing.ledger_transaction t JOIN pricing.ledger_entry e ON e.transaction_id = t.id
+    LEFT JOIN pricing.lot l ON l.id = e.lot_id
     WHERE t.template = 'invoice' GROUP BY 1, 2"""
 _CLOSED = """
     SELECT c.organisation_id, c.month, c.document_id, c.charged_micro_yen AS charged, c.granted_micro_yen AS granted,

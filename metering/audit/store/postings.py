@@ -29,7 +29,7 @@ QUESTIONS: Sequence[Question] = (
                 ('adjust', 'earned', 0, NULL), ('adjust', 'overrun', 0, NULL),
                 ('invoice', 'earned', 0, NULL), ('invoice', 'tax', 0, NULL), ('invoice', 'owed', 0, NULL),
                 ('invoice', 'rounding', 0, NULL), ('invoice', 'issued', 0, NULL), ('invoice', 'available', 0, 'credit'),
-                ('invoice', 'available', 1, 'prepaid'))
+                ('invoice', 'available', 0, 'prepaid'))
             SELECT format('ledger-entry:%s/%s', e.transaction_id, e.line) AS subject,
                    'what a ' || t.template || ' may post' AS expected,
                    format('%s %s, lot %s, job %s', e.amount_micro_yen, e.bucket, l.kind, t.job_id) AS found

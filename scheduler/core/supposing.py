@@ -24,6 +24,9 @@ _NEVER: Final = -1
 class Supposing(Engine):
     """Of the instant of the last decision, and what it left waiting."""
 
+    passes: int = 0
+    """So many have been gone through, each along all that goes before the order: so that a bound can be set."""
+
     def longest(self, job: Request, now_s: int, *, instead_of: int) -> int:
         """So long the limit of this one may be for it to start now; below 0: it does not. Below its own limit: at most.
 
@@ -38,6 +41,7 @@ class Supposing(Engine):
         with self._without(instead_of, job):
             room.begin(now_s)
             self._passed = {instead_of}
+            self.passes += 1
             found = self._at_its_turn(job)
             room.begin(now_s)
         return min(allowed, found)

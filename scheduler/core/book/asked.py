@@ -14,7 +14,9 @@ from scheduler.core.snapshot import Plan, Wait
 
 _AGAIN: Final = timedelta(seconds=10)
 _AT_ONCE: Final = 8
-"""Each costs some walks along the heads of the lines: a few milliseconds."""
+_PASSES: Final = 40
+"""After so many walks along the heads of the lines nobody more is looked at: an answer takes up to twenty, and where
+thousands of gangs wait each takes milliseconds."""
 _MEANWHILE: Final = 2
 """Where something is about to start, which waits for this."""
 _KNOWN: Final = 2_000
@@ -32,12 +34,19 @@ class Asked:
     def __init__(self) -> None:
         self._known: dict[UUID, _Answer] = {}
 
-    def told(self, book: Book, plan: Plan, now: datetime) -> list[Wait]:
-        """The reasons of the last plan, with the fact `would` (Book.would) where there is an answer."""
+    def told(self, book: Book, plan: Plan, now: datetime, *, passes: int = _PASSES) -> list[Wait]:
+        """The reasons of the last plan, with the fact `would` (Book.would) where there is an answer.
+
+        passes: after so many (Supposing.passes) no other answer is begun; who is left comes first the next time.
+        """
         told = list(plan.waits)
         due = [each for each in told if each.why in ANSWERED and self._is_old(each, now)]
         due.sort(key=self._asked_at)
+        elsewhere = book.elsewhere()
+        most = elsewhere.passes + passes
         for wait in due[: _MEANWHILE if plan.starts else _AT_ONCE]:
+            if elsewhere.passes >= most:
+                break
             self._known.pop(wait.attempt_id, None)
             self._known[wait.attempt_id] = _Answer(now, wait.why, book.would(wait.seq))
         for attempt_id in list(self._known)[: max(0, len(self._known) - _KNOWN)]:

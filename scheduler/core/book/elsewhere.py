@@ -54,6 +54,11 @@ class Elsewhere:
         is_throttled = job.task is not None and job.task.max_running is not None
         return None if is_throttled or job.inside is not None else job
 
+    @property
+    def passes(self) -> int:
+        """How many the engine has gone through to find out what would start, for whomever."""
+        return self._engine.passes
+
     def ranks(self, machines: Iterable[str], most: int) -> dict[int, int]:
         """The first of the line of each of these machines, with their places in it."""
         known = [self._machines[name] for name in machines if name in self._machines]

@@ -154,6 +154,21 @@ def test_what_is_told_to_start_a_job_starts_it(
         site.wait(seconds)
 
 
+def test_no_answer_is_begun_after_so_many_walks_and_all_get_theirs_in_turn() -> None:
+    site, asked = Site({"m": Machine(64), "n": Machine(64)}), Asked()
+    site.submit(Wish(gpus=44, limit_s=90_000))
+    site.submit(Wish(backend="n", gpus=44, limit_s=90_000))
+    settled(site)
+    for _ in range(12):
+        site.submit(Wish(gpus=64, limit_s=900, organisation=2))
+    told = list[int]()
+    for _ in range(12):
+        plan, before = site.decide(), site.book.elsewhere().passes
+        told.append(sum(WOULD in wait.facts for wait in asked.told(site.book, plan, site.now, passes=1)))
+        assert 0 < site.book.elsewhere().passes - before <= 20  # those of one answer
+    assert told == list(range(1, 13))
+
+
 def test_a_few_are_asked_for_at_once_and_each_again_after_a_while() -> None:
     site, asked = Site({"m": Machine(8)}), Asked()
     site.submit(Wish(gpus=6, limit_s=900))

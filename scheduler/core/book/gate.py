@@ -106,7 +106,8 @@ class Gate:
             organisation = self._leaves.organisation(job.leaf)
             self.borrowing.started(job.number, organisation, job.machine, job.units)
             footing = Footing(self._shapes.footing(job.shape))
-            self.guarantees.started(job.number, (organisation, job.machine), job.units, footing)
+            count = self._pieces(job.shape)
+            self.guarantees.started(job.number, (organisation, job.machine), job.units, footing, count)
 
     def ended(self, job: Request) -> None:
         size = self._counted.pop(job.number)
@@ -131,7 +132,9 @@ class Gate:
         organisation = self._leaves.organisation(job.leaf)
         footing = Footing(self._shapes.footing(job.shape))
         refused = self._gauges.refusal(self.size(job))
-        refused = refused or self.guarantees.refusal((organisation, job.machine), job.units, footing)
+        refused = refused or self.guarantees.refusal(
+            (organisation, job.machine), job.units, footing, self._pieces(job.shape)
+        )
         if refused is not None or footing is Footing.WITHIN:
             return refused
         return self.borrowing.refusal(organisation, job.machine, job.units)
@@ -157,12 +160,17 @@ class Gate:
         """As a request counts there."""
         return max(1, self._halls[machine].units_of(self._shapes.needs(shape)))
 
+    def _pieces(self, shape: int) -> int:
+        """Its GPUs, or QPUs."""
+        needs = self._shapes.needs(shape)
+        return needs.gpus or needs.qpus
+
     def _shares_allow(self, organisation: UUID, machine: int, shape: int) -> bool:
         """What is guaranteed is no loan."""
         if not self.borrowing.is_limited and not self.guarantees.is_limited:
             return self._shapes.footing(shape) != Footing.WITHIN
         units, footing = self._units(machine, shape), Footing(self._shapes.footing(shape))
-        if not self.guarantees.allows((organisation, machine), units, footing):
+        if not self.guarantees.allows((organisation, machine), units, footing, self._pieces(shape)):
             return False
         return footing is Footing.WITHIN or self.borrowing.allows(organisation, machine, units)
 

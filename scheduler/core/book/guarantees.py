@@ -1,6 +1,7 @@
 """Nominal shares of class reserved: units of a machine that an organisation has for that class, whoever waits. Pure.
 
-    within     what of class reserved holds of its organisation's share there; it never goes beyond
+    within     what of class reserved holds of its organisation's share there, by its GPUs or QPUs whatever else comes
+               with them; it never goes beyond
     idle       Σ (share − within) over organisations: what is kept for them
     firm       all that does not have to make room, within the shares or not
 
@@ -54,7 +55,7 @@ class Guarantees:
         self._within: Counter[GuaranteeOf] = Counter()
         self._firm, self._spare = [0] * len(self._sizes), [0] * len(self._sizes)
         self._draining = [0] * len(self._sizes)
-        self._jobs: dict[int, tuple[GuaranteeOf, int, Footing]] = {}
+        self._jobs: dict[int, tuple[GuaranteeOf, int, Footing, int]] = {}
         self._idle = [0] * len(self._sizes)
         self.is_limited = False
 
@@ -70,32 +71,34 @@ class Guarantees:
         """So much is held there on nodes that are out of service."""
         self._draining[machine] = units
 
-    def started(self, number: int, of: GuaranteeOf, units: int, footing: Footing) -> None:
-        self._jobs[number] = of, units, footing
-        self._count(of, units, footing)
+    def started(self, number: int, of: GuaranteeOf, units: int, footing: Footing, count: int = 0) -> None:
+        """count: its GPUs or QPUs, which is what a share is of; 0: it has none, and its units say what it takes."""
+        self._jobs[number] = of, units, footing, count
+        self._count(of, units, footing, self._of_share(of, units, count))
 
     def ended(self, number: int) -> None:
         """One that was never counted changes nothing."""
         job = self._jobs.pop(number, None)
         if job is not None:
-            of, units, footing = job
-            self._count(of, -units, footing)
+            of, units, footing, count = job
+            self._count(of, -units, footing, -self._of_share(of, units, count))
 
-    def allows(self, of: GuaranteeOf, units: int, footing: Footing) -> bool:
+    def allows(self, of: GuaranteeOf, units: int, footing: Footing, count: int = 0) -> bool:
         """Whether a job of so many units may start, as far as this is concerned."""
         if footing is Footing.WITHIN:
-            return units <= self._shares.get(of, 0) - self._within[of]
+            return self._of_share(of, units, count) <= self._shares.get(of, 0) - self._within[of]
         if footing is Footing.SPARE or not self.is_limited:
             return True
         idle = self._idle[of[1]]
         return not idle or self._in_service(of[1]) + units + idle <= self._sizes[of[1]].units
 
-    def refusal(self, of: GuaranteeOf, units: int, footing: Footing) -> Refused | None:
+    def refusal(self, of: GuaranteeOf, units: int, footing: Footing, count: int = 0) -> Refused | None:
         """Why it may not, in GPUs or QPUs of its organisation's own. Of the others it tells nothing."""
-        if self.allows(of, units, footing):
+        if self.allows(of, units, footing, count):
             return None
         facts: dict[str, object] = {"asked": self._pieces(of, units)}
         if footing is Footing.WITHIN:
+            facts = {"asked": self._pieces(of, self._of_share(of, units, count))}
             facts |= {"held": self._pieces(of, self._within[of]), "max": self._pieces(of, self._shares.get(of, 0))}
             return Why.RESERVED_SHARE, facts
         return Why.KEPT_FOR_RESERVED, facts | {"own": self._pieces(of, self._left(of))}
@@ -109,14 +112,18 @@ class Guarantees:
         """Idle of one share."""
         return max(0, self._shares.get(of, 0) - self._within[of])
 
-    def _count(self, of: GuaranteeOf, units: int, footing: Footing) -> None:
+    def _of_share(self, of: GuaranteeOf, units: int, count: int) -> int:
+        """As at submission, where nobody knows the machine's own proportions."""
+        return count * self._sizes[of[1]].piece or units
+
+    def _count(self, of: GuaranteeOf, units: int, footing: Footing, of_share: int) -> None:
         if footing is Footing.SPARE:
             self._spare[of[1]] += units
             return
         self._firm[of[1]] += units
         if footing is Footing.WITHIN:
             before = self._left(of)
-            self._within[of] += units
+            self._within[of] += of_share
             self._idle[of[1]] += self._left(of) - before
 
     def _pieces(self, of: GuaranteeOf, units: int) -> float:

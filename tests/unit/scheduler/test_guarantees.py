@@ -131,6 +131,30 @@ def test_what_drains_is_taken_for_spot_work_first() -> None:
     assert not guarantees.allows(other, 4, Footing.FIRM)
 
 
+def test_a_share_is_of_gpus_whatever_comes_with_them() -> None:
+    """4 GPUs with half as many cores again as the machine has for each: taken at submission, and started."""
+    guarantees = Guarantees([Size(units=64, piece=1)])
+    of, other = (organisation(1), 0), (organisation(2), 0)
+    guarantees.settle({of: 4})
+    assert guarantees.allows(of, 6, Footing.WITHIN, 4)
+    guarantees.started(1, of, 6, Footing.WITHIN, 4)
+    assert guarantees.refusal(of, 2, Footing.WITHIN, 1) == (Why.RESERVED_SHARE, {"asked": 1, "held": 4, "max": 4})
+    assert guarantees.allows(other, 58, Footing.FIRM)
+    assert not guarantees.allows(of, 1, Footing.WITHIN)  # cores alone
+    guarantees.ended(1)
+    assert guarantees.allows(other, 60, Footing.FIRM)
+    assert not guarantees.allows(other, 61, Footing.FIRM)
+
+
+def test_the_book_counts_the_gpus_of_class_reserved() -> None:
+    site = a_site(4)
+    job = submit(site, RESERVED, 4)
+    site.waiting[job] = replace(site.waiting[job], needs=replace(gpus(4), cpus=24))  # of 32, beside 4 of 8 GPUs
+    site.book.waits(site.waiting[job], site.now)
+    site.decide()
+    assert job in site.holding
+
+
 def test_what_spot_work_holds_is_back_after_its_protected_time_and_grace() -> None:
     site = a_site(4)
     for _ in range(4):

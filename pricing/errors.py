@@ -174,7 +174,7 @@ class GrantExpired(Refusal):
 
 
 class AlreadyBooked(Refusal):
-    """The id stands for another grant, payment or credit line already. Facts: id."""
+    """The id stands for another decision (on a grant, payment, credit line, refund, limit) already. Facts: id."""
 
     code: ClassVar[str] = "already-booked"
 

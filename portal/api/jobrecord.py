@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from pricing.model import AttemptMoney, JobMoney
 from pricing.units import yen_text
 from scheduler.core.explain import Sentence
 from scheduler.core.model import JobKind
+from scheduler.core.reasons import WOULD
 from scheduler.views import (
     ArrayView,
     AttemptView,
@@ -387,7 +388,7 @@ def waiting_out(
         return None
     return WaitingOut(
         reason=waiting.reason.value,
-        facts=dict(waiting.facts),
+        facts=_told(waiting.facts),
         sentence=in_language(waiting.sentence, language),
         forecast=_foretold(waiting.forecast, language),
         remedies=[
@@ -395,6 +396,18 @@ def waiting_out(
             for each in remedies
         ],
     )
+
+
+def _told(facts: Mapping[str, object]) -> dict[str, object]:
+    """Without the machines on which it would start now: some are not its tenant's to buy, or stand where its data may
+    not go. Remedies name those that it may go to.
+    """
+    would = facts.get(WOULD)
+    if not isinstance(would, Mapping):
+        return dict(facts)
+    rest = {name: value for name, value in would.items() if name != "backends"}
+    others = {name: value for name, value in facts.items() if name != WOULD}
+    return others | ({WOULD: rest} if rest else {})
 
 
 def _foretold(forecast: ForecastView | None, language: Language) -> str | None:
